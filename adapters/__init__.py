@@ -1,0 +1,1 @@
+"""The world outside: each module satisfies one port of `node.core.ports`."""

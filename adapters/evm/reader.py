@@ -1,0 +1,291 @@
+"""The mirror's reads over JSON-RPC, with the cross-checks that make an answer worth something.
+
+Three ways to the same facts: logs by block hash (the live way), logs by number range, and all
+receipts of a block. A log that names another block, an empty list where the bloom filter of the
+block says otherwise, receipts that are not those of the block's transactions: each is
+`ChainUnavailable`, so the mirror waits instead of believing. Sends are in `client.py`.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import groupby
+from typing import Any, Final
+
+from eth_utils import keccak
+
+from adapters.evm.client import from_hex, hex_data, quantity, state
+from adapters.evm.decode import (
+    SETTLEMENT_TOPICS,
+    TRANSFER_TOPIC,
+    RawLog,
+    address_topic,
+    block_of,
+    settlement_log,
+    token_log,
+)
+from adapters.evm.errors import NoAnswer, RpcError
+from adapters.evm.rpc import Call, Providers
+from node.core.errors import ChainUnavailable
+from node.core.mirror import BlockHeader, BlockPoint, Facts, Watch, pair_payouts
+from node.core.ports.chain import Receipt
+from node.core.units import Address, BlockHash, TxHash
+
+_BALANCE_OF: Final = keccak(text="balanceOf(address)")[:4]
+_BLOOM_BITS: Final = 2048
+_CALLS_PER_BATCH: Final = 100
+
+
+class EvmReader:
+    """See `node.core.ports.mirror.ChainReader`."""
+
+    def __init__(self, providers: Providers, watch: Watch) -> None:
+        self._providers = providers
+        self._watch = watch
+        own = [address_topic(address) for address in sorted(watch.addresses)]
+        self._filters: Sequence[Mapping[str, object]] = (
+            {"address": hex_data(watch.contract), "topics": [list(SETTLEMENT_TOPICS)]},
+            {"address": hex_data(watch.token), "topics": [TRANSFER_TOPIC, own]},
+            {"address": hex_data(watch.token), "topics": [TRANSFER_TOPIC, None, own]},
+        )
+        self._contract_bits = _bloom_bits(watch.contract)
+        self._settlement_bits = [_bloom_bits(from_hex(topic)) for topic in SETTLEMENT_TOPICS]
+        self._token_bits = _bloom_bits(watch.token) | _bloom_bits(from_hex(TRANSFER_TOPIC))
+        self._own_bits = [_bloom_bits(from_hex(topic)) for topic in own]
+
+    async def head(self) -> BlockHeader:
+        """The newest block."""
+        block = await self._ask([("eth_getBlockByNumber", ["latest", False])])
+        if block[0] is None:
+            raise ChainUnavailable("the provider has no newest block")
+        return _header(block[0])
+
+    async def finalized_number(self) -> int | None:
+        """Number of the block tagged `finalized`; None: the chain has none."""
+        answers = await self._providers.batch(
+            [("eth_getBlockByNumber", ["finalized", False])]
+        )
+        block = answers[0]
+        return None if block is None or isinstance(block, RpcError) else quantity(block["number"])
+
+    async def headers(self, first: int, last: int) -> Sequence[BlockHeader]:
+        """Canonical headers of these numbers, ascending, as far as the provider has them."""
+        blocks = await self._ask(
+            [
+                ("eth_getBlockByNumber", [hex(number), False])
+                for number in range(first, last + 1)
+            ]
+        )
+        found: list[BlockHeader] = []
+        for block in blocks:
+            if block is None:
+                break
+            found.append(_header(block))
+        return found
+
+    async def facts(self, headers: Sequence[BlockHeader]) -> Sequence[Facts]:
+        """Token logs and settlement events of these blocks, read by hash."""
+        answers = await self._ask(
+            [
+                ("eth_getLogs", [{"blockHash": hex_data(header.hash), **each}])
+                for header in headers
+                for each in self._filters
+            ]
+        )
+        count = len(self._filters)
+        found = [
+            self._facts(header.point, answers[count * n : count * (n + 1)])
+            for n, header in enumerate(headers)
+        ]
+        return [
+            await self._doubted(header, each) if self._is_doubtful(header, each) else each
+            for header, each in zip(headers, found, strict=True)
+        ]
+
+    async def facts_by_range(self, first: int, last: int) -> Sequence[Facts]:
+        """The same by number range, another method; only for final blocks. Blocks with logs."""
+        span = {"fromBlock": hex(first), "toBlock": hex(last)}
+        logs = await self._ask([("eth_getLogs", [{**span, **each}]) for each in self._filters])
+        by_block = sorted(
+            (each for part in logs for each in part),
+            key=lambda log: (quantity(log["blockNumber"]), log["blockHash"]),
+        )
+        return [
+            self._facts(BlockPoint(number, BlockHash(from_hex(hash_))), [list(group)])
+            for (number, hash_), group in groupby(
+                by_block, key=lambda log: (quantity(log["blockNumber"]), log["blockHash"])
+            )
+        ]
+
+    async def facts_by_receipts(self, headers: Sequence[BlockHeader]) -> Sequence[Facts]:
+        """The same out of all receipts of each block, a third method; counts are checked."""
+        answers = await self._ask(
+            [("eth_getBlockReceipts", [hex_data(header.hash)]) for header in headers]
+        )
+        return [
+            self._of_receipts(header, receipts)
+            for header, receipts in zip(headers, answers, strict=True)
+        ]
+
+    async def receipts(self, tx_hashes: Sequence[TxHash]) -> Sequence[Receipt]:
+        """Receipts of transactions that are in a block; all of them or an error."""
+        answers = await self._ask(
+            [("eth_getTransactionReceipt", [hex_data(each)]) for each in tx_hashes]
+        )
+        return [_receipt(answer) for answer in answers]
+
+    async def has_code(self, address: Address, block: BlockHash) -> bool:
+        """Whether a contract is at `address` in that block's state."""
+        code = (await self._ask([("eth_getCode", [hex_data(address), state(block)])]))[0]
+        return len(from_hex(code)) > 0
+
+    async def token_balances(
+        self, addresses: Sequence[Address], block: BlockHash
+    ) -> Sequence[int]:
+        """`balanceOf` of each, token units, in that block's state."""
+        token = hex_data(self._watch.token)
+        calls: list[Call] = [
+            (
+                "eth_call",
+                [
+                    {"to": token, "data": hex_data(_BALANCE_OF + address.rjust(32, b"\0"))},
+                    state(block),
+                ],
+            )
+            for address in addresses
+        ]
+        return [_word(answer) for answer in await self._ask(calls)]
+
+    async def native_balances(
+        self, addresses: Sequence[Address], block: BlockHash
+    ) -> Sequence[int]:
+        """Wei of each, in that block's state."""
+        return await self._account_reads("eth_getBalance", addresses, block)
+
+    async def nonces(self, addresses: Sequence[Address], block: BlockHash) -> Sequence[int]:
+        """Transactions sent by each, in that block's state."""
+        return await self._account_reads("eth_getTransactionCount", addresses, block)
+
+    async def _account_reads(
+        self, method: str, addresses: Sequence[Address], block: BlockHash
+    ) -> list[int]:
+        calls: list[Call] = [
+            (method, [hex_data(address), state(block)]) for address in addresses
+        ]
+        return [quantity(answer) for answer in await self._ask(calls)]
+
+    async def _ask(self, calls: Sequence[Call]) -> list[Any]:
+        """Results of all calls; an error of one is an error of all."""
+        results: list[Any] = []
+        for start in range(0, len(calls), _CALLS_PER_BATCH):
+            part = await self._providers.batch(calls[start : start + _CALLS_PER_BATCH])
+            for answer in part:
+                if isinstance(answer, RpcError):
+                    raise ChainUnavailable(f"the chain answers a read with {answer}") from answer
+            results += part
+        return results
+
+    def _facts(self, block: BlockPoint, parts: Sequence[Sequence[RawLog]]) -> Facts:
+        """Facts of one block out of several answers; a log that is in two counts once."""
+        watch = self._watch
+        token, contract = hex_data(watch.token), hex_data(watch.contract)
+        unique: dict[int, RawLog] = {}
+        try:
+            for log in (log for part in parts for log in part):
+                if block_of(log) != block.hash:
+                    raise NoAnswer("the provider gives logs of another block than asked for")
+                unique[quantity(log["logIndex"])] = log
+            logs = [unique[index] for index in sorted(unique)]
+            transfers = [
+                each
+                for log in logs
+                if log["address"] == token and (each := token_log(log)) is not None
+                if each.from_address in watch.addresses or each.to_address in watch.addresses
+            ]
+            events = [
+                each
+                for log in logs
+                if log["address"] == contract and (each := settlement_log(log)) is not None
+            ]
+        except NoAnswer as error:
+            raise ChainUnavailable(f"block {block.number}: {error}") from error
+        return Facts(block, transfers, pair_payouts(transfers, events, watch.contract))
+
+    def _is_doubtful(self, header: BlockHeader, facts: Facts) -> bool:
+        """Whether the block's bloom filter speaks of logs where the answer has none.
+
+        False positives are normal; they cost one more read.
+        """
+        bloom = int.from_bytes(header.logs_bloom)
+        speaks_of_events = _all_in(self._contract_bits, bloom) and _any_in(
+            self._settlement_bits, bloom
+        )
+        speaks_of_tokens = _all_in(self._token_bits, bloom) and _any_in(self._own_bits, bloom)
+        return (speaks_of_events and not facts.settlement_logs) or (
+            speaks_of_tokens and not facts.token_logs
+        )
+
+    async def _doubted(self, header: BlockHeader, facts: Facts) -> Facts:
+        """The facts, if the block's receipts say the same."""
+        seen = (await self.facts_by_receipts([header]))[0]
+        if seen != facts:
+            raise ChainUnavailable(
+                f"block {header.number}: the provider's logs are not those of its receipts"
+            )
+        return facts
+
+    def _of_receipts(self, header: BlockHeader, receipts: Sequence[Mapping[str, Any]]) -> Facts:
+        hashes = [from_hex(receipt["transactionHash"]) for receipt in receipts or ()]
+        if hashes != list(header.tx_hashes):
+            raise ChainUnavailable(
+                f"block {header.number} has {len(header.tx_hashes)} transactions, the provider"
+                f" gives {len(hashes)} receipts or others"
+            )
+        return self._facts(header.point, [receipt["logs"] for receipt in receipts])
+
+
+def _header(block: Mapping[str, Any]) -> BlockHeader:
+    return BlockHeader(
+        number=quantity(block["number"]),
+        hash=BlockHash(from_hex(block["hash"])),
+        parent_hash=BlockHash(from_hex(block["parentHash"])),
+        mined_at=datetime.fromtimestamp(quantity(block["timestamp"]), UTC),
+        tx_hashes=tuple(TxHash(from_hex(each)) for each in block["transactions"]),
+        logs_bloom=from_hex(block["logsBloom"]),
+    )
+
+
+def _receipt(answer: Mapping[str, Any] | None) -> Receipt:
+    if answer is None or answer.get("blockHash") is None:
+        raise ChainUnavailable("the provider has no receipt of a transaction that is in a block")
+    return Receipt(
+        tx_hash=TxHash(from_hex(answer["transactionHash"])),
+        block_hash=BlockHash(from_hex(answer["blockHash"])),
+        block_number=quantity(answer["blockNumber"]),
+        succeeded=quantity(answer["status"]) == 1,
+        gas_used=quantity(answer["gasUsed"]),
+        effective_gas_price_wei=quantity(answer["effectiveGasPrice"]),
+    )
+
+
+def _word(answer: str) -> int:
+    raw = from_hex(answer)
+    if len(raw) != 32:  # noqa: PLR2004 - an ABI word
+        raise ChainUnavailable("the token does not answer balanceOf; is it a contract?")
+    return int.from_bytes(raw)
+
+
+def _bloom_bits(item: bytes) -> int:
+    """The three bits of one address or topic in a logs bloom (yellow paper, 4.3.1)."""
+    digest = keccak(item)
+    bits = 0
+    for start in (0, 2, 4):
+        bits |= 1 << (int.from_bytes(digest[start : start + 2]) % _BLOOM_BITS)
+    return bits
+
+
+def _all_in(bits: int, bloom: int) -> bool:
+    return bits & bloom == bits
+
+
+def _any_in(each_bits: Iterable[int], bloom: int) -> bool:
+    return any(_all_in(bits, bloom) for bits in each_bits)

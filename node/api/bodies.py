@@ -1,0 +1,234 @@
+"""From bytes to a checked body: size, JSON, members. What the members are is in `node.api.schemas`.
+
+JSON is read strictly: UTF-8, no NaN or Infinity, no lone surrogates, no member named twice (I-JSON,
+RFC 7493 2.3: readers that differ on duplicates can be played against each other).
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from typing import Annotated, Any, Final, NoReturn, TypeVar
+from urllib.parse import parse_qsl
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope
+
+from node.api.problems import BodyTooLarge, JsonInvalid, QueryInvalid
+from node.core.errors import InvalidInput
+from node.core.paging import LIMIT_DEFAULT, LIMIT_MAX
+
+BODY_BYTES_MAX: Final = 64 * 1024
+_QUERY_FIELDS_MAX: Final = 32
+_ERRORS_MAX: Final = 20
+_PLAIN_AMOUNT: Final = re.compile(r"0*([0-9]+)(?:\.([0-9]+))?")
+
+
+class Body(BaseModel):
+    """A JSON object with exactly these members; types are taken as they are, never converted."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class EmptyBody(Body):
+    """No members; the body may be left out."""
+
+
+class Query(BaseModel):
+    """Query parameters: exactly these, each at most once."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PageQuery(Query):
+    """Which page of a list; subclasses add filters."""
+
+    limit: Annotated[int, Field(ge=1, le=LIMIT_MAX, description="Rows of a page.")] = LIMIT_DEFAULT
+    cursor: Annotated[
+        str | None, Field(description="`next_cursor` of the page before, with the same filters.")
+    ] = None
+
+
+SomeBody = TypeVar("SomeBody", bound=Body)
+SomeQuery = TypeVar("SomeQuery", bound=Query)
+
+
+def headers_named(scope: Scope, name: bytes) -> list[bytes]:
+    """Every value of a header; `name` in lower case."""
+    return [value for key, value in scope["headers"] if key == name]
+
+
+async def read(scope: Scope, receive: Receive) -> bytes:
+    """The whole body.
+
+    Raises:
+        BodyTooLarge: It is, or says it is, above `BODY_BYTES_MAX`; the rest is not read.
+        ClientDisconnect: The caller went away before it was complete.
+    """
+    declared = headers_named(scope, b"content-length")
+    if declared and declared[0].isdigit() and int(declared[0]) > BODY_BYTES_MAX:
+        _too_large()
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size > BODY_BYTES_MAX:
+            _too_large()
+        chunks.append(chunk)
+        if not message.get("more_body", False):
+            return b"".join(chunks)
+
+
+def parse(raw: bytes, model: type[SomeBody]) -> SomeBody:
+    """The body as a checked value.
+
+    Raises:
+        JsonInvalid: Not strict JSON.
+        InvalidInput: Not these members; `errors` says where and why.
+    """
+    if not raw and issubclass(model, EmptyBody):
+        return model()
+    document = _strict_json(raw)
+    try:
+        return model.model_validate(document)
+    except ValidationError as error:
+        raise invalid_body(
+            [
+                (_pointer(each["loc"]), _code(each["type"]), each["msg"])
+                for each in _details(error)
+            ]
+        ) from None
+
+
+def invalid_body(faults: Sequence[tuple[str, str, str]]) -> InvalidInput:
+    """The error for faults given as JSON pointer, code, message."""
+    return InvalidInput(
+        f"{_count(len(faults))} of the body is wrong; see `errors`"
+        if len(faults) == 1
+        else f"{_count(len(faults))} of the body are wrong; see `errors`",
+        errors=[
+            {"pointer": pointer, "code": code, "message": message}
+            for pointer, code, message in faults
+        ],
+    )
+
+
+def parse_query(raw: bytes, model: type[SomeQuery]) -> SomeQuery:
+    """The query string as checked values.
+
+    Raises:
+        QueryInvalid: Not these parameters; `errors` says which and why.
+    """
+    try:
+        pairs = parse_qsl(
+            raw.decode("ascii"),
+            keep_blank_values=True,
+            errors="strict",
+            max_num_fields=_QUERY_FIELDS_MAX,
+        )
+    except ValueError:
+        raise QueryInvalid("the query string is not UTF-8, or has too many fields") from None
+    names = [name for name, _ in pairs]
+    faults = [
+        {"parameter": name, "code": "repeated", "message": "give it once"}
+        for name in sorted(set(names))
+        if names.count(name) > 1
+    ]
+    if not faults:
+        try:
+            return model.model_validate(dict(pairs))
+        except ValidationError as error:
+            faults = [
+                {
+                    "parameter": str(each["loc"][0]) if each["loc"] else "",
+                    "code": _code(each["type"]),
+                    "message": each["msg"],
+                }
+                for each in _details(error)
+            ]
+    raise QueryInvalid("query parameters are wrong; see `errors`", errors=faults)
+
+
+def hash_of(body: Body) -> bytes:
+    """SHA-256 of what a body says: order of members, spaces, `1.0` for `1.00` do not count."""
+    plain = _canonical(body.model_dump(mode="json", by_alias=True))
+    return hashlib.sha256(orjson.dumps(plain, option=orjson.OPT_SORT_KEYS)).digest()
+
+
+def _canonical(value: Any, name: str = "") -> Any:
+    if isinstance(value, dict):
+        return {key: _canonical(each, key) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_canonical(each) for each in value]
+    if name == "amount" and isinstance(value, str) and (match := _PLAIN_AMOUNT.fullmatch(value)):
+        return f"{match[1]}.{match[2] or ''}".rstrip("0").rstrip(".") if match[2] else match[1]
+    return value
+
+
+def _strict_json(raw: bytes) -> Any:
+    try:
+        document = orjson.loads(raw)
+        # orjson keeps the last of two equal names; the second reading only looks for those.
+        json.loads(raw, object_pairs_hook=_distinct)
+    except RecursionError:
+        raise JsonInvalid("the body is nested too deeply") from None
+    except ValueError as error:
+        raise JsonInvalid(f"the body is not valid JSON: {str(error)[:200]}") from None
+    return document
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> None:
+    if len({name for name, _ in pairs}) != len(pairs):
+        raise ValueError("an object names a member twice")
+
+
+def _too_large() -> NoReturn:
+    raise BodyTooLarge(
+        f"the body is above {BODY_BYTES_MAX} bytes; nothing was done", limit_bytes=BODY_BYTES_MAX
+    )
+
+
+def _details(error: ValidationError) -> list[ErrorDetails]:
+    return error.errors(include_url=False, include_context=False, include_input=False)[:_ERRORS_MAX]
+
+
+def _pointer(location: tuple[int | str, ...]) -> str:
+    """RFC 6901: `~` and `/` inside a name are escaped."""
+    return "".join(
+        "/" + str(part).replace("~", "~0").replace("/", "~1") for part in location
+    )
+
+
+def _code(kind: str) -> str:
+    return _CODES.get(kind, kind)
+
+
+_CODES: Final = {
+    "missing": "required",
+    "extra_forbidden": "unknown_member",
+    "string_type": "not_a_string",
+    "int_type": "not_an_integer",
+    "int_parsing": "not_an_integer",
+    "bool_type": "not_a_boolean",
+    "model_type": "not_an_object",
+    "model_attributes_type": "not_an_object",
+    "string_too_short": "too_short",
+    "string_too_long": "too_long",
+    "string_pattern_mismatch": "wrong_form",
+    "literal_error": "not_one_of",
+    "enum": "not_one_of",
+    "greater_than_equal": "too_small",
+    "less_than_equal": "too_large",
+}
+"""Our words for pydantic's; others pass as they are."""
+
+
+def _count(count: int) -> str:
+    return "one member" if count == 1 else f"{count} members"

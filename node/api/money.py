@@ -1,0 +1,67 @@
+"""Amounts at the edge: strings in, checked against the currency they are of; strings out."""
+
+from node.api import bodies
+from node.api.problems import QueryInvalid
+from node.core.catalog import Catalog
+from node.core.errors import AmountInvalid, CurrencyUnknown
+from node.core.units import Money, format_minor, parse_amount
+
+Fault = tuple[str, str, str]
+"""Place (JSON pointer or parameter), code, message."""
+
+
+def faults_of(
+    catalog: Catalog, currency: str, amount: str | None, *, at_currency: str, at_amount: str
+) -> list[Fault]:
+    """What is wrong with a currency and an amount of it."""
+    try:
+        asset = catalog.asset(currency)
+    except CurrencyUnknown as error:
+        return [(at_currency, error.code, error.detail)]
+    if amount is not None:
+        try:
+            parse_amount(amount, asset)
+        except AmountInvalid as error:
+            return [(at_amount, error.code, error.detail)]
+    return []
+
+
+def check_body(catalog: Catalog, currency: str, amount: str | None, pointer: str = "") -> None:
+    """Refuse a body whose `currency` and `amount`, members of the object at `pointer`, are wrong.
+
+    Raises:
+        InvalidInput: `errors` says where and why.
+    """
+    faults = faults_of(
+        catalog,
+        currency,
+        amount,
+        at_currency=f"{pointer}/currency",
+        at_amount=f"{pointer}/amount",
+    )
+    if faults:
+        raise bodies.invalid_body(faults)
+
+
+def check_query(catalog: Catalog, side: str, currency: str, amount: str | None) -> None:
+    """Refuse a query whose parameters `side` and `side`_amount are wrong.
+
+    Raises:
+        QueryInvalid: `errors` says which and why.
+    """
+    faults = faults_of(
+        catalog, currency, amount, at_currency=side, at_amount=f"{side}_amount"
+    )
+    if faults:
+        raise QueryInvalid(
+            "query parameters are wrong; see `errors`",
+            errors=[
+                {"parameter": name, "code": code, "message": message}
+                for name, code, message in faults
+            ],
+        )
+
+
+def amount_of(money: Money) -> str:
+    """The decimal string with exactly the currency's digits."""
+    return format_minor(money.minor, money.asset.digits)

@@ -1,0 +1,236 @@
+"""The only table from errors to HTTP, and the problem document (RFC 9457).
+
+The family of an error decides its status; its code, title and context come from the error. What
+each code means for a caller is in `MEANING`, from which `/docs/problems`, the OpenAPI document and
+`node/docs/problems.md` are made. `type` is the reference `/docs/problems#<code>`, relative to the
+node (RFC 9457 3.1.1 allows it), so it opens the page of the very node that answered.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+import orjson
+
+from node.core.errors import (
+    Conflict,
+    Forbidden,
+    InvalidInput,
+    NodeError,
+    NotFound,
+    Refused,
+    Throttled,
+    Unauthenticated,
+    Unavailable,
+)
+from node.core.ports.idempotency import Answer
+
+JSON: Final = "application/json"
+PROBLEM_JSON: Final = "application/problem+json"
+TYPE_BASE: Final = "/docs/problems#"
+_RETRY_AFTER_S: Final = 1
+
+
+class Malformed(NodeError):
+    """The request cannot be read as HTTP with a JSON body."""
+
+    code = "malformed"
+    title = "The request cannot be read"
+
+
+class JsonInvalid(Malformed):
+    """The body is not JSON."""
+
+    code = "json_invalid"
+    title = "The body is not valid JSON"
+
+
+class IdempotencyKeyMissing(Malformed):
+    """This operation needs an Idempotency-Key."""
+
+    code = "idempotency_key_missing"
+    title = "The Idempotency-Key is missing"
+
+
+class IdempotencyKeyInvalid(Malformed):
+    """The Idempotency-Key is not 1 to 255 visible ASCII characters."""
+
+    code = "idempotency_key_invalid"
+    title = "The Idempotency-Key is not valid"
+
+
+class QueryInvalid(InvalidInput):
+    """Query parameters are wrong (`errors`: parameter, code, message)."""
+
+    code = "invalid_query"
+    title = "The query is not valid"
+
+
+class CredentialMissing(Unauthenticated):
+    """No credential came with the request."""
+
+    code = "credential_missing"
+    title = "A credential is needed"
+
+
+class PathUnknown(NotFound):
+    """No operation has this path."""
+
+    code = "path_unknown"
+    title = "No such path"
+
+
+class MethodNotAllowed(NodeError):
+    """The path has no such method (`allowed`)."""
+
+    code = "method_not_allowed"
+    title = "Method not allowed"
+
+
+class BodyTooLarge(NodeError):
+    """The body is larger than the node reads (`limit_bytes`)."""
+
+    code = "body_too_large"
+    title = "The body is too large"
+
+
+class NotReady(Unavailable):
+    """A check of readiness fails (`checks`)."""
+
+    code = "not_ready"
+    title = "Not ready"
+
+
+STATUS: Final[Mapping[type[NodeError], int]] = {
+    Malformed: 400,
+    Unauthenticated: 401,
+    Forbidden: 403,
+    NotFound: 404,
+    MethodNotAllowed: 405,
+    Conflict: 409,
+    BodyTooLarge: 413,
+    InvalidInput: 422,
+    Refused: 422,
+    Throttled: 429,
+    NodeError: 500,
+    Unavailable: 503,
+}
+"""Family -> status. The nearest family of an error counts."""
+
+MEANING: Final[Mapping[str, str]] = {
+    "malformed": "The request cannot be read. Compare it with the examples of the documentation.",
+    "json_invalid": "The body is not JSON (RFC 8259) in UTF-8, names a member twice, or uses NaN or"
+    " Infinity. Send one JSON object.",
+    "idempotency_key_missing": "This operation moves money or changes a transfer, so it needs the"
+    " header `Idempotency-Key`. Make a new random key for each new request, and send the same key"
+    " again when you repeat one.",
+    "idempotency_key_invalid": "The `Idempotency-Key` is not 1 to 255 visible ASCII characters, or"
+    " came twice.",
+    "credential_missing": "Send `Authorization: Bearer <key>`.",
+    "credential_invalid": "The key is unknown, expired or revoked. Make another, or check that it"
+    " belongs to this node.",
+    "scope_missing": "The key is good, but its role may not do this; `role` says which it has.",
+    "not_found": "There is no such object, or it belongs to another.",
+    "path_unknown": "The node has no such path. All paths are at `/docs`.",
+    "method_not_allowed": "The path exists, but not with this method; `allowed` names those it has.",
+    "conflict": "The object changed meanwhile. Look at it again, then decide.",
+    "quote_used": "The quote already made a transfer: `transfer_id`. Ask for a new quote to send"
+    " again.",
+    "quote_expired": "The quote's `expires_at` has passed, or it was revoked. Ask for a new one.",
+    "client_reference_used": "A transfer with this `client_reference` exists: `transfer_id`. It may"
+    " be the one you wanted.",
+    "reference_used": "This reference of the rail was booked before: `top_up_id`. The money is"
+    " there once.",
+    "cancel_too_late": "The transfer is being paid or has ended, so it cannot be canceled.",
+    "wrong_state": "The object's state does not allow this. Nothing changed.",
+    "name_taken": "Another object has this name.",
+    "idempotency_in_progress": "The first request with this key is still running. Send the same"
+    " request again after `Retry-After` seconds.",
+    "body_too_large": "The body is above `limit_bytes` bytes. Nothing was done.",
+    "invalid_body": "Members of the body are wrong. `errors` lists each with a JSON pointer"
+    " (RFC 6901), a code and a message.",
+    "invalid_query": "Query parameters are wrong. `errors` lists each with its name, a code and a"
+    " message.",
+    "amount_invalid": "The amount is not a plain decimal string, has more digits than its"
+    " currency, or more than 38.",
+    "currency_unknown": "The node has no such currency. `GET /v1/assets` lists those it has.",
+    "cursor_invalid": "The cursor is not one of this list with these filters. Start again without"
+    " a cursor.",
+    "idempotency_key_reused": "The key was used with another body. Use a new key for a new request.",
+    "refused": "A rule of the node declines the request; `detail` says which.",
+    "address_invalid": "The beneficiary address cannot be paid: its checksum is wrong (EIP-55), or"
+    " it is zero, the token's or the node's own.",
+    "insufficient_funds": "The available balance is smaller than what the transfer takes;"
+    " `available` says how much there is.",
+    "amount_out_of_range": "The amount is outside the corridor's limits (`min`, `max`) or rounds to"
+    " nothing.",
+    "pair_not_offered": "No corridor sells and buys this pair. `GET /v1/corridors` lists them.",
+    "rail_unknown": "The node has no such rail, or not for this role.",
+    "too_many_requests": "Too much at once. Wait `Retry-After` seconds.",
+    "too_many_quotes": "You hold `limit` active quotes. Use one, or wait until `resets_at`.",
+    "internal": "The node made a mistake. Tell its operator the `request_id`; repeat a POST only"
+    " with the same `Idempotency-Key`.",
+    "unavailable": "Not possible now. Send the same request again later.",
+    "rate_unavailable": "The rate sources are missing, too old or disagree, so there is no price.",
+    "liquidity_unavailable": "The node's stablecoin is promised to others. Try a smaller amount or"
+    " later.",
+    "settlement_recovering": "The operator must recover settlement before transfers are accepted.",
+    "database_unavailable": "The node's database is away. Send the same request again later, with"
+    " the same `Idempotency-Key`: whether it was done is not known.",
+    "chain_unavailable": "No provider of the chain answers. Send the same request again later.",
+    "not_ready": "A check of readiness fails; `checks` says which and why.",
+}
+"""Code -> what it means and what to do. A promise: codes are added, never renamed."""
+
+
+def status_of(error: type[NodeError]) -> int:
+    """The HTTP status of an error's nearest family."""
+    return next(STATUS[family] for family in error.__mro__ if family in STATUS)
+
+
+def all_errors() -> Iterator[type[NodeError]]:
+    """Every class of the error tree that is loaded, in order of declaration."""
+
+    def below(family: type[NodeError]) -> Iterator[type[NodeError]]:
+        yield family
+        for child in family.__subclasses__():
+            yield from below(child)
+
+    return below(NodeError)
+
+
+def problem(error: NodeError, *, path: str, request_id: str) -> Answer:
+    """The problem document of `error`, as an answer that can be stored.
+
+    Args:
+        error: What went wrong.
+        path: Path of the request: the `instance`.
+        request_id: For the operator's logs.
+    """
+    status = status_of(type(error))
+    document = {
+        "type": TYPE_BASE + error.code,
+        "title": error.title,
+        "status": status,
+        "detail": error.detail,
+        "instance": path,
+        "code": error.code,
+        "retryable": error.retryable,
+        "request_id": request_id,
+    }
+    document |= {name: value for name, value in error.context.items() if name not in document}
+    return Answer(status, orjson.dumps(document, default=str))
+
+
+def headers_of(error: NodeError) -> dict[str, str]:
+    """Headers that belong to an error besides its document."""
+    if isinstance(error, Unauthenticated):
+        # RFC 6750 3.1: no error code where no credential was given.
+        known = "" if isinstance(error, CredentialMissing) else ', error="invalid_token"'
+        return {"WWW-Authenticate": f'Bearer realm="corridor"{known}'}
+    if isinstance(error, MethodNotAllowed):
+        return {"Allow": ", ".join(error.context.get("allowed", ()))}  # type: ignore[call-overload]
+    if isinstance(error, BodyTooLarge):
+        return {"Connection": "close"}  # the rest of the body is not read
+    if isinstance(error, Unavailable | Throttled) or error.retryable:
+        return {"Retry-After": str(error.context.get("retry_after_s", _RETRY_AFTER_S))}
+    return {}

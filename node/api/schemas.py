@@ -1,0 +1,212 @@
+"""What may be in a body or a query. What answers look like is in `node.api.views`.
+
+Lengths bound every text; control characters are refused, because no database text holds a NUL and
+no person means one.
+"""
+
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
+
+from node.api.bodies import Body, PageQuery, Query
+from node.api.countries import COUNTRIES
+from node.core.paging import LIMIT_DEFAULT, LIMIT_MAX, ROW_ID_MAX
+from node.core.settlement import PauseReason
+from node.core.transfers import State, Status
+
+QUOTE_TTL_S_MAX: Final = 1800
+
+_NO_CONTROL: Final = r"^[^\x00-\x1f\x7f-\x9f]*$"
+_WORDS: Final = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+_AMOUNT_SHAPE: Final = r"^[0-9]+(\.[0-9]+)?$"
+
+
+def _assigned(code: str) -> str:
+    if code not in COUNTRIES:
+        raise PydanticCustomError(
+            "country_unknown", "write the country as an ISO 3166-1 alpha-2 code such as 'PH'"
+        )
+    return code
+
+
+Country = Annotated[
+    str,
+    AfterValidator(_assigned),
+    Field(description="ISO 3166-1 alpha-2.", json_schema_extra={"pattern": "^[A-Z]{2}$"}),
+]
+Currency = Annotated[
+    str,
+    Field(min_length=1, max_length=16, description="A code of `GET /v1/assets`, such as `EUR`."),
+]
+# Digits and size depend on the currency, so the form is checked with it, in `node.api.money`.
+Amount = Annotated[
+    str,
+    Field(
+        max_length=128,
+        description="Decimal string, at most the currency's digits and 38 in all; no sign,"
+        " exponent or space.",
+        json_schema_extra={"pattern": _AMOUNT_SHAPE},
+    ),
+]
+PersonName = Annotated[str, StringConstraints(min_length=1, max_length=140, pattern=_WORDS)]
+Email = Annotated[
+    str, StringConstraints(max_length=254, pattern=r"^[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+$")
+]
+Reference = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=_WORDS)]
+Note = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=_WORDS)]
+Text = Annotated[str, StringConstraints(max_length=128, pattern=_NO_CONTROL)]
+Id = Annotated[str, StringConstraints(max_length=64, pattern=_NO_CONTROL)]
+
+
+class CustomerBody(Body):
+    """A new customer."""
+
+    name: PersonName
+    country: Country
+    email: Email | None = None
+
+
+class TopUpBody(Body):
+    """Money that arrived."""
+
+    currency: Currency
+    amount: Amount
+    rail: Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=_WORDS)]
+    reference: Annotated[str, StringConstraints(min_length=1, max_length=140, pattern=_WORDS)]
+
+
+class QuoteSide(Body):
+    """What is sold or bought; the amount on exactly one side."""
+
+    currency: Currency
+    amount: Amount | None = None
+
+
+class Payout(Body):
+    """How the beneficiary is paid."""
+
+    method: Literal["onchain"] = "onchain"
+
+
+class QuoteBody(Body):
+    """A firm quote is asked for."""
+
+    sell: QuoteSide
+    buy: QuoteSide
+    payout: Payout = Payout()
+    ttl_s: Annotated[
+        int | None,
+        Field(ge=1, le=QUOTE_TTL_S_MAX, description="Seconds it is kept; the node's own default."),
+    ] = None
+    customer_id: Annotated[
+        Id | None, Field(description="Only this customer's transfer consumes it.")
+    ] = None
+
+    @model_validator(mode="after")
+    def _one_amount(self) -> Self:
+        if (self.sell.amount is None) == (self.buy.amount is None):
+            raise PydanticCustomError(
+                "one_amount", "give the amount on exactly one side, sell or buy"
+            )
+        return self
+
+
+class BeneficiaryBody(Body):
+    """Who is paid."""
+
+    name: PersonName
+    country: Country
+    address: Annotated[
+        Text, Field(description="0x and 40 hex digits; EIP-55 checksum where mixed case is used.")
+    ]
+
+
+class TransferBody(Body):
+    """A transfer on a firm quote."""
+
+    quote_id: Id
+    customer_id: Annotated[
+        Id | None, Field(description="May be left out by a remitter: it is its own.")
+    ] = None
+    beneficiary: BeneficiaryBody
+    client_reference: Annotated[
+        Reference | None, Field(description="Unique per partner, or per customer for a remitter.")
+    ] = None
+    purpose: Reference | None = None
+
+
+class PauseBody(Body):
+    """Nothing new is to be signed."""
+
+    hard: Annotated[
+        bool, Field(description="Also stop fee bumps and pause the contract itself.")
+    ] = False
+    note: Note | None = None
+
+
+class ResumeBody(Body):
+    """A pause ends."""
+
+    reason: Annotated[
+        PauseReason, Field(strict=False, description="The pause that ends.")
+    ] = PauseReason.OPERATOR
+    note: Note | None = None
+
+
+class MovementBody(Body):
+    """A treasury movement."""
+
+    kind: Literal["float_top_up", "lane_gas", "sweep", "rescue"]
+    from_: Annotated[Text, Field(alias="from", description="Address that pays.")]
+    to: Annotated[Text, Field(description="Address that is paid.")]
+    currency: Currency
+    amount: Amount
+
+
+class PriceQuery(Query):
+    """What is to be priced; the amount of exactly one side."""
+
+    sell: Currency
+    buy: Currency
+    sell_amount: Amount | None = None
+    buy_amount: Amount | None = None
+
+    @model_validator(mode="after")
+    def _one_amount(self) -> Self:
+        if (self.sell_amount is None) == (self.buy_amount is None):
+            raise PydanticCustomError(
+                "one_amount", "give exactly one of sell_amount and buy_amount"
+            )
+        return self
+
+
+class TransferQuery(PageQuery):
+    """Which transfers."""
+
+    status: Status | None = None
+    state: State | None = None
+    customer_id: Id | None = None
+    client_reference: Text | None = None
+
+
+class StatementQuery(PageQuery):
+    """Which movements."""
+
+    currency: Currency | None = None
+
+
+class AccountQuery(PageQuery):
+    """Which accounts."""
+
+    path: Annotated[Text | None, Field(description="Paths that start so.")] = None
+    currency: Currency | None = None
+
+
+class EventQuery(Query):
+    """Which events."""
+
+    after: Annotated[
+        int, Field(ge=0, le=ROW_ID_MAX, description="`next_after` of the page before.")
+    ] = 0
+    limit: Annotated[int, Field(ge=1, le=LIMIT_MAX)] = LIMIT_DEFAULT

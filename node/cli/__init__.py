@@ -1,0 +1,33 @@
+"""The command line `corridor`, for people and for scripts.
+
+`main` is its entry point; the commands are declared in `node.cli.app`, and each loads what it
+needs only when it runs. What goes wrong in operation ends as a sentence and a remedy, never as a
+traceback. Not here: rules of money or of a transfer; the commands ask the node over HTTP, or its
+services through `node.bootstrap`.
+"""
+
+import sys
+from collections.abc import Sequence
+
+from node.cli.faults import Fault, report
+from node.core.errors import NodeError
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command and end the process with its exit status.
+
+    Args:
+        arguments: What follows the program's name; None: those of this process.
+
+    Raises:
+        SystemExit: Always, with a status of `node.cli.faults.Status`.
+    """
+    from node.cli.app import app
+
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        app(given, prog_name="corridor")
+    except (Fault, NodeError) as error:
+        sys.exit(report(error, as_json="--json" in given))

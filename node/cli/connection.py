@@ -1,0 +1,93 @@
+"""Which node a command talks to, and as whom.
+
+`CORRIDOR_URL` and `CORRIDOR_TOKEN` win; otherwise the `devnet.json` of the state directory, which
+`corridor devnet up` writes (its shape: README, "The files of a devnet"). Not here: HTTP itself.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from node.cli.faults import Fault, Status
+
+DEFAULT_STATE_DIR: Final = Path(".corridor")
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """What the command line and the environment say about the node.
+
+    Attributes:
+        state_dir: Holds `devnet.json`, and the sends whose answer is missing.
+    """
+
+    url: str | None
+    token: str | None
+    state_dir: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A node and a bearer credential for it."""
+
+    url: str
+    token: str
+
+
+def operator(where: Where) -> Connection:
+    """Speak as operator of the devnet's node, or with the credential given."""
+    return _connection(where, lambda node: node["keys"]["operator"])
+
+
+def customer(where: Where, customer_id: str | None) -> Connection:
+    """Speak as a customer of the devnet; as its partner when no customer is named.
+
+    A customer that `devnet.json` does not list was made later, by the partner.
+    """
+
+    def token_of(node: Mapping[str, Any]) -> str:
+        for each in node["customers"]:
+            if each["id"] == customer_id:
+                return str(each["token"])
+        return str(node["keys"]["partner"])
+
+    return _connection(where, token_of)
+
+
+def _connection(where: Where, token_of: Any) -> Connection:
+    if where.url and not where.token:
+        raise Fault(
+            "CORRIDOR_URL is set and CORRIDOR_TOKEN is not",
+            remedy="set both, or neither to use the devnet of the state directory",
+            status=Status.USAGE,
+        )
+    if where.url and where.token:
+        return Connection(where.url.rstrip("/"), where.token)
+    node = devnet_node(where.state_dir)
+    return Connection(str(node["url"]).rstrip("/"), where.token or str(token_of(node)))
+
+
+def devnet_node(state_dir: Path) -> Mapping[str, Any]:
+    """The first node of `devnet.json`.
+
+    Raises:
+        Fault: There is no such file, or it is not one of ours.
+    """
+    path = state_dir / "devnet.json"
+    try:
+        nodes: Sequence[Mapping[str, Any]] = json.loads(path.read_bytes())["nodes"]
+        return nodes[0]
+    except FileNotFoundError:
+        raise Fault(
+            f"no node to talk to: there is no {path}",
+            remedy="start a local one with `corridor devnet up`, or set CORRIDOR_URL and"
+            " CORRIDOR_TOKEN",
+            status=Status.AWAY,
+        ) from None
+    except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
+        raise Fault(
+            f"{path} cannot be used: {error}",
+            remedy="`corridor devnet up` writes it anew",
+        ) from None

@@ -1,0 +1,93 @@
+"""`corridor reconcile`: one run, its checks, and the breaks that are open.
+
+Not here: the checks themselves (`node.services.reconciling`).
+"""
+
+import time
+from collections.abc import Sequence
+from typing import Final
+
+import typer
+from rich.markup import escape
+
+from node.cli.client import Json, NodeClient
+from node.cli.connection import Where, operator
+from node.cli.console import columns, day_time, good, next_steps, pairs, print_json, stderr, stdout
+from node.cli.faults import Fault, Status
+
+_POLL_S: Final = 0.3
+_WAIT_S: Final = 600.0
+_PAGE: Final = 200
+
+
+def run(where: Where, *, explain: bool, as_json: bool) -> None:
+    """Make a run and wait for it.
+
+    Raises:
+        typer.Exit: Status 1 when breaks are open or the run failed.
+        Fault: The run did not end in time.
+    """
+    client = NodeClient(operator(where))
+    made = _finished(client, client.post("/v1/reconciliation/runs", {}))
+    breaks = _open_breaks(client) if made["breaks_open"] else []
+    if as_json:
+        print_json({**made, "breaks": breaks})
+    else:
+        _print_run(made, explain=explain)
+        _print_breaks(breaks, explain=explain)
+    is_clean = made["status"] == "completed" and not made["breaks_open"]
+    raise typer.Exit(Status.DONE if is_clean else Status.NO)
+
+
+def _finished(client: NodeClient, made: Json) -> Json:
+    give_up_at = time.monotonic() + _WAIT_S
+    while made["status"] == "running":
+        if time.monotonic() > give_up_at:
+            raise Fault(
+                f"the run {made['id']} is not done after {_WAIT_S:.0f} s", status=Status.AWAY
+            )
+        time.sleep(_POLL_S)
+        made = client.get(f"/v1/reconciliation/runs/{made['id']}")
+    return made
+
+
+def _open_breaks(client: NodeClient) -> Sequence[Json]:
+    page = client.get("/v1/reconciliation/breaks", status="open", limit=_PAGE)
+    found: Sequence[Json] = page["data"]
+    return found
+
+
+def _print_run(made: Json, *, explain: bool) -> None:
+    console = stdout()
+    as_of = made.get("as_of")
+    if as_of:
+        console.print(f"as of final block {as_of['block_number']}  [dim]{as_of['block_hash']}[/]")
+    table = columns("", "check", "expected", "actual") if explain else columns("", "check")
+    for check in made["checks"]:
+        row = [good(check["ok"]), escape(str(check["name"]))]
+        if explain:
+            row += [escape(str(check["expected"])), escape(str(check["actual"]))]
+        table.add_row(*row)
+    console.print(table)
+    color = "green" if not made["breaks_open"] else "bold red"
+    console.print(f"{made['status']}, breaks open: [{color}]{made['breaks_open']}[/]")
+
+
+def _print_breaks(breaks: Sequence[Json], *, explain: bool) -> None:
+    for each in breaks:
+        stdout().print()
+        stdout().print(f"[bold red]{each['code']}[/] {escape(str(each['summary']))}")
+        if explain:
+            rows = [
+                ("expected", escape(str(each["expected"]))),
+                ("actual", escape(str(each["actual"]))),
+                ("since", day_time(each["first_seen_at"])),
+                *((name, escape(str(value))) for name, value in each["evidence"].items()),
+                ("what to do", escape(str(each["next_action"]))),
+                ("break", each["id"]),
+            ]
+            stdout().print(pairs(rows))
+    if breaks and not explain:
+        next_steps(("corridor reconcile --explain", "what each break is, and what to do"))
+    if len(breaks) == _PAGE:
+        stderr().print(f"Only the newest {_PAGE} breaks are shown.")

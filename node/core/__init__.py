@@ -1,0 +1,1 @@
+"""The pure core: values in, values and effects out. No I/O, no clock, no framework."""

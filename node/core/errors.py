@@ -1,0 +1,250 @@
+"""The error tree: what can go wrong in operation, one class per code.
+
+A family (the classes right below `NodeError`) tells an edge how to answer; `code` tells a program
+what happened; `detail` tells a person what to do. HTTP statuses are not here: `node.api.problems`
+has the only table.
+
+* NodeError
+  x InvalidInput        the request itself is wrong, whatever the state
+  x Unauthenticated     nobody known is asking
+  x Forbidden           known, but not for this role
+  x NotFound            no such object for this principal
+  x Conflict            the object is in another state, or taken
+  x Refused             understood and declined by a rule of money
+  x Throttled           too much at once
+  x Unavailable         not now; the same request may work later
+* InvariantBroken       our own books are wrong: a bug, caught by nobody
+"""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+
+class NodeError(Exception):
+    """An operating error.
+
+    Attributes:
+        code: Stable name, part of the public surface.
+        title: The code in words, the same for every occurrence.
+        retryable: Whether the same request can succeed later without a change.
+        detail: One sentence for a person: the fault and the remedy. No personal data.
+        context: Members the code promises, such as `available`; JSON values.
+    """
+
+    code: ClassVar[str] = "internal"
+    title: ClassVar[str] = "Internal error"
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, detail: str, **context: object) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.context: Mapping[str, object] = context
+
+
+class InvariantBroken(AssertionError):
+    """The node's own books or rules contradict themselves."""
+
+
+class InvalidInput(NodeError):
+    """Members of the request are wrong (`errors`: pointer, code, message)."""
+
+    code = "invalid_body"
+    title = "The request is not valid"
+
+
+class Unauthenticated(NodeError):
+    """No credential, or one that is unknown, expired or revoked."""
+
+    code = "credential_invalid"
+    title = "The credential is not valid"
+
+
+class Forbidden(NodeError):
+    """The principal's role may not do this (`role`)."""
+
+    code = "scope_missing"
+    title = "Not allowed for this role"
+
+
+class NotFound(NodeError):
+    """There is no such object, or it belongs to another."""
+
+    code = "not_found"
+    title = "Not found"
+
+
+class Conflict(NodeError):
+    """The object is not in a state that allows this."""
+
+    code = "conflict"
+    title = "Conflict"
+
+
+class Refused(NodeError):
+    """A rule of money declines the request."""
+
+    code = "refused"
+    title = "Refused"
+
+
+class Throttled(NodeError):
+    """Too much at once."""
+
+    code = "too_many_requests"
+    title = "Too many requests"
+    retryable = True
+
+
+class Unavailable(NodeError):
+    """Not possible now."""
+
+    code = "unavailable"
+    title = "Not available now"
+    retryable = True
+
+
+class AmountInvalid(InvalidInput):
+    """Not a decimal string this asset can hold."""
+
+    code = "amount_invalid"
+    title = "The amount is not valid"
+
+
+class CurrencyUnknown(InvalidInput):
+    """The node has no asset of this code."""
+
+    code = "currency_unknown"
+    title = "The currency is not known"
+
+
+class CursorInvalid(InvalidInput):
+    """The cursor is not of this list with these filters."""
+
+    code = "cursor_invalid"
+    title = "The cursor is not valid"
+
+
+class QuoteUsed(Conflict):
+    """Another transfer consumed the quote (`transfer_id`)."""
+
+    code = "quote_used"
+    title = "The quote is used"
+
+
+class QuoteExpired(Conflict):
+    """The quote's `expires_at` has passed, or it was revoked."""
+
+    code = "quote_expired"
+    title = "The quote has expired"
+
+
+class ClientReferenceUsed(Conflict):
+    """Another transfer of this owner has the reference (`transfer_id`)."""
+
+    code = "client_reference_used"
+    title = "The client reference is used"
+
+
+class ReferenceUsed(Conflict):
+    """This rail's reference was booked before (`top_up_id`)."""
+
+    code = "reference_used"
+    title = "The top-up reference is used"
+
+
+class CancelTooLate(Conflict):
+    """The transfer is written into a batch or has ended."""
+
+    code = "cancel_too_late"
+    title = "Too late to cancel"
+
+
+class WrongState(Conflict):
+    """The object's state does not accept this event. Nothing changed."""
+
+    code = "wrong_state"
+    title = "Not possible in this state"
+
+
+class NameTaken(Conflict):
+    """An object of this name exists."""
+
+    code = "name_taken"
+    title = "The name is taken"
+
+
+class AddressInvalid(Refused):
+    """The beneficiary address cannot be paid."""
+
+    code = "address_invalid"
+    title = "The address is not valid"
+
+
+class InsufficientFunds(Refused):
+    """The available balance is too small (`available`)."""
+
+    code = "insufficient_funds"
+    title = "Insufficient funds"
+
+
+class AmountOutOfRange(Refused):
+    """Outside the corridor's limits (`min`, `max`), or rounds to nothing."""
+
+    code = "amount_out_of_range"
+    title = "The amount is out of range"
+
+
+class PairNotOffered(Refused):
+    """No corridor sells and buys these."""
+
+    code = "pair_not_offered"
+    title = "The pair is not offered"
+
+
+class RailUnknown(Refused):
+    """The node has no such rail, or not for this principal."""
+
+    code = "rail_unknown"
+    title = "The rail is not offered"
+
+
+class TooManyQuotes(Throttled):
+    """The maker holds as many active quotes as allowed (`limit`, `remaining`, `resets_at`)."""
+
+    code = "too_many_quotes"
+    title = "Too many active quotes"
+
+
+class RateUnavailable(Unavailable):
+    """Sources are missing, too old or disagree: never a number."""
+
+    code = "rate_unavailable"
+    title = "No rate now"
+
+
+class LiquidityUnavailable(Unavailable):
+    """The node's stablecoin is promised to others."""
+
+    code = "liquidity_unavailable"
+    title = "No liquidity now"
+
+
+class SettlementRecovering(Unavailable):
+    """A lane must be adopted before new transfers are accepted."""
+
+    code = "settlement_recovering"
+    title = "Settlement is recovering"
+
+
+class DatabaseUnavailable(Unavailable):
+    """The database does not answer."""
+
+    code = "database_unavailable"
+    title = "The database is away"
+
+
+class ChainUnavailable(Unavailable):
+    """No provider of the chain answers."""
+
+    code = "chain_unavailable"
+    title = "The chain is away"

@@ -1,0 +1,102 @@
+"""What the core and the services need from the world, as Protocols.
+
+`Unit` is one database transaction with its repositories; the Protocols of each part are in the
+modules beside this one. Adapters and the store satisfy them; nothing here does anything.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from node.core.ports.idempotency import IdempotencyRepository
+    from node.core.ports.ledger import LedgerRepository
+    from node.core.ports.mirror import MirrorRepository
+    from node.core.ports.parties import PartyRepository
+    from node.core.ports.quotes import QuoteRepository
+    from node.core.ports.reconciliation import ReconciliationRepository
+    from node.core.ports.settlement import SettlementRepository
+    from node.core.ports.transfers import EventRepository, TransferRepository
+    from node.core.ports.verification import VerificationRepository
+
+
+class Clock(Protocol):
+    """The time outside a database transaction."""
+
+    def now(self) -> datetime:
+        """Aware UTC time."""
+        ...
+
+
+class Unit(Protocol):
+    """One database transaction."""
+
+    @property
+    def now(self) -> datetime:
+        """The database clock at the start of the transaction, aware UTC."""
+        ...
+
+    @property
+    def parties(self) -> PartyRepository:
+        """Partners, customers, credentials."""
+        ...
+
+    @property
+    def idempotency(self) -> IdempotencyRepository:
+        """Answers kept for repeated requests."""
+        ...
+
+    @property
+    def ledger(self) -> LedgerRepository:
+        """Accounts, entries, balances."""
+        ...
+
+    @property
+    def quotes(self) -> QuoteRepository:
+        """Firm quotes."""
+        ...
+
+    @property
+    def transfers(self) -> TransferRepository:
+        """Transfers and top-ups."""
+        ...
+
+    @property
+    def events(self) -> EventRepository:
+        """The timeline."""
+        ...
+
+    @property
+    def settlement(self) -> SettlementRepository:
+        """Lanes, slots, attempts, movements, pauses."""
+        ...
+
+    @property
+    def mirror(self) -> MirrorRepository:
+        """Cursor, blocks and logs of the chain."""
+        ...
+
+    @property
+    def verification(self) -> VerificationRepository:
+        """Deriving the books again from their entries."""
+        ...
+
+    @property
+    def reconciliation(self) -> ReconciliationRepository:
+        """Runs and breaks."""
+        ...
+
+
+class UnitOfWork(Protocol):
+    """Opens units of work."""
+
+    def __call__(self) -> AbstractAsyncContextManager[Unit]:
+        """One transaction: committed at the end of the block, rolled back on an exception.
+
+        Raises:
+            DatabaseUnavailable: The database is away.
+        """
+        ...

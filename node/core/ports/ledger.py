@@ -1,0 +1,118 @@
+"""The ledger as the services use it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from node.core.ledger import Balance, LedgerTransaction, Resolution
+from node.core.paging import ListQuery, Page
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRow:
+    """An account with its counters.
+
+    Attributes:
+        id: As others see it.
+        number: As entries name it.
+    """
+
+    id: UUID
+    number: int
+    balance: Balance
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class EntryRow:
+    """One entry as seen from the account asked for.
+
+    Attributes:
+        sequence: Of the ledger transaction.
+        status: `pending`, `posted` or `voided`.
+        is_debit: Which side of the entry the account is.
+        counter_path: The account on the other side.
+        amount: Minor units, above 0.
+        balance_after: Posted balance once this entry was posted; None while it is not.
+        effective_sequence: Where it stands in the order of posting: of the resolution, if one
+            posted it.
+    """
+
+    id: int
+    sequence: int
+    kind: str
+    status: str
+    transfer_id: UUID | None
+    is_debit: bool
+    counter_path: str
+    asset: str
+    amount: int
+    balance_after: int | None
+    effective_sequence: int | None
+    detail: Mapping[str, str]
+    occurred_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class TrialRow:
+    """Posted debits and credits of one asset; always equal."""
+
+    asset: str
+    debits: int
+    credits: int
+
+
+class LedgerRepository(Protocol):
+    """Accounts, entries, balances."""
+
+    async def lock(self) -> None:
+        """Take the ledger's lock until the end of the transaction. Must come before `post`."""
+        ...
+
+    async def post(
+        self,
+        transactions: Sequence[LedgerTransaction] = (),
+        resolutions: Sequence[Resolution] = (),
+    ) -> Mapping[str, int]:
+        """Book one batch: resolutions first, then ledger transactions, in the order given.
+
+        Returns:
+            Key -> sequence of each ledger transaction; for a key booked earlier, the sequence it
+            has since then (nothing is booked again).
+
+        Raises:
+            InvariantBroken: A limit would be broken, a pending one resolved twice, or `lock` was
+                not taken. Limits are decided before: the database's refusal means a bug.
+        """
+        ...
+
+    async def balances(self, paths: Sequence[str]) -> Mapping[str, Balance]:
+        """Counters by path; an account that does not exist yet has zeros."""
+        ...
+
+    async def trial_balance(self) -> Sequence[TrialRow]:
+        """Posted debits and credits per asset, by asset."""
+        ...
+
+    async def accounts(self, query: ListQuery) -> Page[AccountRow]:
+        """The chart, newest first. Filters: `path` (prefix), `currency`."""
+        ...
+
+    async def account(self, account_id: UUID) -> AccountRow | None:
+        """One account."""
+        ...
+
+    async def accounts_below(self, prefix: str) -> Sequence[AccountRow]:
+        """Every account whose path starts with `prefix`, by path."""
+        ...
+
+    async def entries(
+        self, accounts: Sequence[AccountRow], query: ListQuery, *, posted_only: bool
+    ) -> Page[EntryRow]:
+        """Entries of accounts of one kind, newest first, each with its account's balance after it.
+
+        An entry that was pending counts from when it was posted.
+        """
+        ...

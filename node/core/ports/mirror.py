@@ -1,0 +1,270 @@
+"""What the mirror needs: a reader of chain facts, and its tables.
+
+Reads are by block hash, so an answer is about one block or an error, never about whatever block
+has that number now. Sends and fees are in `node.core.ports.chain`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import UUID
+
+from node.core.mirror import (
+    BlockHeader,
+    BlockPoint,
+    Cause,
+    Cursor,
+    Facts,
+    SettlementKind,
+    TokenLog,
+    Watch,
+)
+from node.core.ports.chain import Receipt
+from node.core.units import Address, BlockHash, TxHash
+
+
+class ChainReader(Protocol):
+    """Facts of one chain. Each method raises `ChainUnavailable`.
+
+    That class also covers answers that contradict themselves or each other (a log of another
+    block, an empty list where the block's bloom filter says otherwise): such an answer is never
+    better than none.
+    """
+
+    async def head(self) -> BlockHeader:
+        """The newest block."""
+        ...
+
+    async def finalized_number(self) -> int | None:
+        """Number of the block tagged `finalized`; None: the chain has none."""
+        ...
+
+    async def headers(self, first: int, last: int) -> Sequence[BlockHeader]:
+        """Canonical headers of these numbers, ascending, as far as the provider has them."""
+        ...
+
+    async def facts(self, headers: Sequence[BlockHeader]) -> Sequence[Facts]:
+        """Token logs and settlement events of these blocks, read by hash."""
+        ...
+
+    async def facts_by_range(self, first: int, last: int) -> Sequence[Facts]:
+        """The same by number range, another method; only for final blocks. Blocks with logs."""
+        ...
+
+    async def facts_by_receipts(self, headers: Sequence[BlockHeader]) -> Sequence[Facts]:
+        """The same out of all receipts of each block, a third method; counts are checked."""
+        ...
+
+    async def receipts(self, tx_hashes: Sequence[TxHash]) -> Sequence[Receipt]:
+        """Receipts of transactions that are in a block; all of them or an error."""
+        ...
+
+    async def has_code(self, address: Address, block: BlockHash) -> bool:
+        """Whether a contract is at `address` in that block's state."""
+        ...
+
+    async def token_balances(
+        self, addresses: Sequence[Address], block: BlockHash
+    ) -> Sequence[int]:
+        """`balanceOf` of each, token units, in that block's state."""
+        ...
+
+    async def native_balances(
+        self, addresses: Sequence[Address], block: BlockHash
+    ) -> Sequence[int]:
+        """Wei of each, in that block's state."""
+        ...
+
+    async def nonces(self, addresses: Sequence[Address], block: BlockHash) -> Sequence[int]:
+        """Transactions sent by each, in that block's state."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PayoutSeen:
+    """A canonical Settled that is a transfer's own: number, beneficiary and amount agree."""
+
+    transfer_id: UUID
+    tx_hash: TxHash
+    block_number: int
+    block_hash: BlockHash
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeRow:
+    """One settlement event on its way to final, beside the transfer with its number.
+
+    Attributes:
+        transfer_id: The transfer with this number of this contract; None: no such transfer.
+        agrees: Of Settled: the transfer's beneficiary and amount are those paid, and the number
+            is in a written batch of the node.
+        slot_id: The node's slot whose transaction emitted it; None: a stranger's transaction.
+        slot_is_its: That slot has the number among its members.
+    """
+
+    block: BlockPoint
+    log_index: int
+    tx_hash: TxHash
+    kind: SettlementKind
+    payment_number: int
+    payout_log_index: int | None
+    amount: int | None
+    transfer_id: UUID | None
+    agrees: bool
+    slot_id: UUID | None
+    slot_is_its: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogRow:
+    """One token log on its way to final.
+
+    Attributes:
+        movement_id: The treasury movement whose transaction emitted it, if amount and addresses
+            agree.
+    """
+
+    block: BlockPoint
+    log: TokenLog
+    movement_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class SlotRow:
+    """One slot of the node, mined in a block on its way to final.
+
+    Attributes:
+        sender: The lane's address, which pays the gas.
+        value_wei: What moved with it, if it succeeded.
+        movement_id: The treasury movement it carries.
+    """
+
+    slot_id: UUID
+    sender: Address
+    nonce: int
+    purpose: str
+    to_address: Address
+    value_wei: int
+    block: BlockPoint
+    tx_hash: TxHash
+    succeeded: bool
+    gas_used: int
+    effective_gas_price_wei: int
+    movement_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class FinalCause:
+    """What became of one token log at finality."""
+
+    block_hash: BlockHash
+    log_index: int
+    cause: Cause
+    ledger_sequence: int | None
+
+
+class MirrorRepository(Protocol):
+    """The mirror's tables. All writes but `open` stand behind the cursor's fence."""
+
+    async def cursor(self, chain_id: int) -> Cursor | None:
+        """How far the mirror is; None: not opened yet."""
+        ...
+
+    async def open(
+        self, chain_id: int, header: BlockHeader, holdings: Mapping[tuple[Address, str], int]
+    ) -> bool:
+        """Begin at this final block with these holdings; False when another worker did."""
+        ...
+
+    async def canonical(self, chain_id: int, first: int) -> Mapping[int, BlockHash]:
+        """Number -> hash of canonical blocks from `first` on."""
+        ...
+
+    async def move_head(self, chain_id: int, *, held: BlockHash, to: BlockPoint) -> bool:
+        """The fence: move the head from the block `held`; False when it is not there any more."""
+        ...
+
+    async def move_final(self, chain_id: int, *, held: BlockHash, to: BlockPoint) -> bool:
+        """The fence of finality: as `move_head`. Marks the blocks up to `to` as final."""
+        ...
+
+    async def halt(self, chain_id: int, reason: str | None) -> None:
+        """Stand still for this reason; None: go on."""
+        ...
+
+    async def add_blocks(
+        self, watch: Watch, headers: Sequence[BlockHeader], facts: Sequence[Facts]
+    ) -> None:
+        """Store blocks and their logs; a block that was orphaned earlier is canonical again."""
+        ...
+
+    async def own_transactions(self, tx_hashes: Sequence[TxHash]) -> Sequence[TxHash]:
+        """Which of these are attempts of the node."""
+        ...
+
+    async def include_slots(self, receipts: Sequence[Receipt]) -> None:
+        """Mark the slots of these attempts as included, with what the receipts say."""
+        ...
+
+    async def payouts_seen(
+        self, chain_id: int, block_hashes: Sequence[BlockHash], states: Sequence[str]
+    ) -> Sequence[PayoutSeen]:
+        """Own Settled events of these blocks whose transfer is in one of these states."""
+        ...
+
+    async def orphan_above(self, chain_id: int, number: int) -> Sequence[BlockHash]:
+        """Mark blocks and logs above `number` as orphaned and take their slots back to submitted.
+
+        Returns:
+            Hashes of the blocks orphaned now.
+        """
+        ...
+
+    async def final_target(self, chain_id: int, number: int, logs_max: int) -> BlockPoint | None:
+        """The newest block up to `number` that adds at most `logs_max` logs to what is final.
+
+        At least one block where there is one; None: nothing is left to make final.
+        """
+        ...
+
+    async def outcomes(self, chain_id: int, above: int, to: int) -> Sequence[OutcomeRow]:
+        """Canonical settlement events of these blocks, in chain order."""
+        ...
+
+    async def token_logs(
+        self, chain_id: int, asset: str, above: int, to: int
+    ) -> Sequence[TokenLogRow]:
+        """Canonical token logs of these blocks, in chain order; `asset`: the token's code."""
+        ...
+
+    async def slots(self, chain_id: int, above: int, to: int) -> Sequence[SlotRow]:
+        """Slots of the node mined in these blocks, by block and nonce."""
+        ...
+
+    async def finish_slots(self, slot_ids: Sequence[UUID]) -> None:
+        """Slots become final; their numbers may be written into another batch."""
+        ...
+
+    async def unpaid_members(self, slot_ids: Sequence[UUID]) -> Sequence[UUID]:
+        """Transfers that the settle slots among these carry."""
+        ...
+
+    async def finish_movements(self, movements: Mapping[UUID, bool]) -> None:
+        """Treasury movements end: True settled, False failed."""
+        ...
+
+    async def finish_logs(
+        self, chain_id: int, above: int, to: int, causes: Sequence[FinalCause]
+    ) -> None:
+        """Logs of these blocks become final, token logs with their cause."""
+        ...
+
+    async def holdings(self, chain_id: int) -> Mapping[tuple[Address, str], int]:
+        """(address, asset) -> what it holds at the final block, the chain's own units."""
+        ...
+
+    async def set_holdings(
+        self, chain_id: int, number: int, holdings: Mapping[tuple[Address, str], int]
+    ) -> None:
+        """Store holdings as of the final block `number`."""
+        ...

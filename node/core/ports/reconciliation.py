@@ -1,0 +1,178 @@
+"""Runs and breaks of reconciliation, and the questions it asks of the store."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from node.core.ledger import Balance
+from node.core.mirror import BlockPoint, Facts
+from node.core.paging import ListQuery, Page
+from node.core.reconcile import BreakCode, Check, NewBreak
+from node.core.units import Address
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """One comparison as stored."""
+
+    name: str
+    ok: bool
+    expected: str
+    actual: str
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One reconciliation.
+
+    Attributes:
+        status: `running`, `completed` or `failed`.
+        block: The final block it is about.
+        breaks_open: Open breaks when it ended, of this run and of earlier ones.
+        made_by: Who asked for it.
+    """
+
+    id: UUID
+    status: str
+    block: BlockPoint | None
+    checks: Sequence[CheckResult]
+    breaks_open: int | None
+    made_by: str
+    created_at: datetime
+    completed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """One difference, open or closed.
+
+    Attributes:
+        resolution: `kind` (match, ledger_transaction, rederived), `reason`, `ledger_sequence`.
+    """
+
+    id: UUID
+    code: str
+    fingerprint: str
+    severity: str
+    summary: str
+    expected: str
+    actual: str
+    evidence: Mapping[str, str]
+    next_action: str
+    first_seen_at: datetime
+    last_seen_at: datetime
+    resolved_at: datetime | None
+    resolved_by: str | None
+    resolution: Mapping[str, str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """Ledger, mirror and settlement at one instant, read in one statement each of one snapshot.
+
+    Attributes:
+        final: The mirror's final block at that instant.
+        holdings: (address, asset) -> what the mirror says it holds, the chain's own units.
+        balances: Every account.
+        nonces: Lane -> the nonce after its last final one.
+        open_buys: Asset -> sum of the buy amounts of open transfers.
+    """
+
+    final: BlockPoint
+    holdings: Mapping[tuple[Address, str], int]
+    balances: Sequence[Balance]
+    nonces: Mapping[Address, int]
+    open_buys: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """Something in the mirror or among the transfers that has no counterpart.
+
+    Attributes:
+        subject: What it is, unique for ever.
+        detail: What is expected and what is there.
+    """
+
+    subject: str
+    expected: str
+    actual: str
+    evidence: Mapping[str, str]
+
+
+class ReconciliationRepository(Protocol):
+    """Runs, breaks, and questions over the store that need no chain."""
+
+    async def begin(self, run_id: UUID, made_by: str) -> None:
+        """Store a new run."""
+        ...
+
+    async def complete(self, run_id: UUID, block: BlockPoint, checks: Sequence[Check]) -> None:
+        """Store what a run found; counts the breaks that are open now."""
+        ...
+
+    async def fail(self, run_id: UUID) -> None:
+        """The run could not be finished."""
+        ...
+
+    async def run(self, run_id: UUID) -> Run | None:
+        """One run."""
+        ...
+
+    async def last_completed(self) -> Run | None:
+        """The newest run that was finished."""
+        ...
+
+    async def open_breaks(self, breaks: Sequence[tuple[UUID, NewBreak]]) -> None:
+        """Open these, each with the id given; one that is open already is seen again."""
+        ...
+
+    async def close_rederived(
+        self, codes: Sequence[BreakCode], still_there: Sequence[str], reason: str
+    ) -> None:
+        """Close open breaks of these codes whose fingerprint is not still there."""
+        ...
+
+    async def breaks(self, query: ListQuery) -> Page[Break]:
+        """Breaks, newest first. Filters: `status` (open, resolved), `code`."""
+        ...
+
+    async def lock_break(self, break_id: UUID) -> Break | None:
+        """One break, locked until the end of the transaction."""
+        ...
+
+    async def close_break(
+        self, break_id: UUID, closed_by: str, resolution: Mapping[str, str]
+    ) -> None:
+        """Close a break."""
+        ...
+
+    async def books(self, chain_id: int) -> Books | None:
+        """Everything that is compared with the chain, at one instant; None: no mirror yet."""
+        ...
+
+    async def mirrored(self, chain_id: int, first: int, last: int) -> Sequence[Facts]:
+        """Final facts of these blocks as the mirror has them, blocks without logs included."""
+        ...
+
+    async def settled_without_transfer(self, chain_id: int, above: int) -> Sequence[Suspect]:
+        """Final Settled events above this block without exactly one equal, ended transfer."""
+        ...
+
+    async def transfers_without_settled(self, chain_id: int, above: int) -> Sequence[Suspect]:
+        """Transfers that ended as settled above this block without exactly one final Settled."""
+        ...
+
+    async def outbound_without_cause(self, chain_id: int) -> Sequence[Suspect]:
+        """Final token logs out of the node's addresses that nobody has explained yet."""
+        ...
+
+    async def left_behind(self, chain_id: int) -> Sequence[Suspect]:
+        """Transfers in the air whose slot is final."""
+        ...
+
+    async def wrong_counters(self) -> Sequence[Suspect]:
+        """Accounts whose counters are not the sums over their entries: law 3."""
+        ...

@@ -1,0 +1,213 @@
+"""Transfers, top-ups and the timeline in the store."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+from uuid import UUID
+
+from node.core.ledger import TransferAmounts
+from node.core.paging import ListQuery, Page
+from node.core.parties import Principal
+from node.core.transfers import State
+from node.core.units import Address, TxHash
+
+
+@dataclass(frozen=True, slots=True)
+class Beneficiary:
+    """Who is paid; personal data.
+
+    Attributes:
+        country: ISO 3166-1 alpha-2.
+        address: As the caller wrote it.
+    """
+
+    name: str
+    country: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """One customer's order to pay one beneficiary, as stored.
+
+    Attributes:
+        version: Sequence of its newest event; a move is applied only to the version it was
+            computed for.
+        owner: `partner:...` or `customer:...`: scope of the client reference.
+        amounts: The integers fixed at acceptance.
+        payment_number: The contract's number of the payout.
+        pending_sequence: The pending ledger transaction that holds the money.
+        slot_id: The written batch that could still pay it; None: in none.
+        was_written: Ever in a written batch: its money goes back only on proof.
+        batches_failed: Batches that finally did not pay it.
+        void_outcome: What a final void makes of it: canceled, failed or expired.
+        waiting_code: Why it cannot be batched now.
+        failure: `code` and `message`, once it ended without a payout or is on its way to that.
+    """
+
+    id: UUID
+    version: int
+    state: State
+    customer_id: UUID
+    owner: str
+    quote_id: UUID
+    client_reference: str | None
+    purpose: str | None
+    beneficiary: Beneficiary
+    beneficiary_address: Address
+    amounts: TransferAmounts
+    chain_id: int
+    contract: Address
+    payment_number: int
+    pending_sequence: int
+    slot_id: UUID | None
+    was_written: bool
+    batches_failed: int
+    void_outcome: str | None
+    waiting_code: str | None
+    waiting_since: datetime | None
+    tx_hash: TxHash | None
+    block_number: int | None
+    failure: Mapping[str, str] | None
+    created_at: datetime
+    settle_by: datetime
+
+    @property
+    def is_cancellable(self) -> bool:
+        """Until it is written into a batch."""
+        return self.state is State.FUNDED and not self.was_written
+
+
+@dataclass(frozen=True, slots=True)
+class TransferMove:
+    """The next version of a transfer.
+
+    Attributes:
+        version: The version the move was computed for.
+        changes: Columns that change besides state and version, of: slot_id, was_written,
+            batches_failed, void_outcome, tx_hash, block_number, failure (a mapping). What is not
+            named stays. Waiting is always cleared by a move.
+    """
+
+    transfer_id: UUID
+    version: int
+    state: State
+    changes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """One line of an object's timeline, to be appended."""
+
+    object_id: UUID
+    object_sequence: int
+    type: str
+    state: State
+    customer_id: UUID
+    detail: Mapping[str, Any] = field(default_factory=dict)
+    object: str = "transfer"
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """One stored line of a timeline."""
+
+    sequence: int
+    object: str
+    object_id: UUID
+    object_sequence: int
+    type: str
+    state: State
+    detail: Mapping[str, Any]
+    occurred_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class TopUp:
+    """Money that arrived for a customer.
+
+    Attributes:
+        funded_by: `bank`: it came in at the rail; `partner`: from the partner's prefunded balance.
+    """
+
+    id: UUID
+    customer_id: UUID
+    asset: str
+    amount: int
+    rail: str
+    reference: str
+    funded_by: str
+    made_by: str
+    ledger_sequence: int
+    created_at: datetime
+
+
+class TransferRepository(Protocol):
+    """Transfers and top-ups."""
+
+    async def allot_numbers(self, chain_id: int, contract: Address, count: int) -> int:
+        """Take `count` payment numbers in a row; the first is returned. Never given twice."""
+        ...
+
+    async def insert_many(self, transfers: Sequence[Transfer]) -> None:
+        """Store new transfers."""
+        ...
+
+    async def references(self, pairs: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], UUID]:
+        """(owner, client reference) -> transfer, for those that are taken."""
+        ...
+
+    async def lock_many(self, ids: Sequence[UUID]) -> Sequence[Transfer]:
+        """Transfers by id, locked in the common order until the end of the transaction."""
+        ...
+
+    async def get(self, transfer_id: UUID) -> Transfer | None:
+        """One transfer."""
+        ...
+
+    async def list(self, principal: Principal, query: ListQuery) -> Page[Transfer]:
+        """Transfers that exist for this principal, newest first.
+
+        Filters: `status`, `state`, `customer_id`, `client_reference`.
+        """
+        ...
+
+    async def apply_moves(self, moves: Sequence[TransferMove]) -> None:
+        """Store next versions, all or none.
+
+        Raises:
+            Conflict: One of the transfers changed meanwhile.
+        """
+        ...
+
+    async def mark_waiting(self, ids: Sequence[UUID], code: str | None) -> None:
+        """Say why funded transfers cannot be batched now; the time of a code it has stays."""
+        ...
+
+    async def add_top_up(self, top_up: TopUp) -> None:
+        """Store a top-up."""
+        ...
+
+    async def top_up_at(self, rail: str, reference: str) -> UUID | None:
+        """The top-up that used this reference of this rail."""
+        ...
+
+
+class EventRepository(Protocol):
+    """The timeline; appended to, never changed."""
+
+    async def append(self, events: Sequence[NewEvent]) -> None:
+        """Append in order, under the lock that makes sequences appear in order.
+
+        Must be the last thing a transaction does.
+        """
+        ...
+
+    async def of_object(self, object_id: UUID) -> Sequence[EventRow]:
+        """The timeline of one object, oldest first."""
+        ...
+
+    async def after(self, principal: Principal, sequence: int, limit: int) -> Sequence[EventRow]:
+        """Events of own objects with a higher sequence, ascending."""
+        ...

@@ -1,0 +1,1 @@
+"""Local development network: supervision of PostgreSQL, anvil and node processes."""

@@ -1,0 +1,18 @@
+"""What goes wrong on a developer's machine, with the way to mend it."""
+
+
+class DevnetError(Exception):
+    """A fault a person can act on.
+
+    Attributes:
+        remedy: What to do about it, one sentence; empty when nothing better can be said.
+    """
+
+    def __init__(self, message: str, *, remedy: str = "") -> None:
+        super().__init__(message)
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        """The fault, then the remedy on a line of its own."""
+        message = super().__str__()
+        return f"{message}\nRemedy: {self.remedy}." if self.remedy else message

@@ -1,0 +1,363 @@
+"""Accepting transfers: quote consumed, number allotted, money reserved, transfer stored - or refused.
+
+All requests that wait share one database transaction (`node.services.batching`) under the
+ledger's lock, so limits are exact whatever runs in parallel: each is decided against a working
+copy of the books in which those before it in the batch have already happened. What follows a
+transfer afterwards is in `node.services.transfers`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from uuid import UUID
+
+from node.core.errors import (
+    AddressInvalid,
+    ClientReferenceUsed,
+    InsufficientFunds,
+    LiquidityUnavailable,
+    NodeError,
+    NotFound,
+    QuoteExpired,
+    QuoteUsed,
+    SettlementRecovering,
+)
+from node.core.ids import Prefix, encode_id
+from node.core.ledger import (
+    Balance,
+    LedgerTransaction,
+    acceptance_entries,
+    chain_account,
+    customer_account,
+    in_flight_account,
+)
+from node.core.parties import Customer, Principal
+from node.core.ports import Unit, UnitOfWork
+from node.core.ports.chain import AddressCodec
+from node.core.ports.idempotency import Answer, Claim, StoredAnswer
+from node.core.ports.transfers import Beneficiary, NewEvent, Transfer
+from node.core.quotes import Quote, QuoteStatus
+from node.core.transfers import State
+from node.core.units import Address, Money
+from node.services.batching import GroupCommit
+from node.services.idempotency import RenderError, is_remembered, replay
+
+
+@dataclass(frozen=True, slots=True)
+class SettlementTarget:
+    """Where transfers accepted now are settled.
+
+    Attributes:
+        token: Asset code of the stablecoin.
+        holders: Addresses whose final balance of the token backs promises: contract and treasury.
+        unpayable: Addresses no beneficiary may have: zero, the token, the node's own.
+        settle_within_s: From acceptance to `settle_by`.
+    """
+
+    chain_id: int
+    contract: Address
+    token: str
+    holders: tuple[Address, ...]
+    unpayable: frozenset[Address]
+    settle_within_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class TransferRequest:
+    """What a caller orders; ids already decoded."""
+
+    principal: Principal
+    quote_id: UUID
+    customer_id: UUID
+    beneficiary: Beneficiary
+    client_reference: str | None = None
+    purpose: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A request with how to answer it."""
+
+    request: TransferRequest
+    claim: Claim
+    render: Callable[[Transfer], Answer]
+    render_error: RenderError
+
+
+@dataclass(slots=True)
+class _Books:
+    """What the batch is decided against; changes as its items are accepted."""
+
+    customers: Mapping[UUID, Customer]
+    quotes: dict[UUID, Quote]
+    references: dict[tuple[str, str], UUID]
+    available: dict[str, int]  # by customer account
+    headroom: int  # token units the node can still promise
+
+
+class Acceptance:
+    """Accepts transfers in batches."""
+
+    def __init__(
+        self,
+        units: UnitOfWork,
+        target: SettlementTarget,
+        addresses: AddressCodec,
+        new_id: Callable[[], UUID],
+    ) -> None:
+        self._units = units
+        self._target = target
+        self._addresses = addresses
+        self._new_id = new_id
+        self._group = GroupCommit(self._process)
+
+    async def create(self, submission: Submission) -> Answer:
+        """Accept or refuse one transfer, at most once for its claim.
+
+        Raises:
+            NodeError: A refusal that is not remembered: 404, 503, another body under the same key.
+        """
+        return await self._group.submit(submission)
+
+    async def _process(self, batch: Sequence[Submission]) -> Sequence[Answer | Exception]:
+        first: dict[tuple[str, str, str, str], Submission] = {}
+        for each in batch:
+            first.setdefault(each.claim.scope, each)
+        async with self._units() as unit:
+            await unit.ledger.lock()
+            answers = await self._answer(unit, list(first.values()))
+        return [
+            answers[each.claim.scope]
+            if first[each.claim.scope] is each
+            else _repeated(each, first[each.claim.scope], answers[each.claim.scope])
+            for each in batch
+        ]
+
+    async def _answer(
+        self, unit: Unit, batch: Sequence[Submission]
+    ) -> dict[tuple[str, str, str, str], Answer | Exception]:
+        """Answer submissions of different claims, in order."""
+        stored = await unit.idempotency.find([each.claim for each in batch])
+        books = await self._read_books(unit, [each.request for each in batch])
+        answers: dict[tuple[str, str, str, str], Answer | Exception] = {}
+        remembered: list[tuple[Claim, Answer]] = []
+        accepted: list[tuple[Submission, Quote, Address, UUID]] = []
+        for each in batch:
+            try:
+                if earlier := replay(each.claim, stored):
+                    answers[each.claim.scope] = earlier
+                    continue
+                transfer_id = self._new_id()
+                quote, address = self._decide(unit, books, each.request, transfer_id)
+                accepted.append((each, quote, address, transfer_id))
+            except NodeError as error:
+                answers[each.claim.scope] = error
+                if is_remembered(error):
+                    refusal = each.render_error(error)
+                    answers[each.claim.scope] = refusal
+                    remembered.append((each.claim, refusal))
+        transfers = await self._store(unit, accepted)
+        for (each, *_), transfer in zip(accepted, transfers, strict=True):
+            answer = each.render(transfer)
+            answers[each.claim.scope] = answer
+            remembered.append((each.claim, answer))
+        await unit.idempotency.remember(remembered)
+        await unit.events.append([_accepted_event(transfer) for transfer in transfers])
+        return answers
+
+    async def _read_books(self, unit: Unit, requests: Sequence[TransferRequest]) -> _Books:
+        if await unit.settlement.is_recovering(self._target.chain_id):
+            raise SettlementRecovering("a settlement lane must be adopted by the operator first")
+        quotes = dict(await unit.quotes.lock_many([each.quote_id for each in requests]))
+        accounts = {
+            customer_account(each.customer_id, quotes[each.quote_id].price.sell.asset.code)
+            for each in requests
+            if each.quote_id in quotes
+        }
+        balances = await unit.ledger.balances([*sorted(accounts), *liquidity_paths(self._target)])
+        return _Books(
+            customers=await unit.parties.customers([each.customer_id for each in requests]),
+            quotes=quotes,
+            references=dict(
+                await unit.transfers.references(
+                    [
+                        (each.principal.key, each.client_reference)
+                        for each in requests
+                        if each.client_reference is not None
+                    ]
+                )
+            ),
+            available={path: balances[path].available for path in accounts},
+            headroom=headroom(self._target, balances),
+        )
+
+    def _decide(
+        self, unit: Unit, books: _Books, request: TransferRequest, transfer_id: UUID
+    ) -> tuple[Quote, Address]:
+        """Accept against the working copy, which then holds it; the first check that fails raises."""
+        customer = books.customers.get(request.customer_id)
+        if customer is None or not customer.is_visible_to(request.principal):
+            raise NotFound("there is no such customer")
+        quote = _usable(books.quotes.get(request.quote_id), request, unit)
+        address = self._payable(request.beneficiary.address)
+        reference = (request.principal.key, request.client_reference or "")
+        if request.client_reference is not None and (used := books.references.get(reference)):
+            raise ClientReferenceUsed(
+                "another transfer has this client_reference",
+                transfer_id=encode_id(Prefix.TRANSFER, used),
+            )
+        sell, buy = quote.price.sell, quote.price.buy
+        account = customer_account(request.customer_id, sell.asset.code)
+        if books.available[account] < sell.minor:
+            available = Money(books.available[account], sell.asset)
+            raise InsufficientFunds(
+                f"the customer has {available} {sell.asset.code} available and the transfer takes"
+                f" {sell} {sell.asset.code}; top up first",
+                available={"currency": sell.asset.code, "amount": str(available)},
+            )
+        if books.headroom < buy.minor:
+            raise LiquidityUnavailable(
+                "the node cannot promise this much now; the quote stays active, try again later"
+            )
+        books.available[account] -= sell.minor
+        books.headroom -= buy.minor
+        books.quotes[quote.id] = replace(quote, transfer_id=transfer_id)
+        if request.client_reference is not None:
+            books.references[reference] = transfer_id
+        return quote, address
+
+    def _payable(self, text: str) -> Address:
+        address = self._addresses.parse(text)
+        if address in self._target.unpayable:
+            raise AddressInvalid(
+                "this address cannot be paid: it is zero, the token's or the node's own"
+            )
+        return address
+
+    async def _store(
+        self, unit: Unit, accepted: Sequence[tuple[Submission, Quote, Address, UUID]]
+    ) -> Sequence[Transfer]:
+        if not accepted:
+            return ()
+        target = self._target
+        number = await unit.transfers.allot_numbers(
+            target.chain_id, target.contract, len(accepted)
+        )
+        sequences = await unit.ledger.post(
+            [
+                LedgerTransaction(
+                    key=f"transfer:{transfer_id}",
+                    kind="transfer",
+                    pending=True,
+                    transfer_id=transfer_id,
+                    entries=acceptance_entries(
+                        each.request.customer_id, target.chain_id, quote.amounts
+                    ),
+                )
+                for each, quote, _, transfer_id in accepted
+            ]
+        )
+        transfers = [
+            self._new_transfer(
+                unit, each.request, quote, address, transfer_id,
+                number + place, sequences[f"transfer:{transfer_id}"],
+            )
+            for place, (each, quote, address, transfer_id) in enumerate(accepted)
+        ]  # fmt: skip
+        await unit.transfers.insert_many(transfers)
+        await unit.quotes.consume_many([(each.quote_id, each.id) for each in transfers])
+        return transfers
+
+    def _new_transfer(
+        self,
+        unit: Unit,
+        request: TransferRequest,
+        quote: Quote,
+        address: Address,
+        transfer_id: UUID,
+        payment_number: int,
+        pending_sequence: int,
+    ) -> Transfer:
+        return Transfer(
+            id=transfer_id,
+            version=1,
+            state=State.FUNDED,
+            customer_id=request.customer_id,
+            owner=request.principal.key,
+            quote_id=quote.id,
+            client_reference=request.client_reference,
+            purpose=request.purpose,
+            beneficiary=request.beneficiary,
+            beneficiary_address=address,
+            amounts=quote.amounts,
+            chain_id=self._target.chain_id,
+            contract=self._target.contract,
+            payment_number=payment_number,
+            pending_sequence=pending_sequence,
+            slot_id=None,
+            was_written=False,
+            batches_failed=0,
+            void_outcome=None,
+            waiting_code=None,
+            waiting_since=None,
+            tx_hash=None,
+            block_number=None,
+            failure=None,
+            created_at=unit.now,
+            settle_by=unit.now + timedelta(seconds=self._target.settle_within_s),
+        )
+
+
+def liquidity_paths(target: SettlementTarget) -> list[str]:
+    """Accounts that say how much the node can still promise."""
+    return [
+        in_flight_account(target.chain_id, target.token),
+        *(chain_account(target.chain_id, each, target.token) for each in target.holders),
+    ]
+
+
+def headroom(target: SettlementTarget, balances: Mapping[str, Balance]) -> int:
+    """Token units not promised: posted balances of contract and treasury less open payouts."""
+    promised, *held = (balances[path] for path in liquidity_paths(target))
+    return sum(each.posted for each in held) - promised.credits_pending
+
+
+def _usable(quote: Quote | None, request: TransferRequest, unit: Unit) -> Quote:
+    if (
+        quote is None
+        or quote.maker != request.principal.key
+        or quote.customer_id not in (None, request.customer_id)
+    ):
+        raise NotFound("there is no such quote")
+    if quote.transfer_id is not None:
+        raise QuoteUsed(
+            "the quote was consumed by another transfer; ask for a new quote",
+            transfer_id=encode_id(Prefix.TRANSFER, quote.transfer_id),
+        )
+    if quote.status(unit.now) is not QuoteStatus.ACTIVE:
+        raise QuoteExpired("the quote has expired; ask for a new quote")
+    return quote
+
+
+def _repeated(
+    repeated: Submission, first: Submission, answer: Answer | Exception
+) -> Answer | Exception:
+    """What a request gets that came in the same batch as the first of its claim."""
+    if isinstance(answer, Exception):
+        return answer
+    stored = StoredAnswer(first.claim.request_hash, replace(answer, replayed=True))
+    try:
+        return replay(repeated.claim, {repeated.claim.scope: stored}) or answer
+    except NodeError as error:
+        return error
+
+
+def _accepted_event(transfer: Transfer) -> NewEvent:
+    return NewEvent(
+        transfer.id,
+        1,
+        "transfer.funded",
+        State.FUNDED,
+        transfer.customer_id,
+        {"payment_number": transfer.payment_number},
+    )

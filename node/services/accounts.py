@@ -1,0 +1,69 @@
+"""Reading the ledger: balances, statements, the chart, the trial balance."""
+
+from collections.abc import Sequence
+
+from node.core.errors import NotFound
+from node.core.ids import Prefix, decode_id, encode_id
+from node.core.ledger import Balance
+from node.core.paging import ListQuery, Page
+from node.core.parties import Customer, Principal
+from node.core.ports import UnitOfWork
+from node.core.ports.ledger import AccountRow, EntryRow, TrialRow
+from node.services.parties import visible_customer
+
+
+class AccountService:
+    """Reads; nothing here books."""
+
+    def __init__(self, units: UnitOfWork) -> None:
+        self._units = units
+
+    async def balances(self, principal: Principal, customer_id: str) -> Sequence[Balance]:
+        """A customer's balances, by currency."""
+        async with self._units() as unit:
+            customer = await visible_customer(unit, principal, customer_id)
+            accounts = await unit.ledger.accounts_below(_prefix(customer))
+            return [each.balance for each in accounts]
+
+    async def statement(
+        self, principal: Principal, customer_id: str, query: ListQuery
+    ) -> Page[EntryRow]:
+        """A customer's posted movements, newest first, each with the balance of its currency.
+
+        Filters: `currency`.
+        """
+        currency = query.filters.get("currency")
+        async with self._units() as unit:
+            customer = await visible_customer(unit, principal, customer_id)
+            accounts = [
+                each
+                for each in await unit.ledger.accounts_below(_prefix(customer))
+                if currency in (None, each.balance.asset)
+            ]
+            return await unit.ledger.entries(accounts, query, posted_only=True)
+
+    async def trial_balance(self) -> Sequence[TrialRow]:
+        """Posted debits and credits per asset; equal in each row."""
+        async with self._units() as unit:
+            return await unit.ledger.trial_balance()
+
+    async def accounts(self, query: ListQuery) -> Page[AccountRow]:
+        """The chart, newest first. Filters: `path` (prefix), `currency`."""
+        async with self._units() as unit:
+            return await unit.ledger.accounts(query)
+
+    async def account_entries(self, account_id: str, query: ListQuery) -> Page[EntryRow]:
+        """Entries of one account, pending and voided ones included, newest first.
+
+        Raises:
+            NotFound: There is no such account.
+        """
+        async with self._units() as unit:
+            account = await unit.ledger.account(decode_id(Prefix.ACCOUNT, account_id))
+            if account is None:
+                raise NotFound("there is no such account")
+            return await unit.ledger.entries([account], query, posted_only=False)
+
+
+def _prefix(customer: Customer) -> str:
+    return f"customer/{encode_id(Prefix.CUSTOMER, customer.id)}/"

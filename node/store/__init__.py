@@ -1,0 +1,1 @@
+"""SQL: repositories over one PostgreSQL transaction. They return core values and never commit."""

@@ -1,0 +1,266 @@
+"""Transfers and top-ups in PostgreSQL."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+import orjson
+from sqlalchemy import ColumnElement, RowMapping, select, tuple_
+
+from node.core.errors import Conflict, ReferenceUsed
+from node.core.ledger import TransferAmounts
+from node.core.paging import ListQuery, Page, Position
+from node.core.parties import Principal, Role
+from node.core.ports.transfers import Beneficiary, TopUp, Transfer, TransferMove
+from node.core.transfers import STATUS, State
+from node.core.units import Address, TxHash
+from node.store.database import Connection
+from node.store.tables import customer, transfer
+
+_ALLOT: Final = """
+INSERT INTO settlement_contract (chain_id, address, next_number) VALUES ($1, $2, 1 + $3)
+ON CONFLICT (chain_id, address) DO UPDATE
+SET next_number = settlement_contract.next_number + $3 RETURNING next_number
+"""
+_INSERT: Final = """
+INSERT INTO transfer (
+    id, version, state, customer_id, owner, quote_id, client_reference, purpose, beneficiary,
+    beneficiary_address, sell_asset, sell_amount, fee_amount, spread_amount, buy_asset, buy_amount,
+    chain_id, contract, payment_number, pending_sequence, created_at, updated_at, settle_by)
+SELECT i, v, s, c, o, q, r, p, b::jsonb, a, sa, sm, fm, pm, ba, bm, ch, co, n, ps, t, t, sb
+FROM unnest(
+    $1::uuid[], $2::int[], $3::text[], $4::uuid[], $5::text[], $6::uuid[], $7::text[], $8::text[],
+    $9::text[], $10::bytea[], $11::text[], $12::bigint[], $13::bigint[], $14::bigint[],
+    $15::text[], $16::bigint[], $17::bigint[], $18::bytea[], $19::bigint[], $20::bigint[],
+    $21::timestamptz[], $22::timestamptz[]
+) AS new (i, v, s, c, o, q, r, p, b, a, sa, sm, fm, pm, ba, bm, ch, co, n, ps, t, sb)
+"""
+_APPLY: Final = """
+UPDATE transfer t SET
+    version = t.version + 1,
+    state = m.state,
+    slot_id = CASE WHEN m.changes ? 'slot_id' THEN (m.changes ->> 'slot_id')::uuid
+        ELSE t.slot_id END,
+    was_written = coalesce((m.changes ->> 'was_written')::boolean, t.was_written),
+    batches_failed = coalesce((m.changes ->> 'batches_failed')::smallint, t.batches_failed),
+    void_outcome = CASE WHEN m.changes ? 'void_outcome' THEN m.changes ->> 'void_outcome'
+        ELSE t.void_outcome END,
+    tx_hash = CASE WHEN m.changes ? 'tx_hash' THEN decode(m.changes ->> 'tx_hash', 'hex')
+        ELSE t.tx_hash END,
+    block_number = CASE WHEN m.changes ? 'block_number'
+        THEN (m.changes ->> 'block_number')::bigint ELSE t.block_number END,
+    failure = CASE WHEN m.changes ? 'failure' THEN nullif(m.changes -> 'failure', 'null'::jsonb)
+        ELSE t.failure END,
+    waiting_code = NULL,
+    waiting_since = NULL,
+    updated_at = now()
+FROM (
+    SELECT i AS id, v AS version, s AS state, c::jsonb AS changes
+    FROM unnest($1::uuid[], $2::int[], $3::text[], $4::text[]) AS new (i, v, s, c)
+) m WHERE t.id = m.id AND t.version = m.version
+"""
+_MARK_WAITING: Final = """
+UPDATE transfer SET waiting_code = $2, waiting_since = CASE WHEN $2 IS NOT NULL THEN now() END
+WHERE id = ANY($1::uuid[]) AND waiting_code IS DISTINCT FROM $2
+"""
+
+
+class TransferStore:
+    """See `node.core.ports.transfers.TransferRepository`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._sql = connection.sql
+        self._raw = connection.raw
+
+    async def allot_numbers(self, chain_id: int, contract: Address, count: int) -> int:
+        """Take `count` payment numbers in a row; the first is returned."""
+        following: int = await self._raw.fetchval(_ALLOT, chain_id, contract, count)
+        return following - count
+
+    async def insert_many(self, transfers: Sequence[Transfer]) -> None:
+        """Store new transfers."""
+        if transfers:
+            rows = [_row(each) for each in transfers]
+            columns = [list(column) for column in zip(*rows, strict=True)]
+            await self._raw.execute(_INSERT, *columns)
+
+    async def references(self, pairs: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], UUID]:
+        """(owner, client reference) -> transfer, for those that are taken."""
+        if not pairs:
+            return {}
+        rows = await self._raw.fetch(
+            "SELECT owner, client_reference, id FROM transfer JOIN unnest($1::text[], $2::text[])"
+            " AS wanted (owner, client_reference) USING (owner, client_reference)",
+            [owner for owner, _ in pairs],
+            [reference for _, reference in pairs],
+        )
+        return {(row["owner"], row["client_reference"]): row["id"] for row in rows}
+
+    async def lock_many(self, ids: Sequence[UUID]) -> Sequence[Transfer]:
+        """Transfers by id, locked in the common order until the end of the transaction."""
+        rows = await self._raw.fetch(
+            "SELECT * FROM transfer WHERE id = ANY($1::uuid[]) ORDER BY created_at, id FOR UPDATE",
+            list(ids),
+        )
+        return [transfer_of(row) for row in rows]
+
+    async def get(self, transfer_id: UUID) -> Transfer | None:
+        """One transfer."""
+        row = await self._raw.fetchrow("SELECT * FROM transfer WHERE id = $1", transfer_id)
+        return transfer_of(row) if row else None
+
+    async def list(self, principal: Principal, query: ListQuery) -> Page[Transfer]:
+        """Transfers that exist for this principal, newest first."""
+        statement = (
+            select(transfer)
+            .where(*_visible_to(principal), *_filtered(query))
+            .order_by(transfer.c.created_at.desc(), transfer.c.id.desc())
+        )
+        if position := query.position():
+            statement = statement.where(
+                tuple_(transfer.c.created_at, transfer.c.id)
+                < tuple_(position.created_at, position.uuid)
+            )
+        rows = (await self._sql.execute(statement.limit(query.limit + 1))).mappings()
+        return query.page(
+            [transfer_of(row) for row in rows], lambda row: Position(row.created_at, row.id.int)
+        )
+
+    async def apply_moves(self, moves: Sequence[TransferMove]) -> None:
+        """Store next versions, all or none."""
+        if not moves:
+            return
+        tag = await self._raw.execute(
+            _APPLY,
+            [each.transfer_id for each in moves],
+            [each.version for each in moves],
+            [each.state.value for each in moves],
+            [orjson.dumps(each.changes, default=_plain).decode() for each in moves],
+        )
+        if tag != f"UPDATE {len(moves)}":
+            raise Conflict("a transfer changed meanwhile; look at it again")
+
+    async def mark_waiting(self, ids: Sequence[UUID], code: str | None) -> None:
+        """Say why funded transfers cannot be batched now; the time of a code it has stays."""
+        await self._raw.execute(_MARK_WAITING, list(ids), code)
+
+    async def add_top_up(self, top_up: TopUp) -> None:
+        """Store a top-up."""
+        columns = asdict(top_up)
+        names = ", ".join(columns)
+        places = ", ".join(f"${n}" for n in range(1, len(columns) + 1))
+        try:
+            await self._raw.execute(
+                f"INSERT INTO top_up ({names}) VALUES ({places})",  # noqa: S608 - our own names
+                *columns.values(),
+            )
+        except asyncpg.UniqueViolationError as error:
+            raise ReferenceUsed("this reference of the rail was booked before") from error
+
+    async def top_up_at(self, rail: str, reference: str) -> UUID | None:
+        """The top-up that used this reference of this rail."""
+        found: UUID | None = await self._raw.fetchval(
+            "SELECT id FROM top_up WHERE rail = $1 AND reference = $2", rail, reference
+        )
+        return found
+
+
+def _visible_to(principal: Principal) -> tuple[ColumnElement[bool], ...]:
+    match principal.role:
+        case Role.OPERATOR:
+            return ()
+        case Role.PARTNER:
+            own = select(customer.c.id).where(customer.c.partner_id == principal.partner_id)
+            return (transfer.c.customer_id.in_(own),)
+        case Role.REMITTER:
+            return (transfer.c.customer_id == principal.customer_id,)
+
+
+def _filtered(query: ListQuery) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    for name, value in query.filters.items():
+        match name:
+            case "status":
+                states = [state for state in State if STATUS[state] == value]
+                conditions.append(transfer.c.state.in_(states))
+            case "customer_id":
+                conditions.append(transfer.c.customer_id == UUID(value))
+            case _:
+                conditions.append(transfer.c[name] == value)
+    return conditions
+
+
+def _plain(value: object) -> str:
+    """Bytes in changes travel as hex."""
+    if isinstance(value, bytes):
+        return value.hex()
+    raise TypeError(f"{type(value).__name__} is no change of a transfer")
+
+
+def _row(each: Transfer) -> tuple[Any, ...]:
+    return (
+        each.id,
+        each.version,
+        each.state.value,
+        each.customer_id,
+        each.owner,
+        each.quote_id,
+        each.client_reference,
+        each.purpose,
+        orjson.dumps(asdict(each.beneficiary)).decode(),
+        each.beneficiary_address,
+        each.amounts.sell_asset,
+        each.amounts.sell,
+        each.amounts.fees,
+        each.amounts.spread,
+        each.amounts.buy_asset,
+        each.amounts.buy,
+        each.chain_id,
+        each.contract,
+        each.payment_number,
+        each.pending_sequence,
+        each.created_at,
+        each.settle_by,
+    )
+
+
+def transfer_of(row: "asyncpg.Record | RowMapping") -> Transfer:
+    """The transfer in a row of table `transfer`."""
+    return Transfer(
+        id=row["id"],
+        version=row["version"],
+        state=State(row["state"]),
+        customer_id=row["customer_id"],
+        owner=row["owner"],
+        quote_id=row["quote_id"],
+        client_reference=row["client_reference"],
+        purpose=row["purpose"],
+        beneficiary=Beneficiary(**row["beneficiary"]),
+        beneficiary_address=Address(row["beneficiary_address"]),
+        amounts=TransferAmounts(
+            row["sell_asset"],
+            row["sell_amount"],
+            row["fee_amount"],
+            row["spread_amount"],
+            row["buy_asset"],
+            row["buy_amount"],
+        ),
+        chain_id=row["chain_id"],
+        contract=Address(row["contract"]),
+        payment_number=row["payment_number"],
+        pending_sequence=row["pending_sequence"],
+        slot_id=row["slot_id"],
+        was_written=row["was_written"],
+        batches_failed=row["batches_failed"],
+        void_outcome=row["void_outcome"],
+        waiting_code=row["waiting_code"],
+        waiting_since=row["waiting_since"],
+        tx_hash=TxHash(row["tx_hash"]) if row["tx_hash"] else None,
+        block_number=row["block_number"],
+        failure=row["failure"],
+        created_at=row["created_at"],
+        settle_by=row["settle_by"],
+    )
+

@@ -1,0 +1,98 @@
+"""One unit of work: the repositories over one transaction."""
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+
+from node.core.ports import Unit
+from node.store.database import Connection, Database
+from node.store.events import EventStore
+from node.store.idempotency import IdempotencyStore
+from node.store.ledger import LedgerStore
+from node.store.mirror import MirrorStore
+from node.store.parties import PartyStore
+from node.store.quotes import QuoteStore
+from node.store.reconciliation import ReconciliationStore
+from node.store.settlement import SettlementStore
+from node.store.transfers import TransferStore
+from node.store.verification import VerificationStore
+
+
+@dataclass(frozen=True)
+class StoreUnit:
+    """See `node.core.ports.Unit`."""
+
+    connection: Connection
+
+    @property
+    def now(self) -> datetime:
+        """The database clock at the start of the transaction."""
+        return self.connection.now
+
+    @cached_property
+    def parties(self) -> PartyStore:
+        """Partners, customers, credentials."""
+        return PartyStore(self.connection)
+
+    @cached_property
+    def idempotency(self) -> IdempotencyStore:
+        """Answers kept for repeated requests."""
+        return IdempotencyStore(self.connection)
+
+    @cached_property
+    def ledger(self) -> LedgerStore:
+        """Accounts, entries, balances."""
+        return LedgerStore(self.connection)
+
+    @cached_property
+    def quotes(self) -> QuoteStore:
+        """Firm quotes."""
+        return QuoteStore(self.connection)
+
+    @cached_property
+    def transfers(self) -> TransferStore:
+        """Transfers and top-ups."""
+        return TransferStore(self.connection)
+
+    @cached_property
+    def events(self) -> EventStore:
+        """The timeline."""
+        return EventStore(self.connection)
+
+    @cached_property
+    def settlement(self) -> SettlementStore:
+        """Lanes, slots, attempts, movements, pauses."""
+        return SettlementStore(self.connection)
+
+    @cached_property
+    def mirror(self) -> MirrorStore:
+        """Cursor, blocks and logs of the chain."""
+        return MirrorStore(self.connection)
+
+    @cached_property
+    def verification(self) -> VerificationStore:
+        """Deriving the books again from their entries."""
+        return VerificationStore(self.connection)
+
+    @cached_property
+    def reconciliation(self) -> ReconciliationStore:
+        """Runs and breaks."""
+        return ReconciliationStore(self.connection)
+
+
+@dataclass(frozen=True, slots=True)
+class StoreUnits:
+    """Opens units of work; see `node.core.ports.UnitOfWork`."""
+
+    database: Database
+
+    def __call__(self) -> AbstractAsyncContextManager[Unit]:
+        """One transaction: committed at the end of the block, rolled back on an exception."""
+        return self._open()
+
+    @asynccontextmanager
+    async def _open(self) -> AsyncIterator[Unit]:
+        async with self.database.transaction() as connection:
+            yield StoreUnit(connection)

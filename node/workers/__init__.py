@@ -1,0 +1,1 @@
+"""The worker process: jobs that run until they are told to stop."""

@@ -1,0 +1,67 @@
+"""One bounded polling loop, the same for every job."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from node.core.errors import Conflict, Unavailable
+
+_log = structlog.get_logger()
+
+_DOUBLINGS_MAX: Final = 6
+_PAUSE_S_MAX: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Something to do again and again.
+
+    Attributes:
+        name: As `corridor work --only` knows it.
+        run_once: One pass; returns how much was done, 0 when there was nothing to do.
+        idle_ms: How long to wait after a pass that did nothing.
+    """
+
+    name: str
+    run_once: Callable[[], Awaitable[int]]
+    idle_ms: int
+
+
+async def run(job: Job, stop: asyncio.Event) -> None:
+    """Run a job until `stop` is set.
+
+    Survives only what passes by itself: a database or a chain that is away, and another process
+    that was faster. Anything else is a bug and ends the process: state is in the database, and a
+    fresh start is safer than going on.
+    """
+    failures = 0
+    while not stop.is_set():
+        try:
+            done, failures = await job.run_once(), 0
+        except Unavailable as error:
+            done, failures = 0, min(failures + 1, _DOUBLINGS_MAX)
+            _log.warning("job waits", job=job.name, code=error.code, reason=error.detail)
+        except Conflict as error:
+            done = 0
+            _log.info("job starts its pass again", job=job.name, reason=error.detail)
+        if done == 0:
+            await _wait(stop, min(job.idle_ms << failures, _PAUSE_S_MAX * 1000))
+
+
+async def _wait(stop: asyncio.Event, pause_ms: int) -> None:
+    """Wait, but no longer than until `stop`."""
+    try:
+        async with asyncio.timeout(pause_ms / 1000):  # tidy: T1 because seconds, not money
+            await stop.wait()
+    except TimeoutError:
+        return
+
+
+async def run_all(jobs: list[Job], stop: asyncio.Event) -> None:
+    """Run jobs side by side; when one fails all stop and the fault is raised."""
+    async with asyncio.TaskGroup() as group:
+        for job in jobs:
+            group.create_task(run(job, stop), name=job.name)

@@ -73,7 +73,9 @@ contract TransferSettlementIsolationTest is SettlementTest {
     }
 
     /// Less than a word is no boolean, whatever stood in memory where the missing bytes would be.
-    function test_settle_failsARecordThatTheTokenAnswersWithLessThanAWord(uint64 number, uint8 length) public {
+    function test_settle_failsARecordThatTheTokenAnswersWithLessThanAWord(uint64 number, uint8 length)
+        public
+    {
         FalseReturnToken refusing = new FalseReturnToken();
         useToken(refusing);
         refusing.refuse(BORIS);

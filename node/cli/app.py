@@ -127,7 +127,9 @@ def send(
     to: Annotated[str, typer.Option(help="The beneficiary's address, 0x...")],
     customer: Annotated[str, typer.Option(help="Who pays, cus_...")],
     arrives: Arrives = False,
-    name: Annotated[str | None, typer.Option(help="The beneficiary's name.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="The beneficiary's name; default: CUSTOMER itself.")
+    ] = None,
     country: Annotated[str | None, typer.Option(help="Their country, such as PH.")] = None,
     reference: Annotated[str | None, typer.Option(help="Your own reference.")] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
@@ -146,14 +148,15 @@ def send(
     """
     from node.cli import sending
 
-    beneficiary = {"name": name, "country": country and country.upper(), "address": to}
     order = sending.Order(
         amount=amount,
         sell=sell.upper(),
         buy=buy.upper(),
         arrives=arrives,
         customer_id=customer,
-        beneficiary={member: text for member, text in beneficiary.items() if text},
+        address=to,
+        name=name,
+        country=country.upper() if country else None,
         client_reference=reference,
     )
     manner = sending.Manner(assume_yes=yes, watch=watch, as_json=as_json)

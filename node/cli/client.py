@@ -4,7 +4,7 @@ Not here: what is asked for, and how it is shown.
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -37,8 +37,9 @@ class AnswerLost(Exception):
 class NodeClient:
     """One node, one credential."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, *, pauses_s: Sequence[float] = _PAUSES_S) -> None:
         self._url = connection.url
+        self._pauses_s = pauses_s
         self._http = httpx.Client(
             base_url=connection.url,
             headers={"Authorization": f"Bearer {connection.token}"},
@@ -73,7 +74,7 @@ class NodeClient:
             Fault: The node declines.
             AnswerLost: Every attempt failed; the node may or may not have acted.
         """
-        for pause_s in (*_PAUSES_S, None):
+        for pause_s in (*self._pauses_s, None):
             try:
                 answer = self._http.post(path, json=body, headers={"Idempotency-Key": key})
                 if not _may_change(answer):

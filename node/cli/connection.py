@@ -30,15 +30,24 @@ class Where:
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """A node and a bearer credential for it."""
+    """A node and a bearer credential for it.
+
+    Attributes:
+        customer: The devnet's customer that is spoken for, if it is one (`name`, `country`...).
+    """
 
     url: str
     token: str
+    customer: Mapping[str, Any] | None = None
 
 
 def operator(where: Where) -> Connection:
     """Speak as operator of the devnet's node, or with the credential given."""
-    return _connection(where, lambda node: node["keys"]["operator"])
+    given = _given(where)
+    if given is not None:
+        return given
+    node = devnet_node(where.state_dir)
+    return Connection(_url(node), where.token or str(node["keys"]["operator"]))
 
 
 def customer(where: Where, customer_id: str | None) -> Connection:
@@ -46,27 +55,30 @@ def customer(where: Where, customer_id: str | None) -> Connection:
 
     A customer that `devnet.json` does not list was made later, by the partner.
     """
+    given = _given(where)
+    if given is not None:
+        return given
+    node = devnet_node(where.state_dir)
+    for each in node["customers"]:
+        if each["id"] == customer_id:
+            return Connection(_url(node), where.token or str(each["token"]), each)
+    return Connection(_url(node), where.token or str(node["keys"]["partner"]))
 
-    def token_of(node: Mapping[str, Any]) -> str:
-        for each in node["customers"]:
-            if each["id"] == customer_id:
-                return str(each["token"])
-        return str(node["keys"]["partner"])
 
-    return _connection(where, token_of)
-
-
-def _connection(where: Where, token_of: Any) -> Connection:
-    if where.url and not where.token:
+def _given(where: Where) -> Connection | None:
+    if not where.url:
+        return None
+    if not where.token:  # the devnet's keys are for the devnet, not for a stranger's URL
         raise Fault(
             "CORRIDOR_URL is set and CORRIDOR_TOKEN is not",
             remedy="set both, or neither to use the devnet of the state directory",
             status=Status.USAGE,
         )
-    if where.url and where.token:
-        return Connection(where.url.rstrip("/"), where.token)
-    node = devnet_node(where.state_dir)
-    return Connection(str(node["url"]).rstrip("/"), where.token or str(token_of(node)))
+    return Connection(where.url.rstrip("/"), where.token)
+
+
+def _url(node: Mapping[str, Any]) -> str:
+    return str(node["url"]).rstrip("/")
 
 
 def devnet_node(state_dir: Path) -> Mapping[str, Any]:

@@ -1,15 +1,16 @@
 """`corridor send`: show the quote, ask, send once whatever happens to the answer, follow it."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import typer
+from rich.markup import escape
 
 from node.cli import watching
 from node.cli.amounts import quote_rows, transfer_rows
 from node.cli.client import AnswerLost, Json, NodeClient, is_decided
-from node.cli.connection import Where, customer
+from node.cli.connection import Connection, Where, customer
 from node.cli.console import next_steps, pairs, print_json, stderr, stdout
 from node.cli.faults import Fault, Status
 from node.cli.quoting import quote_body
@@ -22,7 +23,8 @@ class Order:
 
     Attributes:
         amount: Decimal string, as typed; of the sell side, or of the buy side with `arrives`.
-        beneficiary: `address`, and `name` and `country` where given.
+        name: The beneficiary's; None, with `country`: the customer's own address is paid.
+        country: ISO 3166-1 alpha-2.
     """
 
     amount: str
@@ -30,15 +32,15 @@ class Order:
     buy: str
     arrives: bool
     customer_id: str
-    beneficiary: Mapping[str, str]
+    address: str
+    name: str | None
+    country: str | None
     client_reference: str | None
 
     @property
     def identity(self) -> tuple[str, ...]:
-        """Equal for two runs of the same command."""
-        beneficiary = sorted(self.beneficiary.items())
-        texts = (self.amount, self.sell, self.buy, self.customer_id, self.client_reference or "")
-        return (*texts, str(self.arrives), *(text for item in beneficiary for text in item))
+        """Equal for two runs of the same command, and only for those."""
+        return tuple(str(value) for value in astuple(self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,13 @@ class Manner:
     as_json: bool
 
 
-def run(where: Where, order: Order, manner: Manner) -> None:
+def run(
+    where: Where,
+    order: Order,
+    manner: Manner,
+    *,
+    client_of: Callable[[Connection], NodeClient] = NodeClient,
+) -> None:
     """Send one order.
 
     Raises:
@@ -58,11 +66,12 @@ def run(where: Where, order: Order, manner: Manner) -> None:
         typer.Exit: The status of the transfer's end, when it is watched.
     """
     connection = customer(where, order.customer_id)
-    client = NodeClient(connection)
+    client = client_of(connection)
     what = (connection.url, *order.identity)
     transfer = _of_an_earlier_run(client, where, what)
     quote: Json | None = None
     if transfer is None:
+        beneficiary = _beneficiary(client, connection, order)
         quote = client.post(
             "/v1/quotes",
             quote_body(
@@ -73,8 +82,8 @@ def run(where: Where, order: Order, manner: Manner) -> None:
                 customer_id=order.customer_id,
             ),
         )
-        _ask(quote, order, manner)
-        body = _body(order, quote)
+        _ask(quote, beneficiary, manner)
+        body = _body(order, quote, beneficiary)
         record = Unanswered.write(where.state_dir, *what, body=body)
         transfer = _post(client, record)
     if manner.as_json:
@@ -108,9 +117,35 @@ def _of_an_earlier_run(client: NodeClient, where: Where, what: tuple[str, ...]) 
     return transfer
 
 
-def _ask(quote: Json, order: Order, manner: Manner) -> None:
+def _beneficiary(client: NodeClient, connection: Connection, order: Order) -> dict[str, str]:
+    """Who is paid: whoever is named, else the customer, at an address of its own."""
+    name, country = order.name, order.country
+    if (name is None) != (country is None):
+        raise Fault("--name and --country go together", status=Status.USAGE)
+    if name is None or country is None:
+        own = connection.customer or _customer(client, order.customer_id)
+        name, country = str(own["name"]), str(own["country"])
+    return {"name": name, "country": country, "address": order.address}
+
+
+def _customer(client: NodeClient, customer_id: str) -> Json:
+    try:
+        return client.get(f"/v1/customers/{customer_id}")
+    except Fault as fault:
+        if fault.problem is None or fault.problem.get("code") != "scope_missing":
+            raise
+        raise Fault(
+            "this credential does not show the customer's own name and country",
+            remedy="say who is paid with --name and --country",
+            status=Status.USAGE,
+        ) from None
+
+
+def _ask(quote: Json, beneficiary: Mapping[str, str], manner: Manner) -> None:
     if not manner.as_json:
-        stdout().print(pairs([*quote_rows(quote), ("to", order.beneficiary["address"])]))
+        who = f"{beneficiary['name']}, {beneficiary['country']}"
+        rows = [("beneficiary", escape(who)), ("address", escape(beneficiary["address"]))]
+        stdout().print(pairs([*quote_rows(quote), *rows]))
     if manner.assume_yes:
         return
     if manner.as_json or not stderr().is_terminal:
@@ -125,11 +160,11 @@ def _ask(quote: Json, order: Order, manner: Manner) -> None:
         raise typer.Exit(Status.NO)
 
 
-def _body(order: Order, quote: Json) -> dict[str, Any]:
+def _body(order: Order, quote: Json, beneficiary: Mapping[str, str]) -> dict[str, Any]:
     body: dict[str, Any] = {
         "quote_id": quote["id"],
         "customer_id": order.customer_id,
-        "beneficiary": dict(order.beneficiary),
+        "beneficiary": dict(beneficiary),
     }
     if order.client_reference:
         body["client_reference"] = order.client_reference

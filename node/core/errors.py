@@ -248,3 +248,10 @@ class ChainUnavailable(Unavailable):
 
     code = "chain_unavailable"
     title = "The chain is away"
+
+
+class SignerUnavailable(Unavailable):
+    """The key of a lane cannot be used now."""
+
+    code = "signer_unavailable"
+    title = "The signer is away"

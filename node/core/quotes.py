@@ -149,7 +149,7 @@ def _scaled(number: int, power: int) -> int:
 
 
 def _decimal(digits: int, decimals: int) -> Decimal:
-    """digits x 10^-decimals, exactly, without trailing zeros and whatever the decimal context."""
+    """The number `digits x 10^-decimals`, exactly: no trailing zeros, no decimal context."""
     while digits % 10 == 0:
         digits, decimals = digits // 10, decimals - 1
     return Decimal(f"{digits}E{-decimals}")
@@ -284,9 +284,7 @@ class _Terms:
         """
         wanted = principal + self.corridor.network_fee_minor
         kept_bps = ONE_BPS - self.corridor.service_fee_bps
-        return max(
-            wanted + self.corridor.service_fee_min_minor, -(-wanted * ONE_BPS // kept_bps)
-        )
+        return max(wanted + self.corridor.service_fee_min_minor, -(-wanted * ONE_BPS // kept_bps))
 
     def sell_for(self, buy: int) -> int:
         """Least sell amount that buys at least this; limits apart."""

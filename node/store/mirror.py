@@ -98,7 +98,7 @@ SELECT number, hash FROM summed WHERE total <= $3 OR place = 1 ORDER BY number D
 """
 _OUTCOMES: Final = f"""
 SELECT l.block_number, l.block_hash, l.log_index, l.tx_hash, l.kind, l.payment_number,
-       l.payout_log_index, l.amount, t.id AS transfer_id, a.slot_id,
+       l.payout_log_index, l.amount, l.reason, t.id AS transfer_id, a.slot_id,
        coalesce(l.kind = 'settled' AND {_AGREES}, false) AS agrees,
        EXISTS (SELECT FROM slot_member m WHERE m.slot_id = a.slot_id
                AND m.payment_number = {_NUMBER}) AS slot_is_its
@@ -321,6 +321,7 @@ class MirrorStore:
                 agrees=row["agrees"],
                 slot_id=row["slot_id"],
                 slot_is_its=row["slot_is_its"],
+                reason=row["reason"] or b"",
             )
             for row in rows
         ]

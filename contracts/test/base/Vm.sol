@@ -13,15 +13,10 @@ interface Vm {
     function startPrank(address caller) external;
     function stopPrank() external;
     function expectRevert(bytes calldata revertData) external;
-    function expectRevert() external;
-    function expectEmit(bool topic1, bool topic2, bool topic3, bool data, address emitter) external;
     function recordLogs() external;
     function getRecordedLogs() external returns (Log[] memory);
-    function label(address account, string calldata name) external;
     function snapshotState() external returns (uint256 id);
     function revertToState(uint256 id) external returns (bool);
-    function cool(address account) external;
-    function etch(address account, bytes calldata code) external;
     function assertTrue(bool condition, string calldata message) external pure;
     function assertEq(uint256 left, uint256 right, string calldata message) external pure;
     function assertEq(address left, address right, string calldata message) external pure;

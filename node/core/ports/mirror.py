@@ -100,6 +100,7 @@ class OutcomeRow:
             is in a written batch of the node.
         slot_id: The node's slot whose transaction emitted it; None: a stranger's transaction.
         slot_is_its: That slot has the number among its members.
+        reason: Of Failed: first bytes of what the token answered.
     """
 
     block: BlockPoint
@@ -113,6 +114,7 @@ class OutcomeRow:
     agrees: bool
     slot_id: UUID | None
     slot_is_its: bool
+    reason: bytes
 
 
 @dataclass(frozen=True, slots=True)

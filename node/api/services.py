@@ -1,0 +1,297 @@
+"""What the HTTP edge needs of the node: the record of services that `create_app` receives.
+
+The Protocols are what routes call, so that tests can give services that behave without a database.
+`node.bootstrap` gives the classes of `node.services`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from node.core.catalog import Catalog
+from node.core.ledger import Balance
+from node.core.paging import ListQuery, Page
+from node.core.parties import Customer, Principal
+from node.core.ports import Clock
+from node.core.ports.chain import AddressCodec
+from node.core.ports.idempotency import Answer, Claim
+from node.core.ports.ledger import AccountRow, EntryRow, TrialRow
+from node.core.ports.reconciliation import Break, Run
+from node.core.ports.settlement import BatchView, LaneView, Movement, Pause
+from node.core.ports.transfers import EventRow, TopUp, Transfer
+from node.core.quotes import Price, Quote
+from node.core.settlement import PauseReason
+from node.services.acceptance import Submission
+from node.services.idempotency import RenderError
+from node.services.parties import NewSecret
+from node.services.quoting import QuoteRequest
+from node.services.reconciling import ResolveRequest
+from node.services.settlement import MovementRequest
+from node.services.top_ups import TopUpRequest
+
+
+class Parties(Protocol):
+    """See `node.services.parties.PartyService`."""
+
+    async def authenticate(self, secret: str, /) -> Principal:
+        """The principal of a credential, or `Unauthenticated`."""
+        ...
+
+    async def create_customer(
+        self,
+        principal: Principal,
+        /,
+        *,
+        name: str,
+        country: str,
+        email: str | None,
+        claim: Claim | None,
+        render: Callable[[Customer], Answer],
+        render_error: RenderError,
+    ) -> Answer:
+        """A new customer."""
+        ...
+
+    async def customer(self, principal: Principal, customer_id: str, /) -> Customer:
+        """One customer."""
+        ...
+
+    async def customers(self, principal: Principal, query: ListQuery, /) -> Page[Customer]:
+        """Own customers."""
+        ...
+
+    async def create_token(self, principal: Principal, customer_id: str, /) -> NewSecret:
+        """A remitter's credential."""
+        ...
+
+
+class TopUps(Protocol):
+    """See `node.services.top_ups.TopUpService`."""
+
+    async def create(
+        self,
+        request: TopUpRequest,
+        claim: Claim,
+        render: Callable[[TopUp], Answer],
+        render_error: RenderError,
+        /,
+    ) -> Answer:
+        """Book a top-up."""
+        ...
+
+
+class Quoting(Protocol):
+    """See `node.services.quoting.QuoteService`."""
+
+    async def price(
+        self,
+        *,
+        sell: str,
+        buy: str,
+        sell_amount: str | None,
+        buy_amount: str | None,
+    ) -> Price:
+        """An indicative price."""
+        ...
+
+    async def create(
+        self,
+        principal: Principal,
+        request: QuoteRequest,
+        claim: Claim | None,
+        render: Callable[[Quote], Answer],
+        /,
+    ) -> Answer:
+        """A firm quote."""
+        ...
+
+    async def get(self, principal: Principal, quote_id: str, /) -> Quote:
+        """One quote."""
+        ...
+
+
+class Transfers(Protocol):
+    """See `node.services.transfers.TransferService`."""
+
+    async def create(self, submission: Submission, /) -> Answer:
+        """Accept or refuse."""
+        ...
+
+    async def get(self, principal: Principal, transfer_id: str, /) -> Transfer:
+        """One transfer."""
+        ...
+
+    async def list(self, principal: Principal, query: ListQuery, /) -> Page[Transfer]:
+        """Own transfers."""
+        ...
+
+    async def timeline(self, principal: Principal, transfer_id: str, /) -> Sequence[EventRow]:
+        """What happened to one."""
+        ...
+
+    async def events(self, principal: Principal, after: int, limit: int, /) -> Sequence[EventRow]:
+        """What happened to all."""
+        ...
+
+    async def cancel(
+        self,
+        principal: Principal,
+        transfer_id: str,
+        claim: Claim,
+        render: Callable[[Transfer], Answer],
+        render_error: RenderError,
+        /,
+    ) -> Answer:
+        """Cancel."""
+        ...
+
+    async def void(
+        self,
+        principal: Principal,
+        transfer_id: str,
+        claim: Claim,
+        render: Callable[[Transfer], Answer],
+        render_error: RenderError,
+        /,
+    ) -> Answer:
+        """Ask for a void."""
+        ...
+
+
+class Accounts(Protocol):
+    """See `node.services.accounts.AccountService`."""
+
+    async def balances(self, principal: Principal, customer_id: str, /) -> Sequence[Balance]:
+        """A customer's balances."""
+        ...
+
+    async def statement(
+        self, principal: Principal, customer_id: str, query: ListQuery, /
+    ) -> Page[EntryRow]:
+        """A customer's movements."""
+        ...
+
+    async def trial_balance(self) -> Sequence[TrialRow]:
+        """Debits and credits per asset."""
+        ...
+
+    async def accounts(self, query: ListQuery, /) -> Page[AccountRow]:
+        """The chart."""
+        ...
+
+    async def account_entries(self, account_id: str, query: ListQuery, /) -> Page[EntryRow]:
+        """Entries of one account."""
+        ...
+
+
+class Settlement(Protocol):
+    """See `node.services.settlement.SettlementOperations`."""
+
+    async def lanes(self) -> Sequence[LaneView]:
+        """Every lane."""
+        ...
+
+    async def pauses(self) -> Sequence[Pause]:
+        """Pauses in force."""
+        ...
+
+    async def batch(self, batch_id: str, /) -> BatchView:
+        """One batch."""
+        ...
+
+    async def pause(self, principal: Principal, /, *, hard: bool, note: str | None) -> None:
+        """Stop new work."""
+        ...
+
+    async def resume(self, principal: Principal, reason: PauseReason, /) -> None:
+        """End a pause."""
+        ...
+
+    async def request_movement(
+        self,
+        request: MovementRequest,
+        claim: Claim | None,
+        render: Callable[[Movement], Answer],
+        render_error: RenderError,
+        /,
+    ) -> Answer:
+        """Ask for a treasury movement."""
+        ...
+
+    async def movement(self, movement_id: str, /) -> Movement:
+        """One movement."""
+        ...
+
+
+class Reconciliation(Protocol):
+    """See `node.services.reconciling.ReconciliationService`."""
+
+    async def run(self, made_by: str, /) -> Run:
+        """One reconciliation, done when this returns."""
+        ...
+
+    async def get(self, run_id: str, /) -> Run:
+        """One run."""
+        ...
+
+    async def breaks(self, query: ListQuery, /) -> Page[Break]:
+        """Breaks."""
+        ...
+
+    async def resolve(
+        self,
+        request: ResolveRequest,
+        claim: Claim,
+        render: Callable[[Break], Answer],
+        render_error: RenderError,
+        /,
+    ) -> Answer:
+        """Close a break."""
+        ...
+
+
+class Readiness(Protocol):
+    """Whether the node can do its work; checks are (name, ok, detail)."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether every check is."""
+        ...
+
+    @property
+    def checks(self) -> Sequence[tuple[str, bool, str]]:
+        """Each check with what it saw."""
+        ...
+
+
+class Health(Protocol):
+    """See `node.services.health`."""
+
+    async def ready(self) -> Readiness:
+        """Check everything the node needs; never raises for what is away."""
+        ...
+
+    async def gauges(self) -> Mapping[str, int]:
+        """Figures for Prometheus, name without the prefix `corridor_`; empty when unknown."""
+        ...
+
+    async def head_number(self) -> int | None:
+        """The newest block the mirror has seen."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything routes call."""
+
+    catalog: Catalog
+    parties: Parties
+    quoting: Quoting
+    top_ups: TopUps
+    transfers: Transfers
+    accounts: Accounts
+    settlement: Settlement
+    reconciliation: Reconciliation
+    health: Health
+    addresses: AddressCodec
+    clock: Clock

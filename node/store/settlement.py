@@ -1,0 +1,470 @@
+"""Lanes, slots, attempts, pauses and movements in PostgreSQL: set-based, fenced by the epoch.
+
+Not here: what the mirror does to slots (`node.store.mirror`) and the lock that tells a dead
+holder (`node.store.lane_lock`).
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Final
+from uuid import UUID
+
+from node.core.errors import InvariantBroken
+from node.core.ports.settlement import (
+    Attempt,
+    BatchView,
+    Candidate,
+    Lane,
+    LaneView,
+    LeaseLost,
+    Member,
+    Movement,
+    NewSlot,
+    OpenSlot,
+    Pause,
+)
+from node.core.settlement import LaneStatus, PauseReason, Purpose, SlotState
+from node.core.submission import SEEN, AnswerClass
+from node.core.units import Address, BlockHash, TxHash
+from node.store.database import Connection
+from node.store.settlement_rows import (
+    attempt_of,
+    batch_of,
+    candidate_of,
+    lane_of,
+    member_of,
+    movement_of,
+    open_slot_of,
+)
+
+_FLOAT_LOCK: Final = 7_265_002  # any constant; the second key is the contract
+
+_TAKE_LEASE = """
+UPDATE lane SET epoch = epoch + 1, lease_owner = $2, lease_until = now() + $3
+WHERE id = $1 AND ($4 OR lease_until IS NULL OR lease_until < now()) RETURNING *
+"""
+_LOCK_LANE = """
+UPDATE lane SET lease_until = CASE WHEN lease_until < now() + $3::interval / 2
+    THEN now() + $3::interval ELSE lease_until END
+WHERE id = $1 AND epoch = $2 RETURNING *
+"""
+_CANDIDATES = """
+SELECT id, payment_number, beneficiary_address, buy_amount, was_written, waiting_code, created_at
+FROM transfer WHERE state = 'funded' AND slot_id IS NULL AND chain_id = $1 AND contract = $2
+ORDER BY created_at, id LIMIT $3
+"""
+_LOCK_CANDIDATES = """
+SELECT id FROM transfer WHERE id = ANY($1::uuid[]) AND state = 'funded' AND slot_id IS NULL
+ORDER BY created_at, id FOR UPDATE
+"""
+_COMMITTED = """
+SELECT coalesce(sum(s.amount_total), 0)::bigint FROM slot s JOIN lane l ON l.id = s.lane_id
+WHERE l.chain_id = $1 AND s.contract = $2 AND s.purpose = 'settle'
+  AND (s.state IN ('written', 'submitted', 'unknown')
+       OR s.state = 'included' AND s.included_block_number > $3)
+"""
+_WRITE_SLOTS = """
+INSERT INTO slot (id, lane_id, nonce, purpose, contract, to_address, value_wei, calldata,
+    gas_limit, members, amount_total)
+SELECT i, $1, n, p, c, t, v, d, g, m, a FROM unnest($2::uuid[], $3::bigint[], $4::text[],
+    $5::bytea[], $6::bytea[], $7::numeric[], $8::bytea[], $9::bigint[], $10::int[], $11::bigint[]
+) AS new (i, n, p, c, t, v, d, g, m, a)
+"""
+_WRITE_MEMBERS = """
+INSERT INTO slot_member (slot_id, position, transfer_id, payment_number, contract, beneficiary,
+    amount, purpose)
+SELECT s, o, t, n, c, b, a, p FROM unnest($1::uuid[], $2::smallint[], $3::uuid[], $4::bigint[],
+    $5::bytea[], $6::bytea[], $7::bigint[], $8::text[]) AS new (s, o, t, n, c, b, a, p)
+"""
+_MARK_WRITTEN = """
+UPDATE transfer t SET slot_id = w.slot_id, was_written = true, updated_at = now()
+FROM unnest($1::uuid[], $2::uuid[]) AS w (transfer_id, slot_id)
+WHERE t.id = w.transfer_id AND t.state = 'funded' AND t.slot_id IS NULL
+"""
+_ADD_ATTEMPTS = """
+INSERT INTO attempt (tx_hash, slot_id, sequence, raw, max_fee_per_gas_wei,
+    max_priority_fee_per_gas_wei, fee_source)
+SELECT * FROM unnest($1::bytea[], $2::uuid[], $3::smallint[], $4::bytea[], $5::numeric[],
+    $6::numeric[], $7::text[])
+ON CONFLICT (slot_id, sequence) DO NOTHING RETURNING tx_hash
+"""
+_RECORD_SENDS = """
+UPDATE attempt a SET sends = sends + 1, last_sent_at = now(),
+    last_answer = CASE WHEN s.answer = 'ambiguous' AND a.last_answer = ANY($3::text[])
+        THEN a.last_answer ELSE s.answer END
+FROM unnest($1::bytea[], $2::text[]) AS s (tx_hash, answer) WHERE a.tx_hash = s.tx_hash
+"""
+_VOID_CANDIDATES = """
+SELECT id, payment_number, beneficiary_address, buy_amount, was_written, waiting_code, created_at
+FROM transfer t WHERE state = 'voiding' AND chain_id = $1 AND contract = $2
+  AND NOT EXISTS (SELECT FROM slot_member m WHERE m.transfer_id = t.id AND m.live
+                  AND m.purpose = 'void')
+ORDER BY created_at, id LIMIT $3 FOR UPDATE
+"""
+_OVERDUE = """
+SELECT id FROM transfer WHERE state = 'funded' AND slot_id IS NULL AND chain_id = $1
+  AND contract = $2 AND settle_by < now() ORDER BY created_at, id LIMIT $3
+"""
+_NEXT_NUMBER = """
+SELECT greatest(
+    (SELECT next_number FROM settlement_contract WHERE chain_id = $1 AND address = $2),
+    (SELECT max(payment_number)::bigint + 1 FROM settlement_log
+     WHERE chain_id = $1 AND contract = $2), 1)
+"""
+_RAISE_COUNTER = """
+INSERT INTO settlement_contract (chain_id, address, next_number) VALUES ($1, $2, $3)
+ON CONFLICT (chain_id, address) DO UPDATE
+SET next_number = greatest(settlement_contract.next_number, excluded.next_number)
+"""
+_PAUSE = """
+INSERT INTO pause (reason, hard, note, paused_by) VALUES ($1, $2, $3, $4)
+ON CONFLICT (reason) WHERE resumed_at IS NULL DO UPDATE SET hard = pause.hard OR excluded.hard
+"""
+_LANES = """
+SELECT l.*, count(*) FILTER (WHERE s.state IN ('written', 'submitted', 'unknown')) AS unmined,
+    min(s.nonce) FILTER (WHERE s.state IN ('written', 'submitted', 'unknown')) AS oldest_nonce,
+    count(*) FILTER (WHERE s.state = 'final') AS final
+FROM lane l LEFT JOIN slot s ON s.lane_id = l.id
+WHERE l.chain_id = $1 GROUP BY l.id ORDER BY l.id
+"""
+_BATCH = """
+SELECT s.*, l.address AS lane_address, l.chain_id FROM slot s JOIN lane l ON l.id = s.lane_id
+WHERE s.id = $1
+"""
+
+
+class SettlementStore:
+    """See `node.core.ports.settlement.SettlementRepository`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._raw = connection.raw
+        self._now = connection.now
+
+    # ------------------------------------------------------------------------------------ lanes
+
+    async def add_lane(self, chain_id: int, address: Address, next_nonce: int) -> None:
+        """A lane seen for the first time; one that exists stays as it is."""
+        await self._raw.execute(
+            "INSERT INTO lane (chain_id, address, next_nonce) VALUES ($1, $2, $3)"
+            " ON CONFLICT (chain_id, address) DO NOTHING",
+            chain_id,
+            address,
+            next_nonce,
+        )
+
+    async def lane(self, chain_id: int, address: Address) -> Lane | None:
+        """The lane of an account."""
+        row = await self._raw.fetchrow(
+            "SELECT * FROM lane WHERE chain_id = $1 AND address = $2", chain_id, address
+        )
+        return lane_of(row) if row else None
+
+    async def take_lease(
+        self, lane_id: int, owner: str, lease_s: int, *, at_once: bool
+    ) -> Lane | None:
+        """Take the lane with a new epoch; `at_once` also before the old lease ends."""
+        row = await self._raw.fetchrow(
+            _TAKE_LEASE, lane_id, owner, timedelta(seconds=lease_s), at_once
+        )
+        return lane_of(row) if row else None
+
+    async def lock_lane(self, lane_id: int, epoch: int, lease_s: int) -> Lane:
+        """Lock the lane to the end of the transaction and renew its lease."""
+        row = await self._raw.fetchrow(_LOCK_LANE, lane_id, epoch, timedelta(seconds=lease_s))
+        if row is None:
+            raise LeaseLost(f"lane {lane_id} is no longer held with epoch {epoch}")
+        return lane_of(row)
+
+    async def set_lane_status(self, lane_id: int, status: LaneStatus, reason: str | None) -> None:
+        """Change whether the lane takes new work."""
+        await self._raw.execute(
+            "UPDATE lane SET status = $2, status_reason = $3 WHERE id = $1",
+            lane_id,
+            status.value,
+            reason,
+        )
+
+    # ----------------------------------------------------------------------------------- pauses
+
+    async def pauses(self) -> Sequence[Pause]:
+        """Pauses in force."""
+        rows = await self._raw.fetch("SELECT * FROM pause WHERE resumed_at IS NULL ORDER BY id")
+        return [
+            Pause(
+                PauseReason(row["reason"]),
+                row["hard"],
+                row["note"],
+                row["paused_by"],
+                row["paused_at"],
+            )
+            for row in rows
+        ]
+
+    async def pause(self, reason: PauseReason, by: str, *, hard: bool, note: str | None) -> None:
+        """Stop new work; a pause of the same reason stays the first, `hard` is added to it."""
+        await self._raw.execute(_PAUSE, reason.value, hard, note, by)
+
+    async def resume(self, reason: PauseReason | None, by: str) -> int:
+        """End pauses of a reason, or all; how many there were."""
+        rows = await self._raw.fetch(
+            "UPDATE pause SET resumed_by = $2, resumed_at = now() WHERE resumed_at IS NULL"
+            " AND ($1::text IS NULL OR reason = $1) RETURNING id",
+            reason.value if reason else None,
+            by,
+        )
+        return len(rows)
+
+    # ---------------------------------------------------------------------------------- writing
+
+    async def candidates(self, chain_id: int, contract: Address, limit: int) -> Sequence[Candidate]:
+        """Funded transfers that no live batch has, oldest first."""
+        rows = await self._raw.fetch(_CANDIDATES, chain_id, contract, limit)
+        return [candidate_of(row) for row in rows]
+
+    async def lock_candidates(self, ids: Sequence[UUID]) -> frozenset[UUID]:
+        """Lock these transfers; those that are still funded and in no live batch."""
+        rows = await self._raw.fetch(_LOCK_CANDIDATES, list(ids))
+        return frozenset(row["id"] for row in rows)
+
+    async def lock_float(self, chain_id: int, contract: Address) -> None:
+        """The one lock of a contract's float, to the end of the transaction."""
+        key = (chain_id ^ int.from_bytes(contract)) & 0x7FFF_FFFF
+        await self._raw.execute("SELECT pg_advisory_xact_lock($1, $2)", _FLOAT_LOCK, key)
+
+    async def committed_units(self, chain_id: int, contract: Address, block_number: int) -> int:
+        """Token units of written batches, of all lanes, that are not in that block."""
+        units: int = await self._raw.fetchval(_COMMITTED, chain_id, contract, block_number)
+        return units
+
+    async def write_slots(self, lane: Lane, slots: Sequence[NewSlot]) -> None:
+        """Store slots with the lane's next nonces, and mark the transfers as written."""
+        nonces = [each.nonce for each in slots]
+        if nonces != list(range(lane.next_nonce, lane.next_nonce + len(slots))):
+            raise InvariantBroken(f"lane {lane.id} goes on at {lane.next_nonce}, not at {nonces}")
+        await self._raw.execute(
+            _WRITE_SLOTS,
+            lane.id,
+            [each.id for each in slots],
+            nonces,
+            [each.purpose.value for each in slots],
+            [each.contract for each in slots],
+            [each.to for each in slots],
+            [each.value_wei for each in slots],
+            [each.calldata for each in slots],
+            [each.gas_limit for each in slots],
+            [len(each.members) for each in slots],
+            [
+                sum(m.record.amount for m in each.members) * (each.purpose is Purpose.SETTLE)
+                for each in slots
+            ],
+        )
+        await self._write_members(slots)
+        await self._raw.execute(
+            "UPDATE lane SET next_nonce = $2 WHERE id = $1", lane.id, lane.next_nonce + len(slots)
+        )
+
+    async def _write_members(self, slots: Sequence[NewSlot]) -> None:
+        rows = [
+            (slot, position, member)
+            for slot in slots
+            for position, member in enumerate(slot.members)
+        ]
+        await self._raw.execute(
+            _WRITE_MEMBERS,
+            [slot.id for slot, _, _ in rows],
+            [position for _, position, _ in rows],
+            [member.transfer_id for _, _, member in rows],
+            [member.record.number for _, _, member in rows],
+            [slot.contract for slot, _, _ in rows],
+            [member.record.beneficiary for _, _, member in rows],
+            [member.record.amount for _, _, member in rows],
+            [slot.purpose.value for slot, _, _ in rows],
+        )
+        paid = [(m.transfer_id, slot.id) for slot, _, m in rows if slot.purpose is Purpose.SETTLE]
+        tag = await self._raw.execute(
+            _MARK_WRITTEN, [transfer for transfer, _ in paid], [slot for _, slot in paid]
+        )
+        if tag != f"UPDATE {len(paid)}":
+            raise InvariantBroken("a transfer of a batch was not locked as funded")
+
+    # ---------------------------------------------------------------------------------- sending
+
+    async def unmined(self, lane_id: int) -> int:
+        """How many slots of the lane are not mined, as far as the mirror has told."""
+        count: int = await self._raw.fetchval(
+            "SELECT count(*) FROM slot WHERE lane_id = $1 AND state NOT IN ('final', 'foreign')"
+            " AND state <> 'included'",
+            lane_id,
+        )
+        return count
+
+    async def open_slots(self, lane_id: int) -> Sequence[OpenSlot]:
+        """Slots that are not mined, by nonce."""
+        return await self._slots(
+            "SELECT * FROM slot WHERE lane_id = $1 AND state NOT IN ('final', 'foreign')"
+            " AND state <> 'included' ORDER BY nonce",
+            lane_id,
+        )
+
+    async def unfinished_below(self, lane_id: int, nonce: int) -> Sequence[OpenSlot]:
+        """Slots with a lower nonce that are neither final nor foreign."""
+        return await self._slots(
+            "SELECT * FROM slot WHERE lane_id = $1 AND state NOT IN ('final', 'foreign')"
+            " AND nonce < $2 ORDER BY nonce FOR UPDATE",
+            lane_id,
+            nonce,
+        )
+
+    async def _slots(self, query: str, *arguments: object) -> list[OpenSlot]:
+        slots = await self._raw.fetch(query, *arguments)
+        attempts: dict[UUID, list[Attempt]] = {row["id"]: [] for row in slots}
+        for row in await self._raw.fetch(
+            "SELECT * FROM attempt WHERE slot_id = ANY($1::uuid[]) ORDER BY slot_id, sequence",
+            list(attempts),
+        ):
+            attempts[row["slot_id"]].append(attempt_of(row))
+        return [open_slot_of(row, attempts[row["id"]]) for row in slots]
+
+    async def members(self, slot_ids: Sequence[UUID], purpose: Purpose) -> Sequence[UUID]:
+        """Transfers in these slots with that purpose."""
+        rows = await self._raw.fetch(
+            "SELECT transfer_id FROM slot_member WHERE slot_id = ANY($1::uuid[]) AND purpose = $2",
+            list(slot_ids),
+            purpose.value,
+        )
+        return [row["transfer_id"] for row in rows]
+
+    async def add_attempts(self, attempts: Sequence[Attempt]) -> Sequence[TxHash]:
+        """Store signed attempts; one whose (slot, sequence) is taken is left out."""
+        rows = await self._raw.fetch(
+            _ADD_ATTEMPTS,
+            [each.tx_hash for each in attempts],
+            [each.slot_id for each in attempts],
+            [each.sequence for each in attempts],
+            [each.raw for each in attempts],
+            [each.fees.max_fee_per_gas_wei for each in attempts],
+            [each.fees.max_priority_fee_per_gas_wei for each in attempts],
+            [each.fee_source for each in attempts],
+        )
+        return [TxHash(row["tx_hash"]) for row in rows]
+
+    async def mark_slots(self, ids: Sequence[UUID], state: SlotState) -> Sequence[UUID]:
+        """Move unmined slots to another state; those that were moved."""
+        rows = await self._raw.fetch(
+            "UPDATE slot SET state = $2 WHERE id = ANY($1::uuid[]) AND state <> $2"
+            " AND state IN ('written', 'submitted', 'unknown') RETURNING id",
+            list(ids),
+            state.value,
+        )
+        return [row["id"] for row in rows]
+
+    async def record_sends(self, answers: Mapping[TxHash, AnswerClass]) -> None:
+        """Note that attempts were sent and what was said. A lost answer never hides a better."""
+        await self._raw.execute(
+            _RECORD_SENDS,
+            list(answers),
+            [answer.value for answer in answers.values()],
+            [answer.value for answer in SEEN],
+        )
+
+    async def final_block(self, chain_id: int) -> tuple[int, BlockHash] | None:
+        """Number and hash of the block up to which the mirror has booked everything."""
+        row = await self._raw.fetchrow(
+            "SELECT final_number, final_hash FROM chain_cursor WHERE chain_id = $1", chain_id
+        )
+        return (row["final_number"], BlockHash(row["final_hash"])) if row else None
+
+    async def release_members(self, slot_ids: Sequence[UUID]) -> None:
+        """The slots' nonces are finally used by others: their numbers may have new slots."""
+        await self._raw.execute(
+            "UPDATE slot_member SET live = false WHERE slot_id = ANY($1::uuid[])", list(slot_ids)
+        )
+
+    # --------------------------------------------------------------------- voids, expiry, numbers
+
+    async def void_candidates(
+        self, chain_id: int, contract: Address, limit: int
+    ) -> Sequence[Candidate]:
+        """Transfers that wait for a void and are in no live batch of voids, oldest first."""
+        rows = await self._raw.fetch(_VOID_CANDIDATES, chain_id, contract, limit)
+        return [candidate_of(row) for row in rows]
+
+    async def overdue(self, chain_id: int, contract: Address, limit: int) -> Sequence[UUID]:
+        """Funded transfers past `settle_by` that no live batch has."""
+        rows = await self._raw.fetch(_OVERDUE, chain_id, contract, limit)
+        return [row["id"] for row in rows]
+
+    async def next_number(self, chain_id: int, contract: Address) -> int:
+        """The number the next transfer gets, at least one above any the mirror has seen."""
+        number: int = await self._raw.fetchval(_NEXT_NUMBER, chain_id, contract)
+        return number
+
+    async def raise_number_counter(
+        self, chain_id: int, contract: Address, next_number: int
+    ) -> None:
+        """Let no payment number below `next_number` be allotted any more."""
+        await self._raw.execute(_RAISE_COUNTER, chain_id, contract, next_number)
+
+    # ------------------------------------------------------------------------------------ views
+
+    async def lanes(self, chain_id: int) -> Sequence[LaneView]:
+        """All lanes."""
+        return [
+            LaneView(lane_of(row), row["unmined"], row["oldest_nonce"], row["final"])
+            for row in await self._raw.fetch(_LANES, chain_id)
+        ]
+
+    async def batch(self, slot_id: UUID) -> BatchView | None:
+        """One slot with attempts and members."""
+        row = await self._raw.fetchrow(_BATCH, slot_id)
+        if row is None:
+            return None
+        attempts = await self._raw.fetch(
+            "SELECT * FROM attempt WHERE slot_id = $1 ORDER BY sequence", slot_id
+        )
+        members: list[Member] = [
+            member_of(each)
+            for each in await self._raw.fetch(
+                "SELECT * FROM slot_member WHERE slot_id = $1 ORDER BY position", slot_id
+            )
+        ]
+        return batch_of(row, [attempt_of(each) for each in attempts], members)
+
+    # -------------------------------------------------------------------------------- movements
+
+    async def add_movement(self, movement: Movement) -> None:
+        """Store a request."""
+        await self._raw.execute(
+            "INSERT INTO movement (id, kind, from_address, to_address, asset, amount, made_by)"
+            " VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            movement.id,
+            movement.kind,
+            movement.from_address,
+            movement.to_address,
+            movement.asset,
+            movement.amount,
+            movement.made_by,
+        )
+
+    async def movement(self, movement_id: UUID) -> Movement | None:
+        """One movement."""
+        row = await self._raw.fetchrow("SELECT * FROM movement WHERE id = $1", movement_id)
+        return movement_of(row) if row else None
+
+    async def requested_movements(self, from_address: Address, limit: int) -> Sequence[Movement]:
+        """Requests out of an address that have no slot yet, oldest first, locked."""
+        rows = await self._raw.fetch(
+            "SELECT * FROM movement WHERE from_address = $1 AND state = 'requested'"
+            " ORDER BY created_at, id LIMIT $2 FOR UPDATE",
+            from_address,
+            limit,
+        )
+        return [movement_of(row) for row in rows]
+
+    async def assign_movement(self, movement_id: UUID, slot_id: UUID) -> None:
+        """The movement is written into a slot."""
+        await self._raw.execute(
+            "UPDATE movement SET slot_id = $2, state = 'submitted' WHERE id = $1",
+            movement_id,
+            slot_id,
+        )

@@ -1,0 +1,202 @@
+"""A node over real HTTP with the behaviour the commands depend on: one credential, quotes,
+transfers that are made once per Idempotency-Key, a timeline that moves on with each look, and
+answers that get lost. Not here: rules of money.
+"""
+
+import json
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+TOKEN = "secret-of-the-test"
+TRANSFER_ID = "tra_01jd0000000000000000000001"
+CUSTOMER = {"id": "cus_01jd0000000000000000000001", "name": "Ada", "country": "DE"}
+STEPS = ("funded", "submitted", "included", "settled")
+STATUS_OF = {"settled": "completed", "failed": "failed", "on_hold": "action_required"}
+
+QUOTE: Mapping[str, Any] = {
+    "id": "quo_01jd0000000000000000000001",
+    "status": "active",
+    "firm": True,
+    "fixed_side": "sell",
+    "sell": {"currency": "EUR", "amount": "200.00"},
+    "buy": {"currency": "USDC", "amount": "230.074048"},
+    "rate": "1.15394748",
+    "mid_rate": "1.15626",
+    "spread_bps": 20,
+    "fees": [
+        {"type": "service", "currency": "EUR", "amount": "0.60"},
+        {"type": "network", "currency": "EUR", "amount": "0.02"},
+    ],
+    "total_cost": {"currency": "EUR", "amount": "1.02", "percent": "0.51"},
+    "rate_sources": [
+        {
+            "name": "ecb",
+            "sell": "EUR",
+            "buy": "USD",
+            "rate": "1.15626",
+            "observed_at": "2026-11-20T15:00:00Z",
+            "stale": True,
+        }
+    ],
+    "payout": {"method": "onchain", "estimated_delivery_s": 15},
+    "created_at": "2026-11-22T10:00:00Z",
+    "expires_at": "2026-11-22T10:01:00Z",
+}
+
+
+@dataclass
+class FakeNode:
+    """What the node knows and how it misbehaves.
+
+    Attributes:
+        steps: States the transfer goes through, one with each look at it.
+        answers_to_lose: So many POSTs of transfers are carried out and not answered.
+        unreached: So many POSTs of transfers are neither carried out nor answered.
+        refusal: Problem that new transfers are declined with.
+        run: The reconciliation run it makes.
+        breaks: Its open breaks.
+        transfers: Every transfer it made, by idempotency key.
+        requests: Method, path and Idempotency-Key of everything asked for.
+    """
+
+    url: str = ""
+    steps: Sequence[str] = STEPS
+    answers_to_lose: int = 0
+    unreached: int = 0
+    refusal: Mapping[str, Any] | None = None
+    run: dict[str, Any] = field(default_factory=dict)
+    breaks: list[dict[str, Any]] = field(default_factory=list)
+    transfers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    requests: list[tuple[str, str, str | None]] = field(default_factory=list)
+    looks: int = 0
+
+    def answer(self, method: str, path: str, key: str | None, body: Any) -> tuple[int, Any] | None:
+        """Status and body; None: the connection is closed without an answer."""
+        self.requests.append((method, path, key))
+        match method, path.partition("?")[0].split("/")[2:]:
+            case "POST", ["quotes"]:
+                return 201, dict(QUOTE)
+            case "POST", ["transfers"]:
+                return self._create(str(key), body)
+            case "GET", ["transfers", identifier] if identifier == TRANSFER_ID:
+                self.looks = min(self.looks + 1, len(self.steps))
+                return 200, self._view()
+            case "GET", ["transfers", identifier, "events"] if identifier == TRANSFER_ID:
+                return 200, {"data": [self._event(number) for number in range(self.looks)]}
+            case "GET", ["customers", identifier]:
+                return 200, {**CUSTOMER, "id": identifier}
+            case "POST", ["reconciliation", "runs"]:
+                return 202, {**self.run, "status": "running", "checks": [], "breaks_open": None}
+            case "GET", ["reconciliation", "runs", _]:
+                return 200, self.run
+            case "GET", ["reconciliation", "breaks"]:
+                return 200, {"data": self.breaks, "next_cursor": None}
+        return 404, problem(404, "not_found", "there is no such object")
+
+    def _create(self, key: str, body: Any) -> tuple[int, Any] | None:
+        if self.unreached:
+            self.unreached -= 1
+            return None
+        if key not in self.transfers:
+            if self.refusal:
+                return int(self.refusal["status"]), self.refusal
+            self.transfers[key] = body
+        if self.answers_to_lose:
+            self.answers_to_lose -= 1
+            return None
+        return 201, self._view()
+
+    def _view(self) -> dict[str, Any]:
+        state = self.steps[max(self.looks - 1, 0)]
+        return {
+            "id": TRANSFER_ID,
+            "status": STATUS_OF.get(state, "processing"),
+            "state": state,
+            "waiting": None,
+            "sell": QUOTE["sell"],
+            "buy": QUOTE["buy"],
+            "beneficiary": {"name": "Ben", "country": "PH", "address": "0xabc"},
+            "settlement": {
+                "tx_hash": "0x" + "ab" * 32 if state in ("included", "settled") else None,
+                "block_number": 12 if state in ("included", "settled") else None,
+                "confirmations": 1,
+                "final": state == "settled",
+            },
+            "failure": {"code": "beneficiary_refused", "message": "the token refuses the address"}
+            if state == "failed"
+            else None,
+        }
+
+    def _event(self, number: int) -> dict[str, Any]:
+        state = self.steps[number]
+        return {
+            "sequence": number + 1,
+            "type": f"transfer.{state}",
+            "state": state,
+            "status": STATUS_OF.get(state, "processing"),
+            "occurred_at": f"2026-11-22T10:00:0{number}Z",
+            "detail": {"block_number": 12} if state == "included" else {},
+        }
+
+
+def problem(status: int, code: str, detail: str, **context: Any) -> dict[str, Any]:
+    """A problem document as the node writes it."""
+    return {
+        "type": f"/docs/problems#{code}",
+        "title": code,
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "retryable": status >= 500,
+        "request_id": "req-1",
+        **context,
+    }
+
+
+@contextmanager
+def serving(node: FakeNode) -> Iterator[FakeNode]:
+    """The fake on a free port of this machine."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            self._serve("GET")
+
+        def do_POST(self) -> None:
+            self._serve("POST")
+
+        def _serve(self, method: str) -> None:
+            length = int(self.headers.get("Content-Length") or 0)
+            body = json.loads(self.rfile.read(length) or b"null")
+            answer: tuple[int, Any] | None
+            if self.headers.get("Authorization") != f"Bearer {TOKEN}":
+                answer = 401, problem(401, "credential_invalid", "the credential is not known")
+            else:
+                answer = node.answer(method, self.path, self.headers.get("Idempotency-Key"), body)
+            if answer is None:
+                self.close_connection = True
+                return
+            raw = json.dumps(answer[1]).encode()
+            self.send_response(answer[0])
+            self.send_header("Content-Length", str(len(raw)))
+            self.end_headers()
+            self.wfile.write(raw)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Requests are in `FakeNode.requests`."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    node.url = f"http://127.0.0.1:{server.server_port}"
+    try:
+        yield node
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

@@ -1,0 +1,183 @@
+"""What every command has in common: connection, help, faults, terminals."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from node.cli.faults import Status
+from tests.cli.conftest import Run
+from tests.cli.fake_node import CUSTOMER, TOKEN, TRANSFER_ID, FakeNode
+
+COMMANDS = (
+    ("devnet", "up"),
+    ("devnet", "down"),
+    ("serve",),
+    ("work",),
+    ("migrate",),
+    ("quote",),
+    ("send",),
+    ("watch",),
+    ("reconcile",),
+    ("verify",),
+    ("keys", "create"),
+    ("keys", "list"),
+    ("keys", "revoke"),
+    ("doctor",),
+)
+HEAVY = ("httpx", "web3", "sqlalchemy", "fastapi", "pydantic", "asyncpg", "eth_account")
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_has_help_with_an_example(run: Run, command: tuple[str, ...]) -> None:
+    outcome = run(*command, "--help")
+    assert outcome.status == Status.DONE
+    assert "Example:" in outcome.out
+
+
+def test_help_loads_nothing_that_a_command_would_need() -> None:
+    code = (
+        "import sys\nfrom node.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stderr.strip() == "[]"
+
+
+def test_python_m_node_is_the_same_program() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "node", "--version"], capture_output=True, text=True, check=True
+    )
+    assert re.fullmatch(r"[0-9]+\.[0-9]+\.[0-9]+\n", ended.stdout)
+
+
+def test_a_node_that_is_away_is_a_sentence_and_status_4(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CORRIDOR_URL", "http://127.0.0.1:1")
+    outcome = run("quote", "1", "EUR", "USDC")
+    assert outcome.status == Status.AWAY
+    assert "does not answer" in outcome.err
+    assert "corridor doctor" in outcome.err
+
+
+def test_without_a_devnet_the_remedy_names_both_ways_to_a_node(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CORRIDOR_URL")
+    outcome = run("quote", "1", "EUR", "USDC")
+    assert outcome.status == Status.AWAY
+    assert "corridor devnet up" in outcome.err
+    assert "CORRIDOR_TOKEN" in outcome.err
+
+
+def test_keys_of_the_devnet_are_never_sent_to_another_url(
+    run: Run, node: FakeNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CORRIDOR_TOKEN")
+    assert run("quote", "1", "EUR", "USDC").status == Status.USAGE
+    assert node.requests == []
+
+
+def test_without_settings_a_command_speaks_to_the_devnet_as_whoever_may(
+    run: Run, node: FakeNode, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("CORRIDOR_URL")
+    monkeypatch.delenv("CORRIDOR_TOKEN")
+    described = {
+        "url": node.url,
+        "keys": {"operator": TOKEN, "partner": "not this"},
+        "customers": [{**CUSTOMER, "token": TOKEN}],
+    }
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "devnet.json").write_text(json.dumps({"nodes": [described]}))
+    assert run("watch", TRANSFER_ID).status == Status.DONE
+    assert run("quote", "1", "EUR", "USDC", "--customer", CUSTOMER["id"]).status == Status.DONE
+    assert run("quote", "1", "EUR", "USDC").status == Status.REFUSED
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"nodes": []}', "{"])
+def test_a_broken_devnet_file_is_named(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str
+) -> None:
+    monkeypatch.delenv("CORRIDOR_URL")
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "devnet.json").write_text(text)
+    outcome = run("watch", TRANSFER_ID)
+    assert outcome.status == Status.NO
+    assert "devnet.json cannot be used" in outcome.err
+
+
+def test_a_url_that_is_no_node_is_said_to_be_none(
+    run: Run, node: FakeNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(node, "answer", lambda *_: (200, ["hello"]))
+    outcome = run("watch", TRANSFER_ID)
+    assert outcome.status == Status.NO
+    assert "not Corridor's" in outcome.err
+
+
+@pytest.mark.parametrize("columns", ["20", "40", "200"])
+def test_output_fits_the_terminal_and_loses_nothing(
+    run: Run, monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    outcome = run("quote", "200.00", "EUR", "USDC")
+    assert max(map(len, outcome.out.splitlines())) <= int(columns)
+    assert "quo_01jd0000000000000000000001" in re.sub(r"\s", "", outcome.out)
+
+
+def test_no_color_leaves_no_escape_codes(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b[3" not in run("quote", "200.00", "EUR", "USDC").out
+
+
+def run_reconcile(node: FakeNode, run: Run, breaks_open: int, *arguments: str) -> tuple[int, str]:
+    node.run = {
+        "id": "run_1",
+        "status": "completed",
+        "as_of": {"block_number": 40, "block_hash": "0x" + "0" * 64},
+        "checks": [{"name": "balances", "ok": not breaks_open, "expected": "5", "actual": "4"}],
+        "breaks_open": breaks_open,
+    }
+    outcome = run("reconcile", *arguments)
+    return outcome.status, outcome.out
+
+
+def test_reconcile_without_breaks_ends_with_status_0(run: Run, node: FakeNode) -> None:
+    status, out = run_reconcile(node, run, 0)
+    assert status == Status.DONE
+    assert "final block 40" in out
+
+
+def test_reconcile_with_breaks_ends_with_status_1_and_explains_them(
+    run: Run, node: FakeNode
+) -> None:
+    node.breaks = [
+        {
+            "id": "brk_1",
+            "code": "B01",
+            "summary": "the contract holds less than the ledger says",
+            "expected": "5",
+            "actual": "4",
+            "evidence": {"block": "40"},
+            "next_action": "look at block 40",
+            "first_seen_at": "2026-11-22T10:00:00Z",
+        }
+    ]
+    status, out = run_reconcile(node, run, 1, "--explain")
+    assert status == Status.NO
+    for text in ("B01", "holds less", "look at block 40", "2026-11-22 10:00 UTC", "brk_1"):
+        assert text in out
+    status, out = run_reconcile(node, run, 1, "--json")
+    assert status == Status.NO
+    assert json.loads(out)["breaks"][0]["code"] == "B01"
+
+
+def test_the_environment_of_the_tests_is_not_that_of_a_node() -> None:
+    assert not [name for name in os.environ if name.startswith("CORRIDOR_")]

@@ -41,10 +41,10 @@ class Settings(BaseSettings):
     token_address: str = ""
     settlement_address: str = ""
     treasury_address: str = ""
-    signer: str = Field(default="", description="keystore:PATH of the lane's key")
-    signer_password_file: Path | None = None
-    treasury_signer: str = Field(default="", description="keystore:PATH of the treasury's key")
-    treasury_signer_password_file: Path | None = None
+    signer: str = Field(
+        default="", description="keystore:PATH of the lane's key, its password in NAME.password"
+    )
+    treasury_signer: str = Field(default="", description="the same for the treasury's key")
     fx_sources: str = "ecb:max_age_s=345600,fixed:USD/USDC=1"
     quote_ttl_s: int = Field(default=60, ge=1, le=1800)
     quotes_active_max: int = Field(default=10_000, ge=1)
@@ -100,13 +100,12 @@ class Settings(BaseSettings):
     def _agree(self) -> Self:
         if self.failpoint and not self.sandbox:
             raise ValueError("CORRIDOR_FAILPOINT is for tests: it needs CORRIDOR_SANDBOX=1")
-        for name in ("signer", "treasury_signer"):
-            if getattr(self, name) and getattr(self, f"{name}_password_file") is None:
-                raise ValueError(
-                    f"CORRIDOR_{name.upper()} needs CORRIDOR_{name.upper()}_PASSWORD_FILE,"
-                    " the path of a file that holds the keystore's password"
-                )
         return self
+
+    @property
+    def signer_path(self) -> Path:
+        """The keystore of the lane's key."""
+        return Path(self.signer.removeprefix("keystore:"))
 
     @property
     def finality_depth_blocks(self) -> int | None:

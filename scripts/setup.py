@@ -58,8 +58,7 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit("\nStopped. Run it again to go on.")
     if name:
-        os.chdir(ROOT) if name == "test" else None
-        os.execve(PROGRAMS[name][0], [*PROGRAMS[name], *arguments], environment())
+        os.execve(PROGRAMS[name][0], [*PROGRAMS[name], *arguments], environment())  # noqa: S606
 
 
 def set_up() -> None:
@@ -124,7 +123,7 @@ def stamp() -> dict[str, str]:
 
 
 def venv_works() -> bool:
-    """Whether the virtual environment's Python is the one it was made with, or can be run at all."""
+    """Whether the virtual environment's Python runs, and is the one it was made with."""
     if UNFINISHED.exists() or not PYTHON.exists():
         return False
     try:
@@ -189,7 +188,7 @@ def install_python_packages() -> None:
 
 
 def install_javascript_packages() -> None:
-    """anvil, forge, the Solidity compiler and OpenZeppelin's contracts; no package's script runs."""
+    """Install anvil, forge, the compiler and OpenZeppelin's contracts, without running scripts."""
     npm = find_npm()
     run(
         "JavaScript packages of contracts/package-lock.json",
@@ -200,7 +199,7 @@ def install_javascript_packages() -> None:
 
 
 def find_npm() -> list[str]:
-    """npm of the machine if its Node.js is recent enough, else of the wheel."""
+    """The machine's npm if its Node.js is recent enough, else the wheel's."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if npm and node and node_major(node) >= NODE_MAJOR_MIN:
         return [npm]
@@ -210,7 +209,9 @@ def find_npm() -> list[str]:
             f"Neither Node.js {NODE_MAJOR_MIN} or later with npm is on PATH, nor is there a wheel "
             "of it for this system.\nRemedy: install Node.js and npm, then run this again."
         )
-    return [str(wheel / "node"), str((wheel / "npm").resolve())]
+    # The wheel's own `npm` is a copied link that leads nowhere.
+    command = wheel.parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+    return [str(wheel / "node"), str(command)]
 
 
 def node_major(node: str) -> int:

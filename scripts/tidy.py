@@ -139,6 +139,8 @@ def _inexact(node: ast.AST) -> str:
             return "a float literal where money lives; use int minor units or Decimal"
         case ast.Name(id="float"):
             return "`float` where money lives; use int minor units or Decimal"
+        case ast.BinOp(op=ast.Div(), right=ast.Constant(value=str())):
+            return ""  # a path
         case ast.BinOp(op=ast.Div()) | ast.AugAssign(op=ast.Div()):
             return "`/` rounds silently; use `//` and name the direction"
         case ast.Call(func=ast.Name(id="round")):

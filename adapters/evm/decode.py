@@ -7,7 +7,7 @@ payment. Only the events the mirror follows are known here; every other event is
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
-from eth_utils import keccak
+from eth_utils.crypto import keccak
 
 from adapters.evm.errors import NoAnswer
 from node.core.mirror import SettlementKind, SettlementLog, TokenLog

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any, Final
 
-from eth_utils import keccak
+from eth_utils.crypto import keccak
 
 from adapters.evm.client import from_hex, hex_data, quantity, state
 from adapters.evm.decode import (
@@ -61,19 +61,14 @@ class EvmReader:
 
     async def finalized_number(self) -> int | None:
         """Number of the block tagged `finalized`; None: the chain has none."""
-        answers = await self._providers.batch(
-            [("eth_getBlockByNumber", ["finalized", False])]
-        )
+        answers = await self._providers.batch([("eth_getBlockByNumber", ["finalized", False])])
         block = answers[0]
         return None if block is None or isinstance(block, RpcError) else quantity(block["number"])
 
     async def headers(self, first: int, last: int) -> Sequence[BlockHeader]:
         """Canonical headers of these numbers, ascending, as far as the provider has them."""
         blocks = await self._ask(
-            [
-                ("eth_getBlockByNumber", [hex(number), False])
-                for number in range(first, last + 1)
-            ]
+            [("eth_getBlockByNumber", [hex(number), False]) for number in range(first, last + 1)]
         )
         found: list[BlockHeader] = []
         for block in blocks:
@@ -138,9 +133,7 @@ class EvmReader:
         code = (await self._ask([("eth_getCode", [hex_data(address), state(block)])]))[0]
         return len(from_hex(code)) > 0
 
-    async def token_balances(
-        self, addresses: Sequence[Address], block: BlockHash
-    ) -> Sequence[int]:
+    async def token_balances(self, addresses: Sequence[Address], block: BlockHash) -> Sequence[int]:
         """`balanceOf` of each, token units, in that block's state."""
         token = hex_data(self._watch.token)
         calls: list[Call] = [
@@ -168,9 +161,7 @@ class EvmReader:
     async def _account_reads(
         self, method: str, addresses: Sequence[Address], block: BlockHash
     ) -> list[int]:
-        calls: list[Call] = [
-            (method, [hex_data(address), state(block)]) for address in addresses
-        ]
+        calls: list[Call] = [(method, [hex_data(address), state(block)]) for address in addresses]
         return [quantity(answer) for answer in await self._ask(calls)]
 
     async def _ask(self, calls: Sequence[Call]) -> list[Any]:
@@ -192,23 +183,21 @@ class EvmReader:
         try:
             for log in (log for part in parts for log in part):
                 if block_of(log) != block.hash:
-                    raise NoAnswer("the provider gives logs of another block than asked for")
+                    raise ChainUnavailable(f"block {block.number}: a log of another block")
                 unique[quantity(log["logIndex"])] = log
             logs = [unique[index] for index in sorted(unique)]
-            transfers = [
-                each
-                for log in logs
-                if log["address"] == token and (each := token_log(log)) is not None
-                if each.from_address in watch.addresses or each.to_address in watch.addresses
-            ]
-            events = [
-                each
-                for log in logs
-                if log["address"] == contract and (each := settlement_log(log)) is not None
-            ]
+            transfers = [token_log(log) for log in logs if log["address"] == token]
+            events = [settlement_log(log) for log in logs if log["address"] == contract]
         except NoAnswer as error:
             raise ChainUnavailable(f"block {block.number}: {error}") from error
-        return Facts(block, transfers, pair_payouts(transfers, events, watch.contract))
+        own = [
+            log
+            for log in transfers
+            if log is not None
+            if log.from_address in watch.addresses or log.to_address in watch.addresses
+        ]
+        paired = pair_payouts(own, [log for log in events if log is not None], watch.contract)
+        return Facts(block, own, paired)
 
     def _is_doubtful(self, header: BlockHeader, facts: Facts) -> bool:
         """Whether the block's bloom filter speaks of logs where the answer has none.

@@ -12,8 +12,9 @@ from typing import Any, Final, Self
 import orjson
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
-from eth_account.typed_transactions import TypedTransaction
+from eth_account.typed_transactions.typed_transaction import TypedTransaction
 from eth_utils.address import to_checksum_address
+from eth_utils.crypto import keccak
 from hexbytes import HexBytes
 
 from node.core.errors import SignerUnavailable
@@ -87,7 +88,9 @@ def write_keystore(path: Path, private_key: str, password: str, *, iterations: i
         password: What protects the file.
         iterations: Of PBKDF2; 1,000,000 for keys of worth, few for development chains.
     """
-    document = Account.encrypt(private_key, password, kdf="pbkdf2", iterations=iterations)
+    document = Account.encrypt(
+        bytes.fromhex(private_key.removeprefix("0x")), password, kdf="pbkdf2", iterations=iterations
+    )
     for file, content in (
         (path, orjson.dumps(document)),
         (path.with_suffix(".password"), password.encode()),
@@ -102,8 +105,8 @@ def write_keystore(path: Path, private_key: str, password: str, *, iterations: i
 class Eip1559Reader:
     """See `node.core.ports.chain.TransactionReader`."""
 
-    def decode(self, raw: bytes) -> tuple[Address, UnsignedTransaction]:
-        """Sender and content of signed bytes.
+    def decode(self, raw: bytes) -> tuple[Address, TxHash, UnsignedTransaction]:
+        """Sender, hash and content of signed bytes, all derived from the bytes.
 
         Raises:
             ValueError: Not a signed transaction of type 2 with an empty access list.
@@ -115,7 +118,7 @@ class Eip1559Reader:
             raise ValueError("these bytes are no signed typed transaction") from error
         if fields["type"] != _EIP_1559 or fields["accessList"]:
             raise ValueError("the transaction is not of type 2 with an empty access list")
-        return Address(bytes.fromhex(sender[2:])), UnsignedTransaction(
+        content = UnsignedTransaction(
             chain_id=fields["chainId"],
             nonce=fields["nonce"],
             to=Address(bytes(fields["to"])),
@@ -125,6 +128,7 @@ class Eip1559Reader:
             max_fee_per_gas_wei=fields["maxFeePerGas"],
             max_priority_fee_per_gas_wei=fields["maxPriorityFeePerGas"],
         )
+        return Address(bytes.fromhex(sender[2:])), TxHash(keccak(raw)), content
 
 
 def _dictionary(transaction: UnsignedTransaction) -> dict[str, Any]:

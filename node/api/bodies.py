@@ -100,10 +100,7 @@ def parse(raw: bytes, model: type[SomeBody]) -> SomeBody:
         return model.model_validate(document)
     except ValidationError as error:
         raise invalid_body(
-            [
-                (_pointer(each["loc"]), _code(each["type"]), each["msg"])
-                for each in _details(error)
-            ]
+            [(_pointer(each["loc"]), _code(each["type"]), each["msg"]) for each in _details(error)]
         ) from None
 
 
@@ -201,9 +198,7 @@ def _details(error: ValidationError) -> list[ErrorDetails]:
 
 def _pointer(location: tuple[int | str, ...]) -> str:
     """RFC 6901: `~` and `/` inside a name are escaped."""
-    return "".join(
-        "/" + str(part).replace("~", "~0").replace("/", "~1") for part in location
-    )
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in location)
 
 
 def _code(kind: str) -> str:

@@ -5,7 +5,7 @@ Pure ASGI, because it is on the hot path. It never reads a body.
 
 import re
 import time
-from typing import Any, Final
+from typing import Final
 from uuid import uuid4
 
 import structlog
@@ -76,7 +76,7 @@ def _request_id(scope: Scope) -> str:
 
 
 def _complete(message: Message, request_id: str) -> None:
-    headers: list[Any] = message["headers"] = list(message.get("headers", ()))
+    headers = message["headers"] = list(message.get("headers", ()))
     headers.append((b"x-request-id", request_id.encode()))
     headers.append(_NO_SNIFF)
     if all(name != b"cache-control" for name, _ in headers):

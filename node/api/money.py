@@ -1,21 +1,25 @@
-"""Amounts at the edge: strings in, checked against the currency they are of; strings out."""
+"""Amounts at the edge: strings, checked against the currency they are of."""
+
+from collections.abc import Callable
 
 from node.api import bodies
 from node.api.problems import QueryInvalid
-from node.core.catalog import Catalog
 from node.core.errors import AmountInvalid, CurrencyUnknown
-from node.core.units import Money, format_minor, parse_amount
+from node.core.units import Asset, parse_amount
+
+AssetOf = Callable[[str], Asset]
+"""Finds an asset by its code or raises `CurrencyUnknown`: `Catalog.asset`, `ledger_asset`."""
 
 Fault = tuple[str, str, str]
 """Place (JSON pointer or parameter), code, message."""
 
 
 def faults_of(
-    catalog: Catalog, currency: str, amount: str | None, *, at_currency: str, at_amount: str
+    asset_of: AssetOf, currency: str, amount: str | None, *, at_currency: str, at_amount: str
 ) -> list[Fault]:
     """What is wrong with a currency and an amount of it."""
     try:
-        asset = catalog.asset(currency)
+        asset = asset_of(currency)
     except CurrencyUnknown as error:
         return [(at_currency, error.code, error.detail)]
     if amount is not None:
@@ -26,14 +30,14 @@ def faults_of(
     return []
 
 
-def check_body(catalog: Catalog, currency: str, amount: str | None, pointer: str = "") -> None:
+def check_body(asset_of: AssetOf, currency: str, amount: str | None, pointer: str = "") -> None:
     """Refuse a body whose `currency` and `amount`, members of the object at `pointer`, are wrong.
 
     Raises:
         InvalidInput: `errors` says where and why.
     """
     faults = faults_of(
-        catalog,
+        asset_of,
         currency,
         amount,
         at_currency=f"{pointer}/currency",
@@ -43,15 +47,13 @@ def check_body(catalog: Catalog, currency: str, amount: str | None, pointer: str
         raise bodies.invalid_body(faults)
 
 
-def check_query(catalog: Catalog, side: str, currency: str, amount: str | None) -> None:
+def check_query(asset_of: AssetOf, side: str, currency: str, amount: str | None) -> None:
     """Refuse a query whose parameters `side` and `side`_amount are wrong.
 
     Raises:
         QueryInvalid: `errors` says which and why.
     """
-    faults = faults_of(
-        catalog, currency, amount, at_currency=side, at_amount=f"{side}_amount"
-    )
+    faults = faults_of(asset_of, currency, amount, at_currency=side, at_amount=f"{side}_amount")
     if faults:
         raise QueryInvalid(
             "query parameters are wrong; see `errors`",
@@ -60,8 +62,3 @@ def check_query(catalog: Catalog, side: str, currency: str, amount: str | None) 
                 for name, code, message in faults
             ],
         )
-
-
-def amount_of(money: Money) -> str:
-    """The decimal string with exactly the currency's digits."""
-    return format_minor(money.minor, money.asset.digits)

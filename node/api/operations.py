@@ -228,9 +228,7 @@ class PathEndpoint:
     async def _answer(self, scope: Scope, receive: Receive) -> Answer:
         operation = self._by_method.get(scope["method"])
         if operation is None:
-            raise MethodNotAllowed(
-                f"this path answers to {', '.join(self._allowed)}", allowed=self._allowed
-            )
+            raise MethodNotAllowed(self._allowed)
         principal = None
         if operation.who is not None:
             principal = await self._services.parties.authenticate(_bearer(scope))
@@ -247,9 +245,7 @@ class PathEndpoint:
             body = bodies.parse(await bodies.read(scope, receive), operation.body)
         claim = None
         if key is not None and principal is not None and body is not None:
-            claim = Claim(
-                principal.key, operation.method, scope["path"], key, bodies.hash_of(body)
-            )
+            claim = Claim(principal.key, operation.method, scope["path"], key, bodies.hash_of(body))
         return await operation.handler(
             Call(
                 self._services,
@@ -323,4 +319,3 @@ def _idempotency_key(scope: Scope, rule: KeyRule) -> str | None:
             f"the `Idempotency-Key` is one value of 1 to {_KEY_MAX} visible ASCII characters"
         )
     return key.decode()
-

@@ -6,7 +6,7 @@ each code means for a caller is in `MEANING`, from which `/docs/problems`, the O
 node (RFC 9457 3.1.1 allows it), so it opens the page of the very node that answered.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import orjson
@@ -85,6 +85,10 @@ class MethodNotAllowed(NodeError):
     code = "method_not_allowed"
     title = "Method not allowed"
 
+    def __init__(self, allowed: Sequence[str]) -> None:
+        super().__init__(f"this path answers to {', '.join(allowed)}", allowed=list(allowed))
+        self.allowed = allowed
+
 
 class BodyTooLarge(NodeError):
     """The body is larger than the node reads (`limit_bytes`)."""
@@ -131,7 +135,8 @@ MEANING: Final[Mapping[str, str]] = {
     "scope_missing": "The key is good, but its role may not do this; `role` says which it has.",
     "not_found": "There is no such object, or it belongs to another.",
     "path_unknown": "The node has no such path. All paths are at `/docs`.",
-    "method_not_allowed": "The path exists, but not with this method; `allowed` names those it has.",
+    "method_not_allowed": "The path exists, but not with this method; `allowed` names what it"
+    " has.",
     "conflict": "The object changed meanwhile. Look at it again, then decide.",
     "quote_used": "The quote already made a transfer: `transfer_id`. Ask for a new quote to send"
     " again.",
@@ -155,7 +160,8 @@ MEANING: Final[Mapping[str, str]] = {
     "currency_unknown": "The node has no such currency. `GET /v1/assets` lists those it has.",
     "cursor_invalid": "The cursor is not one of this list with these filters. Start again without"
     " a cursor.",
-    "idempotency_key_reused": "The key was used with another body. Use a new key for a new request.",
+    "idempotency_key_reused": "The key was used with another body. Use a new key for a new"
+    " request.",
     "refused": "A rule of the node declines the request; `detail` says which.",
     "address_invalid": "The beneficiary address cannot be paid: its checksum is wrong (EIP-55), or"
     " it is zero, the token's or the node's own.",
@@ -228,7 +234,7 @@ def headers_of(error: NodeError) -> dict[str, str]:
         known = "" if isinstance(error, CredentialMissing) else ', error="invalid_token"'
         return {"WWW-Authenticate": f'Bearer realm="corridor"{known}'}
     if isinstance(error, MethodNotAllowed):
-        return {"Allow": ", ".join(error.context.get("allowed", ()))}  # type: ignore[call-overload]
+        return {"Allow": ", ".join(error.allowed)}
     if isinstance(error, BodyTooLarge):
         return {"Connection": "close"}  # the rest of the body is not read
     if isinstance(error, Unavailable | Throttled) or error.retryable:

@@ -148,9 +148,9 @@ class PauseBody(Body):
 class ResumeBody(Body):
     """A pause ends."""
 
-    reason: Annotated[
-        PauseReason, Field(strict=False, description="The pause that ends.")
-    ] = PauseReason.OPERATOR
+    reason: Annotated[PauseReason, Field(strict=False, description="The pause that ends.")] = (
+        PauseReason.OPERATOR
+    )
     note: Note | None = None
 
 
@@ -162,6 +162,22 @@ class MovementBody(Body):
     to: Annotated[Text, Field(description="Address that is paid.")]
     currency: Currency
     amount: Amount
+
+
+class EntryBody(Body):
+    """One entry of a correction."""
+
+    debit: Annotated[Text, Field(description="Path of the account that is debited.")]
+    credit: Annotated[Text, Field(description="Path of the account that is credited.")]
+    currency: Currency
+    amount: Amount
+
+
+class ResolveBody(Body):
+    """How a break ends: with a ledger transaction of these entries, or, without any, a match."""
+
+    reason: Note
+    entries: Annotated[tuple[EntryBody, ...], Field(max_length=20, strict=False)] = ()
 
 
 class PriceQuery(Query):
@@ -201,6 +217,13 @@ class AccountQuery(PageQuery):
 
     path: Annotated[Text | None, Field(description="Paths that start so.")] = None
     currency: Currency | None = None
+
+
+class BreakQuery(PageQuery):
+    """Which breaks."""
+
+    status: Literal["open", "resolved"] | None = None
+    code: Text | None = None
 
 
 class EventQuery(Query):

@@ -4,29 +4,28 @@ The Protocols are what routes call, so that tests can give services that behave 
 `node.bootstrap` gives the classes of `node.services`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from node.core.catalog import Catalog
-from node.core.ledger import Balance
+from node.core.ledger import Balance, Entry
 from node.core.paging import ListQuery, Page
 from node.core.parties import Customer, Principal
-from node.core.ports import Clock
 from node.core.ports.chain import AddressCodec
 from node.core.ports.idempotency import Answer, Claim
 from node.core.ports.ledger import AccountRow, EntryRow, TrialRow
 from node.core.ports.reconciliation import Break, Run
 from node.core.ports.settlement import BatchView, LaneView, Movement, Pause
 from node.core.ports.transfers import EventRow, TopUp, Transfer
-from node.core.quotes import Price, Quote
+from node.core.quotes import Price, Quote, QuoteStatus
 from node.core.settlement import PauseReason
+from node.core.units import Money
 from node.services.acceptance import Submission
+from node.services.health import Readiness
 from node.services.idempotency import RenderError
 from node.services.parties import NewSecret
 from node.services.quoting import QuoteRequest
-from node.services.reconciling import ResolveRequest
-from node.services.settlement import MovementRequest
 from node.services.top_ups import TopUpRequest
 
 
@@ -37,7 +36,7 @@ class Parties(Protocol):
         """The principal of a credential, or `Unauthenticated`."""
         ...
 
-    async def create_customer(
+    async def create_customer(  # noqa: PLR0913 - all by name
         self,
         principal: Principal,
         /,
@@ -107,6 +106,10 @@ class Quoting(Protocol):
 
     async def get(self, principal: Principal, quote_id: str, /) -> Quote:
         """One quote."""
+        ...
+
+    def status(self, quote: Quote, /) -> QuoteStatus:
+        """Where it stands now."""
         ...
 
 
@@ -207,13 +210,18 @@ class Settlement(Protocol):
         """End a pause."""
         ...
 
-    async def request_movement(
+    async def request_movement(  # noqa: PLR0913 - all by name
         self,
-        request: MovementRequest,
+        principal: Principal,
+        /,
+        *,
+        kind: str,
+        from_address: str,
+        to_address: str,
+        amount: Money,
         claim: Claim | None,
         render: Callable[[Movement], Answer],
         render_error: RenderError,
-        /,
     ) -> Answer:
         """Ask for a treasury movement."""
         ...
@@ -238,45 +246,31 @@ class Reconciliation(Protocol):
         """Breaks."""
         ...
 
-    async def resolve(
+    async def resolve(  # noqa: PLR0913 - all by name
         self,
-        request: ResolveRequest,
+        principal: Principal,
+        break_id: str,
+        /,
+        *,
+        reason: str,
+        entries: Sequence[Entry],
         claim: Claim,
         render: Callable[[Break], Answer],
         render_error: RenderError,
-        /,
     ) -> Answer:
         """Close a break."""
         ...
 
 
-class Readiness(Protocol):
-    """Whether the node can do its work; checks are (name, ok, detail)."""
-
-    @property
-    def ok(self) -> bool:
-        """Whether every check is."""
-        ...
-
-    @property
-    def checks(self) -> Sequence[tuple[str, bool, str]]:
-        """Each check with what it saw."""
-        ...
-
-
 class Health(Protocol):
-    """See `node.services.health`."""
+    """See `node.services.health.HealthService`."""
 
     async def ready(self) -> Readiness:
         """Check everything the node needs; never raises for what is away."""
         ...
 
-    async def gauges(self) -> Mapping[str, int]:
-        """Figures for Prometheus, name without the prefix `corridor_`; empty when unknown."""
-        ...
-
-    async def head_number(self) -> int | None:
-        """The newest block the mirror has seen."""
+    async def mirror_head(self) -> int | None:
+        """Number of the newest block the mirror has."""
         ...
 
 
@@ -294,4 +288,3 @@ class Services:
     reconciliation: Reconciliation
     health: Health
     addresses: AddressCodec
-    clock: Clock

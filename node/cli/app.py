@@ -211,7 +211,7 @@ def reconcile(
 def verify(state_dir: StateDir = DEFAULT_STATE_DIR, as_json: AsJson = False) -> None:
     """Re-derive every balance and every transfer's money from the entries.
 
-    Checks the hash chain too. Reads the database only. Status 1 on any difference.
+    Reads the database only. Status 1 on any difference.
 
     Example: [bold]corridor verify[/]
     """

@@ -6,7 +6,7 @@ Not here: what is asked for, and how it is shown.
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import httpx
 
@@ -35,7 +35,7 @@ class AnswerLost(Exception):
 
 
 class NodeClient:
-    """One node, one credential."""
+    """One node, one credential. To be used in a `with` block."""
 
     def __init__(self, connection: Connection, *, pauses_s: Sequence[float] = _PAUSES_S) -> None:
         self._url = connection.url
@@ -46,6 +46,12 @@ class NodeClient:
             timeout=_TIMEOUT_S,
         )
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
     def get(self, path: str, **query: str | int) -> Json:
         """The object at `path`.
 
@@ -55,14 +61,14 @@ class NodeClient:
         with self._away_is_a_fault():
             return _read(self._http.get(path, params=query))
 
-    def post(self, path: str, body: Json) -> Json:
+    def post(self, path: str, body: Json, *, timeout_s: float = _TIMEOUT_S) -> Json:
         """What the node made of `body`; for requests that do no harm when they run twice.
 
         Raises:
             Fault: The node declines, or does not answer.
         """
         with self._away_is_a_fault():
-            return _read(self._http.post(path, json=body))
+            return _read(self._http.post(path, json=body, timeout=timeout_s))
 
     def post_once(self, path: str, body: Json, *, key: str) -> Json:
         """What the node made of `body`, exactly once for the key however often it is sent.
@@ -135,5 +141,5 @@ def _read(answer: httpx.Response) -> Json:
 
 def _reason(error: httpx.TransportError) -> str:
     if isinstance(error, httpx.TimeoutException):
-        return f"nothing for {_TIMEOUT_S:.0f} s"
+        return "nothing came in time"
     return str(error) or type(error).__name__

@@ -30,9 +30,9 @@ def run(
     as_json: bool,
 ) -> None:
     """Ask for a firm quote and show it."""
-    client = NodeClient(customer(where, customer_id))
     body = quote_body(amount, sell, buy, arrives=arrives, customer_id=customer_id)
-    quote: Json = client.post("/v1/quotes", body)
+    with NodeClient(customer(where, customer_id)) as client:
+        quote: Json = client.post("/v1/quotes", body)
     if as_json:
         print_json(quote)
         return

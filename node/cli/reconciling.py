@@ -27,9 +27,9 @@ def run(where: Where, *, explain: bool, as_json: bool) -> None:
         typer.Exit: Status 1 when breaks are open or the run failed.
         Fault: The run did not end in time.
     """
-    client = NodeClient(operator(where))
-    made = _finished(client, client.post("/v1/reconciliation/runs", {}))
-    breaks = _open_breaks(client) if made["breaks_open"] else []
+    with NodeClient(operator(where)) as client:
+        made = _finished(client, client.post("/v1/reconciliation/runs", {}, timeout_s=_WAIT_S))
+        breaks = _open_breaks(client) if made["breaks_open"] else []
     if as_json:
         print_json({**made, "breaks": breaks})
     else:

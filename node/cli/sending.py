@@ -66,33 +66,29 @@ def run(
         typer.Exit: The status of the transfer's end, when it is watched.
     """
     connection = customer(where, order.customer_id)
-    client = client_of(connection)
     what = (connection.url, *order.identity)
-    transfer = _of_an_earlier_run(client, where, what)
-    quote: Json | None = None
-    if transfer is None:
-        beneficiary = _beneficiary(client, connection, order)
-        quote = client.post(
-            "/v1/quotes",
-            quote_body(
-                order.amount,
-                order.sell,
-                order.buy,
-                arrives=order.arrives,
-                customer_id=order.customer_id,
-            ),
-        )
-        _ask(quote, beneficiary, manner)
-        body = _body(order, quote, beneficiary)
-        record = Unanswered.write(where.state_dir, *what, body=body)
-        transfer = _post(client, record)
-    if manner.as_json:
-        print_json({"quote": quote, "transfer": transfer})
-        return
-    stdout().print(pairs(transfer_rows(transfer)))
-    if manner.watch:
-        watching.follow(client, str(transfer["id"]), as_json=False)
+    with client_of(connection) as client:
+        transfer, quote = _of_an_earlier_run(client, where, what), None
+        if transfer is None:
+            beneficiary = _beneficiary(client, connection, order)
+            quote = _quote(client, order)
+            _ask(quote, beneficiary, manner)
+            body = _body(order, quote, beneficiary)
+            transfer = _post(client, Unanswered.write(where.state_dir, *what, body=body))
+        if manner.as_json:
+            print_json({"quote": quote, "transfer": transfer})
+            return
+        stdout().print(pairs(transfer_rows(transfer)))
+        if manner.watch:
+            watching.follow(client, str(transfer["id"]), as_json=False)
     next_steps((f"corridor watch {transfer['id']}", "follow it to its end"))
+
+
+def _quote(client: NodeClient, order: Order) -> Json:
+    body = quote_body(
+        order.amount, order.sell, order.buy, arrives=order.arrives, customer_id=order.customer_id
+    )
+    return client.post("/v1/quotes", body)
 
 
 def _of_an_earlier_run(client: NodeClient, where: Where, what: tuple[str, ...]) -> Json | None:

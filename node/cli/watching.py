@@ -87,7 +87,8 @@ class _Timeline:
 
 def run(where: Where, transfer_id: str, *, wait_s: int | None, as_json: bool) -> NoReturn:
     """Follow one transfer; ends with status 0 when it completed, else 1."""
-    follow(NodeClient(operator(where)), transfer_id, as_json=as_json, wait_s=wait_s)
+    with NodeClient(operator(where)) as client:
+        follow(client, transfer_id, as_json=as_json, wait_s=wait_s)
 
 
 def follow(

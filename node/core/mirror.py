@@ -186,9 +186,7 @@ class Plan:
     rewind_to: BlockPoint | None = None
 
 
-def plan(
-    cursor: Cursor, ours: Mapping[int, BlockHash], theirs: Sequence[BlockHeader]
-) -> Plan:
+def plan(cursor: Cursor, ours: Mapping[int, BlockHash], theirs: Sequence[BlockHeader]) -> Plan:
     """Compare the mirror with the chain.
 
     Args:

@@ -325,18 +325,22 @@ def price_fixed_buy(corridor: Corridor, mid: Mid, buy_minor: int) -> Price:
 
     Raises:
         AmountOutOfRange: The sell amount would be outside the corridor's limits, or the buy
-            amount is zero, or 2^62 minor units or more.
+            amount is zero, or the sell amount would buy 2^62 minor units or more.
     """
     terms = _terms(corridor, mid)
     sell_minor = terms.sell_for(buy_minor)
     if sell_minor < corridor.sell_min_minor and terms.bought(corridor.sell_min_minor) == buy_minor:
         sell_minor = corridor.sell_min_minor
     if (
-        not 0 < buy_minor < MINOR_LIMIT
+        buy_minor <= 0
         or not corridor.sell_min_minor <= sell_minor <= corridor.sell_max_minor
+        or terms.bought(sell_minor) >= MINOR_LIMIT
     ):
-        least, most = (Money(terms.bought(each), corridor.buy) for each in terms.limits())
-        raise _out_of_range(least, most)
+        least, most = terms.limits()
+        least_bought = min(terms.bought(least), terms.bought(least - 1) + 1)
+        raise _out_of_range(
+            Money(least_bought, corridor.buy), Money(terms.bought(most), corridor.buy)
+        )
     return _price(FixedSide.BUY, terms, mid, sell_minor, buy_minor)
 
 

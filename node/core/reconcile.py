@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from node.core.errors import InvalidInput
-from node.core.ledger import WEI_PER_UNIT, Balance, Entry
-from node.core.mirror import Facts
+from node.core.errors import InsufficientFunds, InvalidInput
+from node.core.ledger import WEI_PER_UNIT, AccountKind, Balance, Entry, account_rules
+from node.core.mirror import Facts, SettlementLog, TokenLog
 from node.core.units import Address
 
 
@@ -235,11 +235,15 @@ def different_logs(ours: Facts, theirs: Facts) -> tuple[list[int], list[int]]:
 
     A log that both have with another content counts on both sides.
     """
-    mine = {log.log_index: log for log in (*ours.token_logs, *ours.settlement_logs)}
-    chain = {log.log_index: log for log in (*theirs.token_logs, *theirs.settlement_logs)}
+    mine, chain = _by_index(ours), _by_index(theirs)
     missed = sorted(n for n, log in chain.items() if mine.get(n) != log)
     phantom = sorted(n for n, log in mine.items() if chain.get(n) != log)
     return missed, phantom
+
+
+def _by_index(facts: Facts) -> dict[int, TokenLog | SettlementLog]:
+    logs: list[TokenLog | SettlementLog] = [*facts.token_logs, *facts.settlement_logs]
+    return {log.log_index: log for log in logs}
 
 
 def summed(facts: Iterable[Facts], addresses: frozenset[Address]) -> dict[Address, int]:
@@ -279,3 +283,26 @@ def check_resolution(entries: Sequence[Entry]) -> None:
         if any(path.rpartition("/")[2] != entry.asset for path in (entry.debit, entry.credit)):
             raise InvalidInput(f"both accounts of an entry hold {entry.asset}")
 
+
+def check_floors(entries: Sequence[Entry], balances: Mapping[str, Balance]) -> None:
+    """Whether every account stays above its floor once the entries are booked.
+
+    Args:
+        entries: To be booked together.
+        balances: Of every account they name.
+
+    Raises:
+        InsufficientFunds: One would fall below.
+    """
+    for path, balance in balances.items():
+        kind, floor = account_rules(path)
+        if floor is None:
+            continue
+        debits = sum(entry.amount for entry in entries if entry.debit == path)
+        credits_ = sum(entry.amount for entry in entries if entry.credit == path)
+        grows_by_debit = kind in (AccountKind.ASSET, AccountKind.EXPENSE)
+        change = debits - credits_ if grows_by_debit else credits_ - debits
+        if balance.available + change < floor:
+            raise InsufficientFunds(
+                f"{path} has {balance.available} minor units available", available=balance.available
+            )

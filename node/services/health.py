@@ -96,6 +96,15 @@ class HealthService:
             checks, head.number if head else None, cursor.head.number, cursor.final.number
         )
 
+    async def mirror_head(self) -> int | None:
+        """Number of the newest block the mirror has; None: it has not begun.
+
+        Confirmations are counted from it, so that they agree with what else is shown.
+        """
+        async with self._units() as unit:
+            cursor = await unit.mirror.cursor(self._chain_id)
+        return cursor.head.number if cursor else None
+
     async def _head(self) -> BlockRef | None:
         try:
             return await self._chain.head()

@@ -200,9 +200,7 @@ class MirrorService:
     async def _rewind(self, cursor: Cursor, to: BlockPoint) -> int:
         """Take back the blocks above `to`: rows are marked, nothing was booked from them."""
         async with self._units() as unit:
-            if not await unit.mirror.move_head(
-                self._watch.chain_id, held=cursor.head.hash, to=to
-            ):
+            if not await unit.mirror.move_head(self._watch.chain_id, held=cursor.head.hash, to=to):
                 return 0
             orphaned = await unit.mirror.orphan_above(self._watch.chain_id, to.number)
             payouts = await unit.mirror.payouts_seen(

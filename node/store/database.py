@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Final, Self
 
 import asyncpg
+import orjson
 from sqlalchemy import exc
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -76,6 +77,7 @@ class Database:
             create_async_engine(
                 make_url(url).set(drivername="postgresql+asyncpg"),
                 isolation_level="AUTOCOMMIT",
+                json_deserializer=orjson.loads,  # for both ways to speak
                 pool_size=_POOL_SIZE,
                 max_overflow=_POOL_SIZE,
                 pool_pre_ping=False,

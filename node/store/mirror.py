@@ -106,7 +106,7 @@ FROM settlement_log l LEFT JOIN transfer t ON {_OWN} LEFT JOIN attempt a USING (
 WHERE l.chain_id = $1 AND l.block_number > $2 AND l.block_number <= $3 AND l.status <> 'orphaned'
 ORDER BY l.block_number, l.log_index
 """  # noqa: S608 - constants
-_TOKEN_LOGS: Final = """
+_TRANSFER_LOGS: Final = """
 SELECT l.*, m.id AS movement_id
 FROM token_log l LEFT JOIN attempt a USING (tx_hash)
 LEFT JOIN movement m ON m.slot_id = a.slot_id AND m.from_address = l.from_address
@@ -129,7 +129,7 @@ WITH held AS (
 )
 UPDATE slot SET state = 'final', final_at = now() WHERE id IN (SELECT id FROM held)
 """
-_FINISH_TOKEN_LOGS: Final = """
+_FINISH_TRANSFER_LOGS: Final = """
 UPDATE token_log l SET status = 'final', cause = f.cause, ledger_sequence = f.sequence
 FROM unnest($2::bytea[], $3::int[], $4::text[], $5::bigint[])
     AS f (block_hash, log_index, cause, sequence)
@@ -330,7 +330,7 @@ class MirrorStore:
         self, chain_id: int, asset: str, above: int, to: int
     ) -> Sequence[TokenLogRow]:
         """Canonical token logs of these blocks, in chain order."""
-        rows = await self._raw.fetch(_TOKEN_LOGS, chain_id, above, to, asset)
+        rows = await self._raw.fetch(_TRANSFER_LOGS, chain_id, above, to, asset)
         return [
             TokenLogRow(
                 _block_of(row),
@@ -377,7 +377,7 @@ class MirrorStore:
     ) -> None:
         """Logs of these blocks become final, token logs with their cause."""
         await self._raw.execute(
-            _FINISH_TOKEN_LOGS,
+            _FINISH_TRANSFER_LOGS,
             chain_id,
             [each.block_hash for each in causes],
             [each.log_index for each in causes],

@@ -160,7 +160,7 @@ def _quote(row: Mapping[str, Any]) -> Quote:
             network_fee=Money(row["network_fee"], sell),
             mid_rate=row["mid_rate"],
             spread_bps=row["spread_bps"],
-            sources=tuple(map(_read_rate, orjson.loads(row["rate_sources"]))),
+            sources=tuple(map(_read_rate, row["rate_sources"])),
             payout_method=row["payout_method"],
             estimated_delivery_s=row["estimated_delivery_s"],
         ),

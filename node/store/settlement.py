@@ -407,6 +407,13 @@ class SettlementStore:
 
     # ------------------------------------------------------------------------------------ views
 
+    async def is_recovering(self, chain_id: int) -> bool:
+        """Whether a lane must be adopted before new transfers are accepted."""
+        found: bool = await self._raw.fetchval(
+            "SELECT EXISTS (SELECT FROM lane WHERE chain_id = $1 AND status = 'ahead')", chain_id
+        )
+        return found
+
     async def lanes(self, chain_id: int) -> Sequence[LaneView]:
         """All lanes."""
         return [

@@ -125,6 +125,6 @@ def movement_of(row: "asyncpg.Record") -> Movement:
         state=row["state"],
         slot_id=row["slot_id"],
         made_by=row["made_by"],
-        failure=orjson.loads(row["failure"]) if row["failure"] else None,
+        failure=row["failure"],
         created_at=row["created_at"],
     )

@@ -162,3 +162,22 @@ chain_holding = Table(
     Column("amount", Numeric(78, 0), nullable=False),
     Column("as_of_number", BigInteger, nullable=False),
 )
+
+reconciliation_break = Table(
+    "reconciliation_break",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("code", Text, nullable=False),
+    Column("fingerprint", Text, nullable=False),
+    Column("severity", Text, nullable=False),
+    Column("summary", Text, nullable=False),
+    Column("expected", Text, nullable=False),
+    Column("actual", Text, nullable=False),
+    Column("evidence", JSONB, nullable=False),
+    Column("next_action", Text, nullable=False),
+    Column("first_seen_at", _time, nullable=False),
+    Column("last_seen_at", _time, nullable=False),
+    Column("resolved_at", _time),
+    Column("resolved_by", Text),
+    Column("resolution", JSONB),
+)

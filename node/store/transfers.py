@@ -14,7 +14,7 @@ from node.core.ledger import TransferAmounts
 from node.core.paging import ListQuery, Page, Position
 from node.core.parties import Principal, Role
 from node.core.ports.transfers import Beneficiary, TopUp, Transfer, TransferMove
-from node.core.transfers import STATUS, State
+from node.core.transfers import STATUS, TERMINAL, State
 from node.core.units import Address, TxHash
 from node.store.database import Connection
 from node.store.tables import customer, transfer
@@ -145,6 +145,17 @@ class TransferStore:
     async def mark_waiting(self, ids: Sequence[UUID], code: str | None) -> None:
         """Say why funded transfers cannot be batched now; the time of a code it has stays."""
         await self._raw.execute(_MARK_WAITING, list(ids), code)
+
+    async def open_elsewhere(self, chain_id: int, contract: Address) -> int:
+        """How many transfers that have not ended belong to another settlement contract."""
+        count: int = await self._raw.fetchval(
+            "SELECT count(*) FROM transfer WHERE state <> ALL($1::text[])"
+            " AND (chain_id, contract) <> ($2, $3)",
+            [state.value for state in TERMINAL],
+            chain_id,
+            contract,
+        )
+        return count
 
     async def add_top_up(self, top_up: TopUp) -> None:
         """Store a top-up."""

@@ -1,6 +1,7 @@
-"""A node over real HTTP with the behaviour the commands depend on: one credential, quotes,
-transfers that are made once per Idempotency-Key, a timeline that moves on with each look, and
-answers that get lost. Not here: rules of money.
+"""A node over real HTTP with the behaviour the commands depend on.
+
+One credential, quotes, transfers that are made once per Idempotency-Key, a timeline that moves on
+with each look, and answers that get lost. Not here: rules of money.
 """
 
 import json
@@ -77,25 +78,22 @@ class FakeNode:
     def answer(self, method: str, path: str, key: str | None, body: Any) -> tuple[int, Any] | None:
         """Status and body; None: the connection is closed without an answer."""
         self.requests.append((method, path, key))
-        match method, path.partition("?")[0].split("/")[2:]:
-            case "POST", ["quotes"]:
-                return 201, dict(QUOTE)
-            case "POST", ["transfers"]:
-                return self._create(str(key), body)
-            case "GET", ["transfers", identifier] if identifier == TRANSFER_ID:
-                self.looks = min(self.looks + 1, len(self.steps))
-                return 200, self._view()
-            case "GET", ["transfers", identifier, "events"] if identifier == TRANSFER_ID:
-                return 200, {"data": [self._event(number) for number in range(self.looks)]}
-            case "GET", ["customers", identifier]:
-                return 200, {**CUSTOMER, "id": identifier}
-            case "POST", ["reconciliation", "runs"]:
-                return 202, {**self.run, "status": "running", "checks": [], "breaks_open": None}
-            case "GET", ["reconciliation", "runs", _]:
-                return 200, self.run
-            case "GET", ["reconciliation", "breaks"]:
-                return 200, {"data": self.breaks, "next_cursor": None}
-        return 404, problem(404, "not_found", "there is no such object")
+        if (method, path) == ("POST", "/v1/transfers"):
+            return self._create(str(key), body)
+        if (method, path) == ("GET", f"/v1/transfers/{TRANSFER_ID}"):
+            self.looks = min(self.looks + 1, len(self.steps))
+        running = {**self.run, "status": "running", "checks": [], "breaks_open": None}
+        answers: dict[tuple[str, str], tuple[int, Any]] = {
+            ("POST", "/v1/quotes"): (201, dict(QUOTE)),
+            ("GET", f"/v1/transfers/{TRANSFER_ID}"): (200, self._view()),
+            ("GET", f"/v1/transfers/{TRANSFER_ID}/events"): (200, self._events()),
+            ("GET", f"/v1/customers/{CUSTOMER['id']}"): (200, CUSTOMER),
+            ("POST", "/v1/reconciliation/runs"): (202, running),
+            ("GET", f"/v1/reconciliation/runs/{self.run.get('id')}"): (200, self.run),
+            ("GET", "/v1/reconciliation/breaks"): (200, {"data": self.breaks}),
+        }
+        missing: tuple[int, Any] = 404, problem(404, "not_found", "there is no such object")
+        return answers.get((method, path.partition("?")[0]), missing)
 
     def _create(self, key: str, body: Any) -> tuple[int, Any] | None:
         if self.unreached:
@@ -130,6 +128,9 @@ class FakeNode:
             if state == "failed"
             else None,
         }
+
+    def _events(self) -> dict[str, Any]:
+        return {"data": [self._event(number) for number in range(self.looks)]}
 
     def _event(self, number: int) -> dict[str, Any]:
         state = self.steps[number]
@@ -187,7 +188,7 @@ def serving(node: FakeNode) -> Iterator[FakeNode]:
             self.end_headers()
             self.wfile.write(raw)
 
-        def log_message(self, format: str, *args: Any) -> None:
+        def log_message(self, *_: Any) -> None:
             """Requests are in `FakeNode.requests`."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

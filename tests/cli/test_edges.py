@@ -1,7 +1,6 @@
 """What every command has in common: connection, help, faults, terminals."""
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -177,7 +176,3 @@ def test_reconcile_with_breaks_ends_with_status_1_and_explains_them(
     status, out = run_reconcile(node, run, 1, "--json")
     assert status == Status.NO
     assert json.loads(out)["breaks"][0]["code"] == "B01"
-
-
-def test_the_environment_of_the_tests_is_not_that_of_a_node() -> None:
-    assert not [name for name in os.environ if name.startswith("CORRIDOR_")]

@@ -179,8 +179,8 @@ class Signer(Protocol):
 class TransactionReader(Protocol):
     """Reads back what was signed, so that nothing else is stored or sent."""
 
-    def decode(self, raw: bytes) -> tuple[Address, UnsignedTransaction]:
-        """Sender and content of signed bytes.
+    def decode(self, raw: bytes) -> tuple[Address, TxHash, UnsignedTransaction]:
+        """Sender, hash and content of signed bytes, all derived from the bytes.
 
         Raises:
             ValueError: Not a signed transaction of type 2 with an empty access list.

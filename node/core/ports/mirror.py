@@ -63,9 +63,7 @@ class ChainReader(Protocol):
         """Whether a contract is at `address` in that block's state."""
         ...
 
-    async def token_balances(
-        self, addresses: Sequence[Address], block: BlockHash
-    ) -> Sequence[int]:
+    async def token_balances(self, addresses: Sequence[Address], block: BlockHash) -> Sequence[int]:
         """`balanceOf` of each, token units, in that block's state."""
         ...
 

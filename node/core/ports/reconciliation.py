@@ -70,12 +70,12 @@ class Break:
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """Ledger, mirror and settlement at one instant, read in one statement each of one snapshot.
+    """Ledger, mirror and settlement at one instant: one statement, one snapshot.
 
     Attributes:
         final: The mirror's final block at that instant.
         holdings: (address, asset) -> what the mirror says it holds, the chain's own units.
-        balances: Every account.
+        balances: Accounts of `chain` one by one, all others summed by the first word of their path.
         nonces: Lane -> the nonce after its last final one.
         open_buys: Asset -> sum of the buy amounts of open transfers.
     """
@@ -93,7 +93,7 @@ class Suspect:
 
     Attributes:
         subject: What it is, unique for ever.
-        detail: What is expected and what is there.
+        evidence: Names a person can look up.
     """
 
     subject: str
@@ -125,8 +125,14 @@ class ReconciliationRepository(Protocol):
         """The newest run that was finished."""
         ...
 
-    async def open_breaks(self, breaks: Sequence[tuple[UUID, NewBreak]]) -> None:
-        """Open these, each with the id given; one that is open already is seen again."""
+    async def open_breaks(self, breaks: Sequence[tuple[UUID, NewBreak]]) -> frozenset[str]:
+        """Open these, each with the id given; one that is open already is seen again.
+
+        A difference that an operator has closed, and that is still the same, stays closed.
+
+        Returns:
+            Fingerprints of those that are new.
+        """
         ...
 
     async def close_rederived(
@@ -157,6 +163,10 @@ class ReconciliationRepository(Protocol):
         """Final facts of these blocks as the mirror has them, blocks without logs included."""
         ...
 
+    async def broken_links(self, chain_id: int, above: int) -> int:
+        """How many final blocks above this one are missing or have another parent than ours."""
+        ...
+
     async def settled_without_transfer(self, chain_id: int, above: int) -> Sequence[Suspect]:
         """Final Settled events above this block without exactly one equal, ended transfer."""
         ...
@@ -171,8 +181,4 @@ class ReconciliationRepository(Protocol):
 
     async def left_behind(self, chain_id: int) -> Sequence[Suspect]:
         """Transfers in the air whose slot is final."""
-        ...
-
-    async def wrong_counters(self) -> Sequence[Suspect]:
-        """Accounts whose counters are not the sums over their entries: law 3."""
         ...

@@ -308,6 +308,10 @@ class SettlementRepository(Protocol):
         """The slots' nonces are finally used by others: their numbers may have new slots."""
         ...
 
+    async def is_recovering(self, chain_id: int) -> bool:
+        """Whether a lane must be adopted before new transfers are accepted."""
+        ...
+
     async def lanes(self, chain_id: int) -> Sequence[LaneView]:
         """All lanes."""
         ...

@@ -185,6 +185,10 @@ class TransferRepository(Protocol):
         """Say why funded transfers cannot be batched now; the time of a code it has stays."""
         ...
 
+    async def open_elsewhere(self, chain_id: int, contract: Address) -> int:
+        """How many transfers that have not ended belong to another settlement contract."""
+        ...
+
     async def add_top_up(self, top_up: TopUp) -> None:
         """Store a top-up."""
         ...

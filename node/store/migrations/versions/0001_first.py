@@ -495,6 +495,8 @@ CREATE TABLE token_log (
 );
 CREATE INDEX token_log_by_number ON token_log (chain_id, block_number) WHERE status <> 'orphaned';
 CREATE INDEX token_log_by_tx ON token_log (tx_hash);
+CREATE INDEX token_log_unexplained ON token_log (chain_id, block_number)
+    WHERE status = 'final' AND (cause IS NULL OR cause = 'orphan_outbound');
 
 -- Events of the settlement contract. Beneficiary and amount of Settled are those of its payout.
 CREATE TABLE settlement_log (

@@ -1,0 +1,77 @@
+"""What the node offers: assets, corridors, indicative prices. Open to anyone."""
+
+from typing import Final
+
+from node.api import examples
+from node.api.money import check_query
+from node.api.operations import Call, Example, Operations
+from node.api.schemas import PriceQuery
+from node.api.views import (
+    AssetView,
+    CorridorView,
+    ListView,
+    PriceView,
+    asset_view,
+    corridor_view,
+    price_view,
+)
+from node.core.errors import AmountOutOfRange, PairNotOffered, RateUnavailable
+from node.core.ports.idempotency import Answer
+
+operations: Final = Operations("Catalogue")
+
+
+@operations.get(
+    "/v1/assets",
+    who=None,
+    answer=ListView[AssetView],
+    example=Example({"data": [examples.EUR, examples.USDC]}),
+)
+async def list_assets(call: Call[None, None]) -> Answer:
+    """List the assets.
+
+    Everything that can be sold, bought or held: currencies by their ISO 4217 codes, and the token.
+    """
+    catalog = call.services.catalog
+    views = [asset_view(each, catalog, call.services.addresses) for each in catalog.assets.values()]
+    return call.answer({"data": views})
+
+
+@operations.get(
+    "/v1/corridors",
+    who=None,
+    answer=ListView[CorridorView],
+    example=Example({"data": [examples.CORRIDOR]}),
+)
+async def list_corridors(call: Call[None, None]) -> Answer:
+    """List the corridors.
+
+    Pairs that can be exchanged, with fees, spread, limits and the expected time.
+    """
+    corridors = call.services.catalog.corridors.values()
+    return call.answer({"data": [corridor_view(each) for each in corridors]})
+
+
+@operations.get(
+    "/v1/prices",
+    who=None,
+    query=PriceQuery,
+    answer=PriceView,
+    example=Example(examples.PRICE),
+    refusals=(PairNotOffered, AmountOutOfRange, RateUnavailable),
+)
+async def show_price(call: Call[None, PriceQuery]) -> Answer:
+    """Show a price.
+
+    What a quote would say now. Nothing is stored and nothing is promised.
+    """
+    query, services = call.query, call.services
+    check_query(services.catalog.asset, "sell", query.sell, query.sell_amount)
+    check_query(services.catalog.asset, "buy", query.buy, query.buy_amount)
+    price = await services.quoting.price(
+        sell=query.sell,
+        buy=query.buy,
+        sell_amount=query.sell_amount,
+        buy_amount=query.buy_amount,
+    )
+    return call.answer(price_view(price))

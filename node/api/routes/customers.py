@@ -1,0 +1,193 @@
+"""Customers, their credentials, their money."""
+
+from typing import Final
+
+from node.api import examples
+from node.api.bodies import EmptyBody, PageQuery
+from node.api.money import check_body
+from node.api.operations import INSTITUTIONS, Call, Example, KeyRule, Operations, list_query
+from node.api.schemas import CustomerBody, StatementQuery, TopUpBody
+from node.api.views import (
+    BalanceView,
+    CustomerView,
+    ListView,
+    MovementLineView,
+    PageView,
+    TokenView,
+    TopUpView,
+    balance_view,
+    customer_view,
+    movement_line_view,
+    time_text,
+    top_up_view,
+)
+from node.core.errors import (
+    AmountOutOfRange,
+    InsufficientFunds,
+    NotFound,
+    RailUnknown,
+    ReferenceUsed,
+)
+from node.core.ids import Prefix, encode_id
+from node.core.parties import Customer
+from node.core.ports.idempotency import Answer
+from node.core.ports.transfers import TopUp
+from node.services.top_ups import TopUpRequest
+
+operations: Final = Operations("Customers")
+
+_PATH: Final = {"customer_id": examples.CUSTOMER_ID}
+
+
+@operations.post(
+    "/v1/customers",
+    who=INSTITUTIONS,
+    body=CustomerBody,
+    answer=CustomerView,
+    example=Example(examples.CUSTOMER, body=examples.CUSTOMER_BODY),
+)
+async def create_customer(call: Call[CustomerBody, None]) -> Answer:
+    """Create a customer.
+
+    Of the partner that asks, or of the node itself when an operator asks.
+    """
+
+    def render(customer: Customer) -> Answer:
+        location = f"/v1/customers/{encode_id(Prefix.CUSTOMER, customer.id)}"
+        return call.answer(customer_view(customer), location)
+
+    return await call.services.parties.create_customer(
+        call.principal,
+        name=call.body.name,
+        country=call.body.country,
+        email=call.body.email,
+        claim=call.claim,
+        render=render,
+        render_error=call.refusal,
+    )
+
+
+@operations.get(
+    "/v1/customers",
+    who=INSTITUTIONS,
+    query=PageQuery,
+    answer=PageView[CustomerView],
+    example=Example({"data": [examples.CUSTOMER], "next_cursor": None}),
+)
+async def list_customers(call: Call[None, PageQuery]) -> Answer:
+    """List customers, newest first."""
+    page = await call.services.parties.customers(call.principal, list_query(call))
+    views = [customer_view(each) for each in page.items]
+    return call.answer({"data": views, "next_cursor": page.next_cursor})
+
+
+@operations.get(
+    "/v1/customers/{customer_id}",
+    who=INSTITUTIONS,
+    answer=CustomerView,
+    example=Example(examples.CUSTOMER, path=_PATH),
+    refusals=(NotFound,),
+)
+async def show_customer(call: Call[None, None]) -> Answer:
+    """Show a customer."""
+    customer = await call.services.parties.customer(
+        call.principal, call.parameters["customer_id"]
+    )
+    return call.answer(customer_view(customer))
+
+
+@operations.post(
+    "/v1/customers/{customer_id}/tokens",
+    who=INSTITUTIONS,
+    key=KeyRule.UNUSED,
+    body=EmptyBody,
+    answer=TokenView,
+    example=Example(examples.TOKEN, body={}, path=_PATH),
+    refusals=(NotFound,),
+)
+async def create_token(call: Call[EmptyBody, None]) -> Answer:
+    """Create a remitter's credential for a customer.
+
+    The token is shown this once: the node keeps only its hash. For the same reason an
+    `Idempotency-Key` has no effect here; repeat the request and revoke what you do not need.
+    """
+    customer_id = call.parameters["customer_id"]
+    made = await call.services.parties.create_token(call.principal, customer_id)
+    view: TokenView = {
+        "key_id": encode_id(Prefix.KEY, made.credential.id),
+        "customer_id": customer_id,
+        "token": made.secret,
+        "created_at": time_text(made.credential.created_at),
+    }
+    return call.answer(view)
+
+
+@operations.get(
+    "/v1/customers/{customer_id}/balances",
+    answer=ListView[BalanceView],
+    example=Example({"data": [examples.BALANCE]}, path=_PATH),
+    refusals=(NotFound,),
+)
+async def show_balances(call: Call[None, None]) -> Answer:
+    """Show a customer's balances."""
+    services = call.services
+    balances = await services.accounts.balances(call.principal, call.parameters["customer_id"])
+    return call.answer({"data": [balance_view(each, services.catalog) for each in balances]})
+
+
+@operations.get(
+    "/v1/customers/{customer_id}/entries",
+    query=StatementQuery,
+    answer=PageView[MovementLineView],
+    example=Example({"data": [examples.MOVEMENT_LINE], "next_cursor": None}, path=_PATH),
+    refusals=(NotFound,),
+)
+async def show_statement(call: Call[None, StatementQuery]) -> Answer:
+    """Show a customer's statement, newest first.
+
+    Every posted movement, with the balance of its currency after it.
+    """
+    services = call.services
+    page = await services.accounts.statement(
+        call.principal, call.parameters["customer_id"], list_query(call)
+    )
+    views = [movement_line_view(each, services.catalog) for each in page.items]
+    return call.answer({"data": views, "next_cursor": page.next_cursor})
+
+
+@operations.post(
+    "/v1/customers/{customer_id}/top-ups",
+    who=INSTITUTIONS,
+    key=KeyRule.REQUIRED,
+    body=TopUpBody,
+    answer=TopUpView,
+    example=Example(examples.TOP_UP, body=examples.TOP_UP_BODY, path=_PATH),
+    refusals=(NotFound, RailUnknown, ReferenceUsed, AmountOutOfRange, InsufficientFunds),
+)
+async def create_top_up(call: Call[TopUpBody, None]) -> Answer:
+    """Book money that arrived for a customer.
+
+    An operator books what came in at a rail; a partner pays from its prefunded balance. Each
+    `reference` of a rail is booked once.
+    """
+    body, catalog = call.body, call.services.catalog
+    check_body(catalog.fiat, body.currency, body.amount)
+
+    def render(top_up: TopUp) -> Answer:
+        # A top-up has no page of its own: its entry is on the statement.
+        location = f"/v1/customers/{encode_id(Prefix.CUSTOMER, top_up.customer_id)}/entries"
+        return call.answer(top_up_view(top_up, catalog), location)
+
+    return await call.services.top_ups.create(
+        TopUpRequest(
+            principal=call.principal,
+            customer_id=call.parameters["customer_id"],
+            currency=body.currency,
+            amount=body.amount,
+            rail=body.rail,
+            reference=body.reference,
+        ),
+        call.required_claim,
+        render,
+        call.refusal,
+    )

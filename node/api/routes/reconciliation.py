@@ -1,0 +1,124 @@
+"""Runs of reconciliation, and the breaks they find."""
+
+from typing import Final
+
+from node.api import examples
+from node.api.bodies import EmptyBody, invalid_body
+from node.api.money import Fault, faults_of
+from node.api.operations import OPERATORS, Call, Example, KeyRule, Operations, list_query
+from node.api.operator_views import BreakDocument, RunDocument, break_document, run_document
+from node.api.schemas import BreakQuery, ResolveBody
+from node.api.views import PageView
+from node.core.errors import ChainUnavailable, Conflict, NotFound, WrongState
+from node.core.ids import Prefix, encode_id
+from node.core.ledger import Entry
+from node.core.ports.idempotency import Answer
+from node.core.units import parse_minor
+
+operations: Final = Operations("Reconciliation")
+
+
+@operations.post(
+    "/v1/reconciliation/runs",
+    who=OPERATORS,
+    key=KeyRule.UNUSED,
+    body=EmptyBody,
+    status=202,
+    answer=RunDocument,
+    example=Example(examples.RUN, body={}),
+    refusals=(ChainUnavailable,),
+)
+async def create_run(call: Call[EmptyBody, None]) -> Answer:
+    """Reconcile now.
+
+    Compares ledger, mirror and chain at the newest final block, exactly.
+    """
+    run = await call.services.reconciliation.run(call.principal.key)
+    location = f"/v1/reconciliation/runs/{encode_id(Prefix.RUN, run.id)}"
+    return call.answer(run_document(run), location)
+
+
+@operations.get(
+    "/v1/reconciliation/runs/{run_id}",
+    who=OPERATORS,
+    answer=RunDocument,
+    example=Example(examples.RUN, path={"run_id": examples.RUN_ID}),
+    refusals=(NotFound,),
+)
+async def show_run(call: Call[None, None]) -> Answer:
+    """Show a run."""
+    run = await call.services.reconciliation.get(call.parameters["run_id"])
+    return call.answer(run_document(run))
+
+
+@operations.get(
+    "/v1/reconciliation/breaks",
+    who=OPERATORS,
+    query=BreakQuery,
+    answer=PageView[BreakDocument],
+    example=Example({"data": [examples.BREAK], "next_cursor": None}),
+)
+async def list_breaks(call: Call[None, BreakQuery]) -> Answer:
+    """List the breaks, newest first.
+
+    What does not agree, why, since when, and what to do.
+    """
+    page = await call.services.reconciliation.breaks(list_query(call))
+    views = [break_document(each) for each in page.items]
+    return call.answer({"data": views, "next_cursor": page.next_cursor})
+
+
+@operations.post(
+    "/v1/reconciliation/breaks/{break_id}/resolve",
+    who=OPERATORS,
+    key=KeyRule.REQUIRED,
+    body=ResolveBody,
+    status=200,
+    answer=BreakDocument,
+    example=Example(
+        examples.RESOLVED, body=examples.RESOLVE_BODY, path={"break_id": examples.BREAK_ID}
+    ),
+    refusals=(NotFound, Conflict, WrongState),
+)
+async def resolve_break(call: Call[ResolveBody, None]) -> Answer:
+    """Resolve a break.
+
+    With `entries` a ledger transaction is booked that names the break; without, the break is a
+    match that a person found. Either way with a reason.
+    """
+    return await call.services.reconciliation.resolve(
+        call.principal,
+        call.parameters["break_id"],
+        reason=call.body.reason,
+        entries=_entries(call),
+        claim=call.required_claim,
+        render=lambda found: call.answer(break_document(found)),
+        render_error=call.refusal,
+    )
+
+
+def _entries(call: Call[ResolveBody, None]) -> list[Entry]:
+    catalog = call.services.catalog
+    faults: list[Fault] = []
+    entries = []
+    for place, each in enumerate(call.body.entries):
+        pointer = f"/entries/{place}"
+        found = faults_of(
+            catalog.ledger_asset,
+            each.currency,
+            each.amount,
+            at_currency=f"{pointer}/currency",
+            at_amount=f"{pointer}/amount",
+        )
+        if not found:
+            minor = parse_minor(each.amount, catalog.ledger_asset(each.currency))
+            if minor == 0:
+                found = [(f"{pointer}/amount", "amount_invalid", "an entry is above zero")]
+            elif each.debit == each.credit:
+                found = [(f"{pointer}/credit", "same_account", "name two accounts")]
+            else:
+                entries.append(Entry(each.debit, each.credit, each.currency, minor))
+        faults += found
+    if faults:
+        raise invalid_body(faults)
+    return entries

@@ -1,0 +1,377 @@
+"""The composition root: settings become adapters, store, services and processes; the only wiring."""
+
+import asyncio
+import os
+import secrets
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+from uuid import UUID
+
+import structlog
+import uvicorn
+import uvloop
+
+from adapters.evm.addresses import Eip55
+from adapters.evm.client import EvmChain
+from adapters.evm.contract import EvmSettlementContract
+from adapters.evm.reader import EvmReader
+from adapters.evm.rpc import Providers
+from adapters.evm.signer import Eip1559Reader, KeystoreSigner, keystore_address
+from adapters.fx import build_sources
+from node import logs
+from node.api.app import create_app
+from node.api.services import Services
+from node.config import Settings, SettingsInvalid
+from node.core.catalog import TokenInfo, USDC, catalog_of
+from node.core.errors import DatabaseUnavailable, Unavailable
+from node.core.mirror import Finality, Watch
+from node.core.settlement import BatchRules
+from node.core.units import Address
+from node.services.acceptance import Acceptance, SettlementTarget
+from node.services.accounts import AccountService
+from node.services.health import HealthService
+from node.services.mirroring import MirrorService
+from node.services.parties import PartyService
+from node.services.quoting import QuoteLimits, QuoteService
+from node.services.rates import Rates
+from node.services.reconciling import ReconciliationService
+from node.services.settlement import SettlementService
+from node.services.settlement_operations import SettlementOperations
+from node.services.settlement_parts import SettlementParts
+from node.services.top_ups import TopUpService
+from node.services.transfers import TransferService
+from node.services.verifying import VerifyService
+from node.store import schema
+from node.store.database import Database
+from node.store.lane_lock import AdvisoryLaneLock
+from node.store.unit_of_work import StoreUnits
+from node.workers.loop import Job, run_all
+
+_log = structlog.get_logger()
+
+_RATES_EVERY_S: Final = 60
+_WAIT_FOR_OTHERS_S: Final = 1
+_SECRET_BYTES: Final = 32  # 256 random bits, `surface.md` 3
+
+
+class SystemClock:
+    """The time of this machine."""
+
+    def now(self) -> datetime:
+        """Aware UTC time."""
+        return datetime.now(UTC)
+
+
+def new_id() -> UUID:
+    """A UUID of version 7 (RFC 9562): 48 bits of Unix time in ms, then chance."""
+    value = time.time_ns() // 1_000_000 << 80 | secrets.randbits(80)
+    return UUID(int=value & ~(0xF << 76) & ~(0x3 << 62) | 7 << 76 | 2 << 62)
+
+
+def new_secret() -> str:
+    """A bearer secret."""
+    return secrets.token_urlsafe(_SECRET_BYTES)
+
+
+def failpoint(name: str) -> Callable[[str], None]:
+    """Dies, as by kill -9, when the point of this name is reached; for crash tests."""
+
+    def reached(point: str) -> None:
+        if point == name:
+            os._exit(137)
+
+    return reached
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """Everything of one process, wired."""
+
+    settings: Settings
+    database: Database
+    services: Services
+    parties: PartyService
+    verifying: VerifyService
+    rates: Rates
+    chain: EvmChain
+    reader: EvmReader
+    watch: Watch
+    units: StoreUnits
+
+
+@asynccontextmanager
+async def open_node(settings: Settings) -> AsyncIterator[Node]:
+    """The node's services, for as long as the block lasts. Nothing is asked of anyone yet.
+
+    Raises:
+        SettingsInvalid: Something a node cannot be without is not set, or cannot be read.
+    """
+    settings.require(
+        "database_url", "chain_rpc_urls", "token_address", "settlement_address", "signer"
+    )
+    async with AsyncExitStack() as stack:
+        database = Database.at(settings.database_url)
+        stack.push_async_callback(database.close)
+        providers = Providers.at(settings.chain_rpc_urls)
+        stack.push_async_callback(providers.close)
+        yield _wire(settings, database, providers)
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """What needs the database and nothing else."""
+
+    parties: PartyService
+    verifying: VerifyService
+
+
+@asynccontextmanager
+async def open_books(settings: Settings) -> AsyncIterator[Books]:
+    """Services that need no chain, for as long as the block lasts.
+
+    Raises:
+        SettingsInvalid: No database is named.
+    """
+    settings.require("database_url")
+    database = Database.at(settings.database_url)
+    try:
+        units = StoreUnits(database)
+        parties = PartyService(units, SystemClock(), new_id, new_secret)
+        yield Books(parties, VerifyService(units))
+    finally:
+        await database.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Addresses:
+    token: Address
+    contract: Address
+    treasury: Address | None
+    lane: Address
+
+    @property
+    def holders(self) -> tuple[Address, ...]:
+        return (self.contract,) if self.treasury is None else (self.contract, self.treasury)
+
+
+def _addresses(settings: Settings) -> _Addresses:
+    def parsed(text: str) -> Address:
+        return Address(bytes.fromhex(text[2:]))
+
+    return _Addresses(
+        parsed(settings.token_address),
+        parsed(settings.settlement_address),
+        parsed(settings.treasury_address) if settings.treasury_address else None,
+        keystore_address(settings.signer_path),
+    )
+
+
+def _wire(settings: Settings, database: Database, providers: Providers) -> Node:
+    own = _addresses(settings)
+    clock = SystemClock()
+    units = StoreUnits(database)
+    catalog = catalog_of(TokenInfo(USDC, settings.chain_id, own.token))
+    target = SettlementTarget(
+        settings.chain_id,
+        own.contract,
+        USDC.code,
+        own.holders,
+        frozenset({Address(bytes(20)), own.token, own.lane, *own.holders}),
+        settings.settle_within_s,
+    )
+    watch = Watch(
+        settings.chain_id,
+        own.contract,
+        own.token,
+        USDC.code,
+        catalog.native.code,
+        frozenset({own.lane, *own.holders}),
+    )
+    chain, reader = EvmChain(providers), EvmReader(providers, watch)
+    try:
+        rates = Rates(
+            build_sources(settings.fx_sources, sandbox=settings.sandbox, clock=clock)
+        )
+    except ValueError as error:
+        raise SettingsInvalid(f"CORRIDOR_FX_SOURCES: {error}") from None
+    parties = PartyService(units, clock, new_id, new_secret)
+    block_ms = int(settings.chain_block_s * 1000)
+    services = Services(
+        catalog=catalog,
+        addresses=Eip55(),
+        parties=parties,
+        quoting=QuoteService(
+            units=units,
+            catalog=catalog,
+            rates=rates,
+            target=target,
+            limits=QuoteLimits(settings.quote_ttl_s, settings.quotes_active_max),
+            clock=clock,
+            new_id=new_id,
+        ),
+        top_ups=TopUpService(
+            units, catalog, new_id, sandbox=settings.sandbox, rails=settings.rails
+        ),
+        transfers=TransferService(units, Acceptance(units, target, Eip55(), new_id)),
+        accounts=AccountService(units),
+        settlement=SettlementOperations(units, settings.chain_id, new_id),
+        reconciliation=ReconciliationService(units=units, reader=reader, watch=watch, new_id=new_id),
+        health=HealthService(
+            units, chain, clock, chain_id=settings.chain_id, block_ms=block_ms
+        ),
+    )
+    return Node(
+        settings, database, services, parties, VerifyService(units), rates, chain, reader, watch,
+        units,
+    )  # fmt: skip
+
+
+def migrate(settings: Settings) -> None:
+    """Bring the database up to date.
+
+    Raises:
+        DatabaseUnavailable: The database is away.
+    """
+    settings.require("database_url")
+    asyncio.run(schema.migrate(settings.database_url))
+
+
+def run_serve(settings: Settings) -> None:
+    """The HTTP process, until it is told to stop."""
+    logs.configure(level=settings.log_level, form=settings.log_format)
+    uvloop.run(_serve(settings))
+
+
+def run_work(settings: Settings, only: Sequence[str] = ()) -> None:
+    """The worker process, until it is told to stop.
+
+    Args:
+        settings: The node.
+        only: Names of the jobs to run; none: all.
+    """
+    logs.configure(level=settings.log_level, form=settings.log_format)
+    uvloop.run(_work(settings, only))
+
+
+async def _serve(settings: Settings) -> None:
+    async with open_node(settings) as node:
+        await node.rates.refresh()
+        for fault in node.rates.faults:
+            _log.warning("rate source", fault=fault)
+        server = uvicorn.Server(
+            uvicorn.Config(
+                create_app(node.services, sandbox=settings.sandbox),
+                host=settings.http_host,
+                port=settings.http_port,
+                loop="none",
+                http="httptools",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=10,
+            )
+        )
+        rates = asyncio.create_task(node.rates.keep_fresh(_RATES_EVERY_S))
+        checked = asyncio.create_task(_check_binding(node, server))
+        try:
+            await server.serve()
+        finally:
+            rates.cancel()
+            checked.cancel()
+        if checked.done() and not checked.cancelled() and (error := checked.exception()):
+            raise error
+
+
+async def _check_binding(node: Node, server: uvicorn.Server) -> None:
+    """Stop the server when the database belongs to another settlement contract."""
+    try:
+        await _wait_until_bound(node, asyncio.Event())
+    except SettingsInvalid:
+        server.should_exit = True
+        raise
+
+
+async def _work(settings: Settings, only: Sequence[str]) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with open_node(settings) as node, AsyncExitStack() as stack:
+        await _wait_until_bound(node, stop)
+        jobs = await _jobs(node, stack)
+        unknown = set(only) - {job.name for job in jobs}
+        if unknown:
+            raise SettingsInvalid(
+                f"there is no job {', '.join(sorted(unknown))};"
+                f" there are {', '.join(job.name for job in jobs)}"
+            )
+        chosen = [job for job in jobs if not only or job.name in only]
+        _log.info("working", jobs=[job.name for job in chosen])
+        await run_all(chosen, stop)
+
+
+async def _jobs(node: Node, stack: AsyncExitStack) -> list[Job]:
+    settings = node.settings
+    own = _addresses(settings)
+    lock = AdvisoryLaneLock(settings.database_url)
+    stack.push_async_callback(lock.release)
+    settlement = SettlementService(
+        SettlementParts(
+            units=node.units,
+            chain=node.chain,
+            contract=EvmSettlementContract(node.chain, own.contract, own.token),
+            signer=KeystoreSigner.open(settings.signer_path),
+            reader=Eip1559Reader(),
+            lock=lock,
+            new_id=new_id,
+            failpoint=failpoint(settings.failpoint),
+            chain_id=settings.chain_id,
+            owner=f"{socket.gethostname()}:{os.getpid()}",
+            block_s=max(1, int(settings.chain_block_s)),
+            batches=BatchRules(settings.batch_payments_max, settings.batch_wait_ms),
+        )
+    )
+    mirror = MirrorService(
+        units=node.units,
+        reader=node.reader,
+        watch=node.watch,
+        finality=Finality(settings.finality_depth_blocks),
+        new_id=new_id,
+    )
+    reconciliation = ReconciliationService(
+        units=node.units, reader=node.reader, watch=node.watch, new_id=new_id
+    )
+    block_ms = int(settings.chain_block_s * 1000)
+    return [
+        Job("settle", settlement.run_once, idle_ms=min(100, block_ms)),
+        Job("mirror", mirror.run_once, idle_ms=min(200, block_ms)),
+        Job("reconcile", reconciliation.run_once, idle_ms=block_ms),
+    ]
+
+
+async def _wait_until_bound(node: Node, stop: asyncio.Event) -> None:
+    """Wait for the database and its schema, and refuse one that belongs to another contract."""
+    while not stop.is_set():
+        try:
+            if await schema.missing_migrations(node.settings.database_url):
+                _log.warning("the database's schema is not this program's: run `corridor migrate`")
+            else:
+                async with node.units() as unit:
+                    other = await unit.transfers.open_elsewhere(
+                        node.watch.chain_id, node.watch.contract
+                    )
+                if other:
+                    raise SettingsInvalid(
+                        f"{other} open transfers belong to another settlement contract: set"
+                        " CORRIDOR_SETTLEMENT_ADDRESS and CORRIDOR_CHAIN_ID back until they ended"
+                    )
+                return
+        except (Unavailable, DatabaseUnavailable) as error:
+            _log.warning("waiting", reason=error.detail)
+        await asyncio.sleep(_WAIT_FOR_OTHERS_S)

@@ -1,0 +1,121 @@
+"""Sets up a fresh local chain: contracts, roles, money and the node's keys.
+
+A program of its own (`python -m node.devnet.chain STATE_DIR RPC_URL`), so that the supervisor need
+not carry web3. It mines what it sends, so the chain must not be mining by itself.
+Not here: how the chain is started (`anvil.py`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import secrets
+from pathlib import Path
+from typing import Any
+
+from eth_account import Account
+from eth_typing import ChecksumAddress
+from web3 import HTTPProvider, Web3
+from web3.contract import Contract
+from web3.contract.contract import ContractConstructor, ContractFunction
+from web3.types import RPCEndpoint, TxParams, TxReceipt, Wei
+
+from adapters.evm import artifacts
+from node.devnet.anvil import DEV_ACCOUNTS
+from node.devnet.errors import DevnetError
+from node.devnet.state import StateDirectory, write_json, write_private
+
+TOKEN_DIGITS = 6
+FLOAT_MINOR = 100_000_000 * 10**TOKEN_DIGITS
+TREASURY_MINOR = 10_000_000 * 10**TOKEN_DIGITS
+MINT_ALLOWANCE_MINOR = 10_000_000_000 * 10**TOKEN_DIGITS
+GAS_MONEY_WEI = 100 * 10**18
+
+# A block is final when two follow it (`depth:2`), so all of this is final when the node starts.
+_BLOCKS_ON_TOP = 3
+# The password lies beside the keystore: a slow derivation would protect nothing here.
+_KEYSTORE_ITERATIONS = 1_000
+
+
+def main() -> None:
+    """Set up the chain and write `chain.json` as the last step."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("state_dir", type=Path)
+    parser.add_argument("rpc_url")
+    options = parser.parse_args()
+    state = StateDirectory(options.state_dir)
+    write_json(state.chain, set_up(state, options.rpc_url))
+
+
+def set_up(state: StateDirectory, rpc_url: str) -> dict[str, str]:
+    """Deploy, mint and fund; returns the addresses.
+
+    The settlement contract holds its float before a node first looks, so the node books it as
+    opening capital.
+    """
+    # No proxy of the environment can reach a chain on this machine.
+    web3 = Web3(HTTPProvider(rpc_url, request_kwargs={"proxies": {"http": "", "https": ""}}))
+    admin = Web3.to_checksum_address(DEV_ACCOUNTS[0][0])
+    lane = _new_key(state, "lane")
+    treasury = _new_key(state, "treasury")
+    token = _deploy(web3, admin, "TestUSD", admin, admin, admin)
+    settlement = _deploy(
+        web3, admin, "TransferSettlement", token.address, admin, admin, admin, [lane]
+    )
+    _transact(web3, admin, token.functions.configureMinter(admin, MINT_ALLOWANCE_MINOR))
+    _transact(web3, admin, token.functions.mint(settlement.address, FLOAT_MINOR))
+    _transact(web3, admin, token.functions.mint(treasury, TREASURY_MINOR))
+    for address in (lane, treasury):
+        _send(web3, {"from": admin, "to": address, "value": Wei(GAS_MONEY_WEI)})
+    for _ in range(_BLOCKS_ON_TOP):
+        _mine(web3)
+    return {
+        "token": token.address,
+        "settlement": settlement.address,
+        "treasury": treasury,
+        "lane": lane,
+        "admin": admin,
+    }
+
+
+def _new_key(state: StateDirectory, name: str) -> ChecksumAddress:
+    """Make a key, kept as an encrypted keystore (version 3) with its password beside it."""
+    account = Account.create()
+    password = secrets.token_hex(16)
+    keystore = Account.encrypt(account.key, password, kdf="pbkdf2", iterations=_KEYSTORE_ITERATIONS)
+    state.keystore(name).parent.mkdir(mode=0o700, exist_ok=True)
+    write_json(state.keystore(name), keystore)
+    write_private(state.keystore(name).with_suffix(".password"), password + "\n")
+    return Web3.to_checksum_address(account.address)
+
+
+def _deploy(web3: Web3, sender: ChecksumAddress, name: str, *arguments: Any) -> Contract:
+    artifact = artifacts.load(name)
+    factory = web3.eth.contract(abi=artifact.abi, bytecode=artifact.bytecode)
+    receipt = _transact(web3, sender, factory.constructor(*arguments))
+    address = receipt["contractAddress"]
+    assert address is not None
+    return web3.eth.contract(address=address, abi=artifact.abi)
+
+
+def _transact(
+    web3: Web3, sender: ChecksumAddress, call: ContractFunction | ContractConstructor
+) -> TxReceipt:
+    return _send(web3, call.build_transaction({"from": sender}))
+
+
+def _send(web3: Web3, transaction: TxParams) -> TxReceipt:
+    """Send from an account that anvil holds the key of, and mine it."""
+    tx_hash = web3.eth.send_transaction(transaction)
+    _mine(web3)
+    receipt = web3.eth.get_transaction_receipt(tx_hash)
+    if receipt["status"] != 1:
+        raise DevnetError(f"setting up the chain failed: transaction {tx_hash.to_0x_hex()} reverted")
+    return receipt
+
+
+def _mine(web3: Web3) -> None:
+    web3.provider.make_request(RPCEndpoint("evm_mine"), [])
+
+
+if __name__ == "__main__":
+    main()

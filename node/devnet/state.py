@@ -1,0 +1,163 @@
+"""The state directory of a devnet: what is where, who may delete it, how it is written.
+
+Not here: what the files mean to the programs that use them.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from node.devnet.errors import DevnetError
+
+_MARKER = "corridor-devnet"
+_LAYOUT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class StateDirectory:
+    """Everything of one devnet; nothing of it is anywhere else."""
+
+    root: Path
+
+    @property
+    def description(self) -> Path:
+        """`devnet.json`: addresses, pids, keys; there while the devnet runs."""
+        return self.root / "devnet.json"
+
+    @property
+    def processes(self) -> Path:
+        """Who was started, so that exactly they can be stopped."""
+        return self.root / "processes.json"
+
+    @property
+    def chain(self) -> Path:
+        """Addresses of contracts and accounts, written when the chain is fully set up."""
+        return self.root / "chain.json"
+
+    @property
+    def seed(self) -> Path:
+        """Keys and customers, written when the database is fully set up."""
+        return self.root / "seed.json"
+
+    @property
+    def postgres(self) -> Path:
+        """The database server's directory."""
+        return self.root / "postgres"
+
+    @property
+    def anvil(self) -> Path:
+        """The chain's directory."""
+        return self.root / "anvil"
+
+    def keystore(self, name: str) -> Path:
+        """Keystore of `lane` or `treasury`; the password is beside it, ending in `.password`."""
+        return self.root / "keys" / f"{name}.json"
+
+    def log(self, name: str) -> Path:
+        """Log file of one program."""
+        return self.root / "logs" / f"{name}.log"
+
+    def prepare(self, *, made_by: str) -> None:
+        """Make the directory, or accept one that is a devnet's.
+
+        Args:
+            made_by: Noted in a new directory; the demo renews only what a demo made.
+
+        Raises:
+            DevnetError: It holds something else, or is of another layout, or cannot be written.
+        """
+        try:
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            marker = self.root / _MARKER
+            if marker.exists():
+                layout = read_json(marker).get("layout")
+                if layout != _LAYOUT:
+                    raise DevnetError(
+                        f"{self.root} was made by another version (layout {layout})",
+                        remedy="run `corridor devnet down --wipe`, then start anew",
+                    )
+                return
+            if any(self.root.iterdir()):
+                raise DevnetError(
+                    f"{self.root} is not empty and was not made by a devnet",
+                    remedy="give an empty or new directory with --state-dir",
+                )
+            write_json(marker, {"layout": _LAYOUT, "made_by": made_by})
+        except OSError as error:
+            raise DevnetError(
+                f"cannot write in the state directory {self.root}: {error.strerror}",
+                remedy="give a directory of your own with --state-dir",
+            ) from error
+
+    def exists(self) -> bool:
+        """Whether this is a devnet's directory."""
+        return (self.root / _MARKER).exists()
+
+    def made_by(self) -> str:
+        """Who made the directory: `devnet` or `demo`."""
+        return str(read_json(self.root / _MARKER).get("made_by", ""))
+
+    def wipe(self) -> None:
+        """Delete the directory, the devnet's chain and database with it.
+
+        Raises:
+            DevnetError: It is not a devnet's directory.
+        """
+        if not self.exists():
+            raise DevnetError(f"{self.root} was not made by a devnet; it is not deleted")
+        # The marker goes last, so that an interrupted deletion can be repeated.
+        for each in sorted(self.root.iterdir(), key=lambda path: path.name == _MARKER):
+            shutil.rmtree(each) if each.is_dir() and not each.is_symlink() else each.unlink()
+        self.root.rmdir()
+
+    def lock(self) -> int | None:
+        """Become the one supervisor of this directory; None while another process is.
+
+        The lock ends with the process, however it ends.
+        """
+        handle = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+            return None
+        return handle
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a file that only the owner can read; readers see the old or the new, never a part."""
+    write_private(path, json.dumps(value, indent=2) + "\n")
+
+
+def write_private(path: Path, text: str) -> None:
+    """As `write_json`, for text."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    unfinished.unlink(missing_ok=True)
+    unfinished.touch(mode=0o600)
+    unfinished.write_text(text)
+    unfinished.replace(path)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a file; empty when there is no such file.
+
+    Raises:
+        DevnetError: The file holds something else.
+    """
+    try:
+        value = json.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise DevnetError(
+            f"{path} is damaged: {error}", remedy="run `corridor devnet down --wipe`"
+        ) from error
+    if not isinstance(value, dict):
+        raise DevnetError(f"{path} is damaged", remedy="run `corridor devnet down --wipe`")
+    return value

@@ -1,0 +1,226 @@
+"""Finality: what the chain says for good becomes transfers' ends and ledger entries.
+
+One transaction moves the final cursor and does everything that follows from it, in a number of
+statements that does not grow with the number of payments. "Settled" means `Settled(number)` in a
+final block with beneficiary and amount equal and the number in a written batch of the node; money
+goes back only when `Voided(number)` is final. `Skipped` changes nothing but that its slot is over.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from node.core.errors import ChainUnavailable
+from node.core.mirror import BlockPoint, Cursor, SettlementKind, Watch
+from node.core.ports import Unit, UnitOfWork
+from node.core.ports.mirror import ChainReader, OutcomeRow, SlotRow
+from node.core.ports.transfers import NewEvent, Transfer
+from node.core.settlement import PauseReason
+from node.core.transfers import Happening, State, accepts
+from node.core.units import Address
+from node.services import transfer_moves
+from node.services.final_bookings import FinalBookings
+
+_LOGS_PER_STEP: Final = 20_000
+_IN_THE_AIR: Final = (State.SUBMITTED, State.UNKNOWN, State.INCLUDED)
+
+
+@dataclass(frozen=True, slots=True)
+class Finalizing:
+    """Makes blocks final that the mirror has stored."""
+
+    units: UnitOfWork
+    reader: ChainReader
+    watch: Watch
+    new_id: Callable[[], UUID]
+
+    async def run(self, cursor: Cursor, number: int) -> int:
+        """One step towards the final block `number`, whose facts are stored.
+
+        Returns:
+            Blocks that became final.
+        """
+        if number <= cursor.final.number:
+            return 0
+        chain_id = self.watch.chain_id
+        async with self.units() as unit:
+            target = await unit.mirror.final_target(chain_id, number, _LOGS_PER_STEP)
+        if target is None:
+            return 0
+        natives = await self._natives(target) if target.number == number else {}
+        async with self.units() as unit:
+            if not await unit.mirror.move_final(chain_id, held=cursor.final.hash, to=target):
+                return 0  # another worker was quicker
+            await self._book(unit, cursor.final.number, target, natives)
+        return target.number - cursor.final.number
+
+    async def _natives(self, block: BlockPoint) -> Mapping[Address, int]:
+        """Wei of every address at `block`; none when its state cannot be had any more.
+
+        A later final block shows the same rise or fall, so nothing is lost by going on.
+        """
+        addresses = sorted(self.watch.addresses)
+        try:
+            wei = await self.reader.native_balances(addresses, block.hash)
+        except ChainUnavailable:
+            return {}
+        return dict(zip(addresses, wei, strict=True))
+
+    async def _book(
+        self, unit: Unit, above: int, target: BlockPoint, natives: Mapping[Address, int]
+    ) -> None:
+        watch, mirror = self.watch, unit.mirror
+        outcomes = await mirror.outcomes(watch.chain_id, above, target.number)
+        token_logs = await mirror.token_logs(
+            watch.chain_id, watch.token_asset, above, target.number
+        )
+        slots = await mirror.slots(watch.chain_id, above, target.number)
+        bookings = FinalBookings(watch, dict(await mirror.holdings(watch.chain_id)))
+
+        await unit.ledger.lock()
+        await mirror.finish_slots([slot.slot_id for slot in slots])
+        settled, events = await self._move_transfers(unit, outcomes, slots, bookings)
+        bookings.book_batches(settled)
+        bookings.explain_token_logs(token_logs, [outcome for outcome, _ in settled])
+        bookings.book_slots(slots)
+        if natives:
+            bookings.compare_natives(natives, target)
+
+        sequences = await unit.ledger.post(bookings.transactions)
+        await mirror.finish_logs(watch.chain_id, above, target.number, bookings.causes(sequences))
+        await mirror.finish_movements(bookings.movements)
+        await mirror.set_holdings(watch.chain_id, target.number, bookings.holdings)
+        await self._report(unit, bookings)
+        await unit.events.append(events)
+
+    async def _move_transfers(
+        self,
+        unit: Unit,
+        outcomes: Sequence[OutcomeRow],
+        slots: Sequence[SlotRow],
+        bookings: FinalBookings,
+    ) -> tuple[list[tuple[OutcomeRow, Transfer]], list[NewEvent]]:
+        """End or requeue transfers; what was settled, and the lines of the timeline."""
+        reverted = {slot.slot_id for slot in slots if not slot.succeeded}
+        unpaid = await unit.mirror.unpaid_members(sorted(reverted))
+        ids = {each.transfer_id for each in outcomes if each.transfer_id is not None}
+        transfers = await unit.transfers.lock_many([*(ids | set(unpaid))])
+        by_id = {transfer.id: transfer for transfer in transfers}
+        decided = _decide(outcomes, by_id, bookings)
+        for transfer in transfers:
+            if transfer.id in decided or transfer.slot_id not in reverted:
+                continue
+            if transfer.state in _IN_THE_AIR:
+                decided[transfer.id] = (Happening.REQUEUED, None)
+
+        groups: dict[Happening, list[Transfer]] = defaultdict(list)
+        for transfer in transfers:
+            if transfer.id in decided:
+                groups[decided[transfer.id][0]].append(transfer)
+        events: list[NewEvent] = []
+        for happening, group in groups.items():
+            events += await transfer_moves.apply(
+                unit,
+                group,
+                happening,
+                changes=lambda each: _changes(each, *decided[each.id]),
+                detail=lambda each: _detail(decided[each.id][1]),
+            )
+        settled = [
+            (outcome, by_id[transfer_id])
+            for transfer_id, (happening, outcome) in decided.items()
+            if happening is Happening.SETTLED and outcome is not None
+        ]
+        return settled, events
+
+    async def _report(self, unit: Unit, bookings: FinalBookings) -> None:
+        """Open breaks, and stop settlement when money left that no rule explains."""
+        if not bookings.breaks:
+            return
+        await unit.reconciliation.open_breaks([(self.new_id(), each) for each in bookings.breaks])
+        if bookings.stops_settlement:
+            worst = next(each for each in bookings.breaks if each.severity == "critical")
+            await unit.settlement.pause(
+                PauseReason.ORPHAN_OUTBOUND, by="mirror", note=worst.summary, hard=False
+            )
+
+
+_Decided = tuple[Happening, OutcomeRow | None]
+
+
+def _decide(
+    outcomes: Sequence[OutcomeRow], by_id: Mapping[UUID, Transfer], bookings: FinalBookings
+) -> dict[UUID, _Decided]:
+    """What each final event means for its transfer; what means nothing becomes a break."""
+    decided: dict[UUID, _Decided] = {}
+    for outcome in outcomes:
+        transfer = by_id.get(outcome.transfer_id) if outcome.transfer_id is not None else None
+        if outcome.kind is SettlementKind.SKIPPED:
+            continue
+        if outcome.kind is SettlementKind.FAILED:
+            if transfer is not None and _may_be_requeued(transfer, outcome):
+                decided.setdefault(transfer.id, (Happening.REQUEUED, outcome))
+            continue
+        happening = _ending(outcome, transfer)
+        if transfer is None or happening is None or not _accepts(transfer, happening):
+            bookings.report_payout(outcome, transfer)
+        else:
+            decided[transfer.id] = (happening, outcome)
+    return decided
+
+
+def _ending(outcome: OutcomeRow, transfer: Transfer | None) -> Happening | None:
+    """How a final Settled or Voided ends its transfer; None: it is not the transfer's own."""
+    if outcome.kind is SettlementKind.SETTLED:
+        return Happening.SETTLED if outcome.agrees else None
+    if transfer is None or transfer.void_outcome is None:
+        return None
+    return Happening(transfer.void_outcome)
+
+
+def _accepts(transfer: Transfer, happening: Happening) -> bool:
+    return accepts(transfer.state, happening, was_written=transfer.was_written)
+
+
+def _may_be_requeued(transfer: Transfer, outcome: OutcomeRow) -> bool:
+    """Only by the batch it is in: an older batch's failure was acted on when it became final."""
+    return (
+        transfer.state in _IN_THE_AIR
+        and outcome.slot_is_its
+        and transfer.slot_id == outcome.slot_id
+    )
+
+
+def _changes(
+    transfer: Transfer, happening: Happening, outcome: OutcomeRow | None
+) -> Mapping[str, object]:
+    if happening is Happening.REQUEUED:
+        return {
+            "slot_id": None,
+            "tx_hash": None,
+            "block_number": None,
+            "batches_failed": transfer.batches_failed + 1,
+        }
+    assert outcome is not None
+    if happening is not Happening.SETTLED:
+        return {"slot_id": None}
+    return {
+        "slot_id": None,
+        "tx_hash": outcome.tx_hash,
+        "block_number": outcome.block.number,
+    }
+
+
+def _detail(outcome: OutcomeRow | None) -> Mapping[str, object]:
+    if outcome is None:
+        return {"reason": "transaction_reverted"}
+    detail: dict[str, object] = {
+        "tx_hash": f"0x{outcome.tx_hash.hex()}",
+        "block_number": outcome.block.number,
+        "block_hash": f"0x{outcome.block.hash.hex()}",
+    }
+    if outcome.kind is SettlementKind.FAILED:
+        detail["reason"] = f"0x{outcome.reason.hex()}"
+    return detail

@@ -1,17 +1,14 @@
-"""The composition root: settings become adapters, store, services and processes; the only wiring."""
+"""The composition root: settings become adapters, store, services, processes; the only wiring."""
 
 import asyncio
 import os
-import secrets
 import signal
 import socket
-import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Final
-from uuid import UUID
+from pathlib import Path
+from typing import Any, Final
 
 import structlog
 import uvicorn
@@ -24,13 +21,17 @@ from adapters.evm.reader import EvmReader
 from adapters.evm.rpc import Providers
 from adapters.evm.signer import Eip1559Reader, KeystoreSigner, keystore_address
 from adapters.fx import build_sources
+from adapters.machine import SystemClock, new_id, new_secret
 from node import logs
 from node.api.app import create_app
 from node.api.services import Services
 from node.config import Settings, SettingsInvalid
-from node.core.catalog import TokenInfo, USDC, catalog_of
-from node.core.errors import DatabaseUnavailable, Unavailable
+from node.core.catalog import USDC, TokenInfo, catalog_of
+from node.core.errors import DatabaseUnavailable, NodeError, Unavailable
+from node.core.ids import Prefix, encode_id
 from node.core.mirror import Finality, Watch
+from node.core.parties import Principal, Role
+from node.core.ports.idempotency import Answer, Claim
 from node.core.settlement import BatchRules
 from node.core.units import Address
 from node.services.acceptance import Acceptance, SettlementTarget
@@ -42,10 +43,11 @@ from node.services.quoting import QuoteLimits, QuoteService
 from node.services.rates import Rates
 from node.services.reconciling import ReconciliationService
 from node.services.settlement import SettlementService
-from node.services.settlement_operations import SettlementOperations
+from node.services.settlement_operations import NodeAddresses, SettlementOperations
 from node.services.settlement_parts import SettlementParts
-from node.services.top_ups import TopUpService
+from node.services.top_ups import SANDBOX_RAIL, TopUpRequest, TopUpService
 from node.services.transfers import TransferService
+from node.services.treasury import TreasuryService
 from node.services.verifying import VerifyService
 from node.store import schema
 from node.store.database import Database
@@ -57,26 +59,11 @@ _log = structlog.get_logger()
 
 _RATES_EVERY_S: Final = 60
 _WAIT_FOR_OTHERS_S: Final = 1
-_SECRET_BYTES: Final = 32  # 256 random bits, `surface.md` 3
-
-
-class SystemClock:
-    """The time of this machine."""
-
-    def now(self) -> datetime:
-        """Aware UTC time."""
-        return datetime.now(UTC)
-
-
-def new_id() -> UUID:
-    """A UUID of version 7 (RFC 9562): 48 bits of Unix time in ms, then chance."""
-    value = time.time_ns() // 1_000_000 << 80 | secrets.randbits(80)
-    return UUID(int=value & ~(0xF << 76) & ~(0x3 << 62) | 7 << 76 | 2 << 62)
-
-
-def new_secret() -> str:
-    """A bearer secret."""
-    return secrets.token_urlsafe(_SECRET_BYTES)
+_DEMO_CUSTOMERS: Final = (
+    ("Ada", "DE", "EUR", "10000.00"),
+    ("Bruno", "FR", "EUR", "10000.00"),
+    ("Grace", "US", "USD", "10000.00"),
+)
 
 
 def failpoint(name: str) -> Callable[[str], None]:
@@ -195,9 +182,7 @@ def _wire(settings: Settings, database: Database, providers: Providers) -> Node:
     )
     chain, reader = EvmChain(providers), EvmReader(providers, watch)
     try:
-        rates = Rates(
-            build_sources(settings.fx_sources, sandbox=settings.sandbox, clock=clock)
-        )
+        rates = Rates(build_sources(settings.fx_sources, sandbox=settings.sandbox, clock=clock))
     except ValueError as error:
         raise SettingsInvalid(f"CORRIDOR_FX_SOURCES: {error}") from None
     parties = PartyService(units, clock, new_id, new_secret)
@@ -220,11 +205,17 @@ def _wire(settings: Settings, database: Database, providers: Providers) -> Node:
         ),
         transfers=TransferService(units, Acceptance(units, target, Eip55(), new_id)),
         accounts=AccountService(units),
-        settlement=SettlementOperations(units, settings.chain_id, new_id),
-        reconciliation=ReconciliationService(units=units, reader=reader, watch=watch, new_id=new_id),
-        health=HealthService(
-            units, chain, clock, chain_id=settings.chain_id, block_ms=block_ms
+        settlement=SettlementOperations(
+            units,
+            settings.chain_id,
+            NodeAddresses(own.contract, USDC.code, catalog.native.code, (own.lane,), own.treasury),
+            Eip55(),
+            new_id,
         ),
+        reconciliation=ReconciliationService(
+            units=units, reader=reader, watch=watch, new_id=new_id
+        ),
+        health=HealthService(units, chain, clock, chain_id=settings.chain_id, block_ms=block_ms),
     )
     return Node(
         settings, database, services, parties, VerifyService(units), rates, chain, reader, watch,
@@ -240,6 +231,71 @@ def migrate(settings: Settings) -> None:
     """
     settings.require("database_url")
     asyncio.run(schema.migrate(settings.database_url))
+
+
+def seed_devnet(settings: Settings) -> dict[str, Any]:
+    """Give a fresh local network an operator, a partner, customers and money to play with.
+
+    Returns:
+        `keys` and `customers` as they stand in `devnet.json`; each key and token is a bearer
+        credential.
+
+    Raises:
+        SettingsInvalid: The node is not a sandbox.
+    """
+    if not settings.sandbox:
+        raise SettingsInvalid("demo customers and money exist only with CORRIDOR_SANDBOX=1")
+    return asyncio.run(_seed(settings))
+
+
+async def _seed(settings: Settings) -> dict[str, Any]:
+    async with open_node(settings) as node:
+        operator = Principal(Role.OPERATOR, "devnet")
+        partner = await node.parties.create_partner("demo partner")
+        principal = Principal(Role.PARTNER, partner.name, partner_id=partner.id)
+        customers = []
+        for name, country, currency, amount in _DEMO_CUSTOMERS:
+            customer = await _seed_customer(node, principal, name, country)
+            await _top_up(node, operator, customer["id"], currency, amount)
+            customers.append(customer)
+        return {
+            "keys": {
+                "operator": (await node.parties.create_key(operator)).secret,
+                "partner": (await node.parties.create_key(principal)).secret,
+            },
+            "customers": customers,
+        }
+
+
+async def _seed_customer(node: Node, partner: Principal, name: str, country: str) -> dict[str, str]:
+    answer = await node.parties.create_customer(
+        partner,
+        name=name,
+        country=country,
+        email=None,
+        claim=None,
+        render=lambda made: Answer(201, encode_id(Prefix.CUSTOMER, made.id).encode()),
+        render_error=_unexpected,
+    )
+    customer_id = answer.body.decode()
+    token = await node.parties.create_token(partner, customer_id)
+    return {"id": customer_id, "name": name, "country": country, "token": token.secret}
+
+
+async def _top_up(
+    node: Node, operator: Principal, customer_id: str, currency: str, amount: str
+) -> None:
+    reference = f"opening {customer_id}"
+    await node.services.top_ups.create(
+        TopUpRequest(operator, customer_id, currency, amount, SANDBOX_RAIL, reference),
+        Claim(operator.key, "POST", "devnet", reference, bytes(32)),
+        lambda _: Answer(201, b"{}"),
+        _unexpected,
+    )
+
+
+def _unexpected(error: NodeError) -> Answer:
+    raise error
 
 
 def run_serve(settings: Settings) -> None:
@@ -318,25 +374,7 @@ async def _work(settings: Settings, only: Sequence[str]) -> None:
 
 async def _jobs(node: Node, stack: AsyncExitStack) -> list[Job]:
     settings = node.settings
-    own = _addresses(settings)
-    lock = AdvisoryLaneLock(settings.database_url)
-    stack.push_async_callback(lock.release)
-    settlement = SettlementService(
-        SettlementParts(
-            units=node.units,
-            chain=node.chain,
-            contract=EvmSettlementContract(node.chain, own.contract, own.token),
-            signer=KeystoreSigner.open(settings.signer_path),
-            reader=Eip1559Reader(),
-            lock=lock,
-            new_id=new_id,
-            failpoint=failpoint(settings.failpoint),
-            chain_id=settings.chain_id,
-            owner=f"{socket.gethostname()}:{os.getpid()}",
-            block_s=max(1, int(settings.chain_block_s)),
-            batches=BatchRules(settings.batch_payments_max, settings.batch_wait_ms),
-        )
-    )
+    block_ms = int(settings.chain_block_s * 1000)
     mirror = MirrorService(
         units=node.units,
         reader=node.reader,
@@ -347,12 +385,39 @@ async def _jobs(node: Node, stack: AsyncExitStack) -> list[Job]:
     reconciliation = ReconciliationService(
         units=node.units, reader=node.reader, watch=node.watch, new_id=new_id
     )
-    block_ms = int(settings.chain_block_s * 1000)
-    return [
+    settlement = SettlementService(_parts(node, settings.signer_path, stack))
+    jobs = [
         Job("settle", settlement.run_once, idle_ms=min(100, block_ms)),
         Job("mirror", mirror.run_once, idle_ms=min(200, block_ms)),
         Job("reconcile", reconciliation.run_once, idle_ms=block_ms),
     ]
+    if settings.treasury_signer:
+        treasury = TreasuryService(
+            _parts(node, settings.treasury_signer_path, stack), node.services.catalog.native.code
+        )
+        jobs.append(Job("treasury", treasury.run_once, idle_ms=block_ms))
+    return jobs
+
+
+def _parts(node: Node, keystore: Path, stack: AsyncExitStack) -> SettlementParts:
+    """The ports and rules of one key's lane; its lock is a connection of its own."""
+    settings = node.settings
+    lock = AdvisoryLaneLock(settings.database_url)
+    stack.push_async_callback(lock.release)
+    return SettlementParts(
+        units=node.units,
+        chain=node.chain,
+        contract=EvmSettlementContract(node.chain, node.watch.contract, node.watch.token),
+        signer=KeystoreSigner.open(keystore),
+        reader=Eip1559Reader(),
+        lock=lock,
+        new_id=new_id,
+        failpoint=failpoint(settings.failpoint),
+        chain_id=settings.chain_id,
+        owner=f"{socket.gethostname()}:{os.getpid()}",
+        block_s=max(1, int(settings.chain_block_s)),
+        batches=BatchRules(settings.batch_payments_max, settings.batch_wait_ms),
+    )
 
 
 async def _wait_until_bound(node: Node, stop: asyncio.Event) -> None:

@@ -60,12 +60,12 @@ class Settings(BaseSettings):
 
     @field_validator("chain_rpc_urls", mode="before")
     @classmethod
-    def _split_urls(cls, value: Any) -> Any:  # noqa: ANN401 - whatever the environment holds
+    def _split_urls(cls, value: Any) -> Any:
         return _split(value)
 
     @field_validator("rails", mode="before")
     @classmethod
-    def _split_rails(cls, value: Any) -> Any:  # noqa: ANN401
+    def _split_rails(cls, value: Any) -> Any:
         return frozenset(_split(value)) if isinstance(value, str) else value
 
     @field_validator("chain_rpc_urls")
@@ -108,6 +108,11 @@ class Settings(BaseSettings):
         return Path(self.signer.removeprefix("keystore:"))
 
     @property
+    def treasury_signer_path(self) -> Path:
+        """The keystore of the treasury's key."""
+        return Path(self.treasury_signer.removeprefix("keystore:"))
+
+    @property
     def finality_depth_blocks(self) -> int | None:
         """N of `depth:N`; None: the chain's `finalized` tag."""
         _, _, depth = self.chain_finality.partition(":")
@@ -126,7 +131,7 @@ class Settings(BaseSettings):
             )
 
 
-def load_settings(**overrides: Any) -> Settings:  # noqa: ANN401 - any field of Settings
+def load_settings(**overrides: Any) -> Settings:
     """Settings of this process.
 
     Without `CORRIDOR_DATABASE_URL` the embedded server of the state directory is meant.
@@ -144,7 +149,7 @@ def load_settings(**overrides: Any) -> Settings:  # noqa: ANN401 - any field of 
     return settings
 
 
-def _fault(error: Any) -> str:  # noqa: ANN401 - pydantic's own dictionary
+def _fault(error: Any) -> str:
     name = "_".join(str(part) for part in error["loc"])
     message = str(error["msg"]).removeprefix("Value error, ")
     return f"CORRIDOR_{name.upper()}: {message}" if name else message
@@ -159,7 +164,7 @@ def _embedded_url(state_dir: Path) -> str | None:
     return url if isinstance(url, str) else None
 
 
-def _split(value: Any) -> Any:  # noqa: ANN401
+def _split(value: Any) -> Any:
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip())
     return value

@@ -16,7 +16,9 @@ _SECRET_NAMES: Final = frozenset(
 
 
 def _redact(
-    _logger: Any, _method: str, event: MutableMapping[str, Any]  # noqa: ANN401 - structlog's own
+    _logger: Any,
+    _method: str,
+    event: MutableMapping[str, Any],
 ) -> MutableMapping[str, Any]:
     for name in _SECRET_NAMES & event.keys():
         event[name] = "[redacted]"
@@ -44,10 +46,14 @@ def configure(*, level: str, form: str) -> None:
         processors=[*shared, structlog.processors.format_exc_info, renderer]
         if form == "json"
         else [*shared, renderer],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
+        wrapper_class=structlog.make_filtering_bound_logger(
+            logging.getLevelNamesMapping()[level.upper()]
+        ),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(level=level.upper(), stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
+    logging.basicConfig(
+        level=level.upper(), stream=sys.stderr, format="%(levelname)s %(name)s %(message)s"
+    )
     for noisy in ("httpx", "httpcore", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

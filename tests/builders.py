@@ -1,16 +1,15 @@
 """Things tests are about, made in one line; and the services of the ledger over a real database."""
 
-import secrets
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from uuid import UUID
 
 import orjson
 
 from adapters.evm.addresses import Eip55
+from adapters.machine import SystemClock, new_id
 from node.core.catalog import USDC
 from node.core.errors import NodeError
 from node.core.ids import Prefix, encode_id
@@ -30,12 +29,6 @@ CONTRACT = Address(b"\xc0" * 20)
 TREASURY = Address(b"\x7e" * 20)
 TOKEN = Address(b"\x70" * 20)
 BENEFICIARY = "0x00000000000000000000000000000000000000be"
-
-
-def new_id() -> UUID:
-    """A UUID of version 7, RFC 9562."""
-    value = int(time.time() * 1000) << 80 | secrets.randbits(80)
-    return UUID(int=value & ~(0xF << 76) & ~(0x3 << 62) | 7 << 76 | 2 << 62)
 
 
 def target(**changes: object) -> SettlementTarget:
@@ -60,7 +53,7 @@ def a_quote(
     lives_s: int = 600,
 ) -> Quote:
     """A quote at the figures of the worked example, unless told otherwise."""
-    now = datetime.now(UTC)
+    now = SystemClock().now()
     price = Price(
         fixed_side=FixedSide.SELL,
         sell=Money(sell_minor, EUR),
@@ -73,9 +66,7 @@ def a_quote(
         payout_method="onchain",
         estimated_delivery_s=15,
     )
-    return Quote(
-        new_id(), principal.key, customer_id, price, now, now + timedelta(seconds=lives_s)
-    )
+    return Quote(new_id(), principal.key, customer_id, price, now, now + timedelta(seconds=lives_s))
 
 
 def a_claim(principal: Principal, key: str | None = None, body: bytes = b"body") -> Claim:
@@ -100,7 +91,6 @@ class LedgerNode:
 
     units: UnitOfWork
     target: SettlementTarget = field(default_factory=target)
-    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def __post_init__(self) -> None:
         self.acceptance = Acceptance(self.units, self.target, Eip55(), new_id)
@@ -158,9 +148,7 @@ class LedgerNode:
             render_error,
         )
 
-    async def funded(
-        self, principal: Principal, count: int, **quote: int
-    ) -> Sequence[Transfer]:
+    async def funded(self, principal: Principal, count: int, **quote: int) -> Sequence[Transfer]:
         """So many accepted transfers, each to an address of its own."""
         quotes = [a_quote(principal, **quote) for _ in range(count)]
         await self.add_quotes(*quotes)

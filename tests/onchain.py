@@ -60,6 +60,12 @@ class OnChain:
         answer = self.anvil.rpc("eth_call", {"to": "0x" + self.token.hex(), "data": data}, "latest")
         return int(answer, 16)
 
+    def used(self, number: int) -> bool:
+        """Whether the contract has paid or voided the number."""
+        data = call("used(uint64)", number)
+        target = "0x" + self.contract.hex()
+        return int(self.anvil.rpc("eth_call", {"to": target, "data": data}, "latest"), 16) == 1
+
     def payouts(self) -> list[tuple[str, int]]:
         """Beneficiary and amount of every token transfer out of the contract, ever."""
         logs = self.anvil.rpc(

@@ -62,7 +62,7 @@ class PostgresServer:
 
     def drop_database(self, url: str) -> None:
         """Remove a database, also when connections are still open."""
-        self._server.sql(f'DROP DATABASE IF EXISTS "{url.rpartition("/")[2]}" WITH (FORCE)')
+        self._server.drop_database(url.rpartition("/")[2])
 
     def sql(self, url: str, statement: str) -> str:
         """Run one statement with psql; rows as text, tab between columns."""

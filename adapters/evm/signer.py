@@ -79,6 +79,20 @@ class KeystoreSigner:
         return SignedTransaction(bytes(signed.raw_transaction), TxHash(bytes(signed.hash)))
 
 
+def keystore_address(path: Path) -> Address:
+    """The account of a keystore file, which says it openly; no password is needed.
+
+    Raises:
+        SignerUnavailable: The file is missing or no keystore.
+    """
+    try:
+        return Address(bytes.fromhex(orjson.loads(path.read_bytes())["address"].removeprefix("0x")))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SignerUnavailable(
+            f"the keystore {path} cannot be read ({type(error).__name__}): check CORRIDOR_SIGNER"
+        ) from None
+
+
 def write_keystore(path: Path, private_key: str, password: str, *, iterations: int) -> Address:
     """Write `path` (a `.json`) and its password file, readable by the owner only.
 

@@ -10,12 +10,22 @@ from node.core.units import Asset, parse_amount
 AssetOf = Callable[[str], Asset]
 """Finds an asset by its code or raises `CurrencyUnknown`: `Catalog.asset`, `ledger_asset`."""
 
+Reader = Callable[[str, Asset], object]
+"""Reads an amount or raises `AmountInvalid`: `parse_amount`; `parse_minor` where limits of their
+own follow."""
+
 Fault = tuple[str, str, str]
 """Place (JSON pointer or parameter), code, message."""
 
 
 def faults_of(
-    asset_of: AssetOf, currency: str, amount: str | None, *, at_currency: str, at_amount: str
+    asset_of: AssetOf,
+    currency: str,
+    amount: str | None,
+    *,
+    at_currency: str,
+    at_amount: str,
+    read: Reader = parse_amount,
 ) -> list[Fault]:
     """What is wrong with a currency and an amount of it."""
     try:
@@ -24,13 +34,20 @@ def faults_of(
         return [(at_currency, error.code, error.detail)]
     if amount is not None:
         try:
-            parse_amount(amount, asset)
+            read(amount, asset)
         except AmountInvalid as error:
             return [(at_amount, error.code, error.detail)]
     return []
 
 
-def check_body(asset_of: AssetOf, currency: str, amount: str | None, pointer: str = "") -> None:
+def check_body(
+    asset_of: AssetOf,
+    currency: str,
+    amount: str | None,
+    *,
+    pointer: str = "",
+    read: Reader = parse_amount,
+) -> None:
     """Refuse a body whose `currency` and `amount`, members of the object at `pointer`, are wrong.
 
     Raises:
@@ -42,6 +59,7 @@ def check_body(asset_of: AssetOf, currency: str, amount: str | None, pointer: st
         amount,
         at_currency=f"{pointer}/currency",
         at_amount=f"{pointer}/amount",
+        read=read,
     )
     if faults:
         raise bodies.invalid_body(faults)

@@ -135,8 +135,7 @@ MEANING: Final[Mapping[str, str]] = {
     "scope_missing": "The key is good, but its role may not do this; `role` says which it has.",
     "not_found": "There is no such object, or it belongs to another.",
     "path_unknown": "The node has no such path. All paths are at `/docs`.",
-    "method_not_allowed": "The path exists, but not with this method; `allowed` names what it"
-    " has.",
+    "method_not_allowed": "The path exists, but not with this method; `allowed` names what it has.",
     "conflict": "The object changed meanwhile. Look at it again, then decide.",
     "quote_used": "The quote already made a transfer: `transfer_id`. Ask for a new quote to send"
     " again.",

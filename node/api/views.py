@@ -525,7 +525,7 @@ def event_view(row: EventRow) -> EventView:
     return {
         "sequence": row.sequence,
         "type": row.type,
-        "object": row.object,
+        "object": row.object_type,
         "object_id": encode_id(Prefix.TRANSFER, row.object_id),
         "state": row.state.value,
         "status": STATUS[row.state].value,

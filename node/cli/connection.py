@@ -1,7 +1,7 @@
 """Which node a command talks to, and as whom.
 
 `CORRIDOR_URL` and `CORRIDOR_TOKEN` win; otherwise the `devnet.json` of the state directory, which
-`corridor devnet up` writes (its shape: README, "The files of a devnet"). Not here: HTTP itself.
+`corridor devnet up` writes (`node.devnet`). Not here: HTTP itself.
 """
 
 import json

@@ -18,6 +18,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.spinner import Spinner
 from rich.table import Table
+from rich.text import Text
 
 from node.cli.amounts import transfer_rows
 from node.cli.client import Json, NodeClient
@@ -191,10 +192,12 @@ def _picture(timeline: _Timeline, spinner: Spinner, fault: Fault | None) -> Rend
     table.add_column(style="dim", no_wrap=True)
     table.add_column(style="dim", no_wrap=True, justify="right")
     table.add_column(overflow="fold")
+    newest = "bold"
+    if timeline.has_ended:
+        newest = "bold green" if timeline.transfer["status"] == "completed" else "bold red"
     for event in timeline.events:
-        words = escape(_words(event))
-        marked = f"[bold]{words}[/]" if event is timeline.events[-1] else words
-        table.add_row(clock_time(event["occurred_at"]), timeline.seconds_in(event), marked)
+        words = Text(_words(event), style=newest if event is timeline.events[-1] else "")
+        table.add_row(clock_time(event["occurred_at"]), timeline.seconds_in(event), words)
     if timeline.has_ended:
         return table
     spinner.update(text=escape(str(fault) + "; trying again" if fault else _waits_for(timeline)))

@@ -110,7 +110,9 @@ class Entry:
 
     def __post_init__(self) -> None:
         if not 0 < self.amount < MINOR_LIMIT or self.debit == self.credit:
-            raise InvariantBroken(f"no entry can be {self.amount} from {self.credit} to {self.debit}")
+            raise InvariantBroken(
+                f"no entry can be {self.amount} from {self.credit} to {self.debit}"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +186,7 @@ class Balance:
 class TransferAmounts:
     """The integers of one transfer, fixed at acceptance and reused for ever.
 
-    `sell = fees + principal` and `spread = floor(principal * spread_bps / 10^4)`; all in minor units.
+    Minor units. `sell = fees + principal`, `spread = floor(principal * spread_bps / 10^4)`.
     """
 
     sell_asset: str

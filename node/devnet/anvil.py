@@ -144,6 +144,6 @@ def binary(name: str) -> Path:
     if not (package / "bin" / name).exists():
         raise DevnetError(
             f"{name} is not installed: {package} is missing",
-            remedy="run ./scripts/demo or ./scripts/test, or `npm ci --ignore-scripts` in contracts",
+            remedy="run ./scripts/demo, or `npm ci --ignore-scripts` in contracts/",
         )
     return package / "bin" / name

@@ -109,7 +109,9 @@ def _send(web3: Web3, transaction: TxParams) -> TxReceipt:
     _mine(web3)
     receipt = web3.eth.get_transaction_receipt(tx_hash)
     if receipt["status"] != 1:
-        raise DevnetError(f"setting up the chain failed: transaction {tx_hash.to_0x_hex()} reverted")
+        raise DevnetError(
+            f"setting up the chain failed: transaction {tx_hash.to_0x_hex()} reverted"
+        )
     return receipt
 
 

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import http.client
 import os
+import signal
 import sys
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from urllib.parse import urlsplit
 
 from node.devnet.anvil import CHAIN_ID, Anvil
 from node.devnet.errors import DevnetError
@@ -34,9 +36,14 @@ _DATABASE_PORT = 54320
 _BLOCK_S = 1
 # Recent blocks that can be asked for state, as a geth full node keeps them.
 _STATES_KEPT = 128
-# A block is final when two follow it; a resumed chain can be asked for the state of new blocks only.
-_BLOCKS_ON_RESUME = 3
-_SERVE_SIGNAL_LIMIT_S = 1.0
+# A block is final when so many follow it.
+FINALITY_DEPTH_BLOCKS = 2
+# A resumed chain can be asked for the state of new blocks only: make the final one new.
+_BLOCKS_ON_RESUME = FINALITY_DEPTH_BLOCKS + 1
+_ANSWER_LIMIT_S = 5.0
+# Rates of the last day the wheel of the European Central Bank's data knows, however old.
+_FX_SOURCES = "ecb:max_age_s=0,fixed:USD/USDC=1"
+CHECKOUT = Path(__file__).resolve().parents[2]
 
 _CHAIN_LOST = (
     "the chain is lost: it lived in anvil's memory, and anvil did not end in good order. "
@@ -94,9 +101,7 @@ class Network:
     state: StateDirectory
     port: int | None
     say: Say
-    _http_port: int = 0
-    _addresses: Mapping[str, str] = field(default_factory=dict)
-    _seed: Mapping[str, Any] = field(default_factory=dict)
+    _ticker: Ticker | None = None
 
     def start(self, supervisor: Supervisor) -> None:
         """Start everything and write `devnet.json`.
@@ -105,16 +110,173 @@ class Network:
             ChainLost: The directory's chain is gone.
             DevnetError: Something cannot be had or does not come up; says the remedy.
         """
-        supervisor.on_change = lambda: self._describe(supervisor)
-        self._http_port = self._choose_http_port()
-        self._start_database(supervisor)
-        self._start_chain(supervisor)
-        environment = self._node_environment()
-        supervisor.run(self._own_program("migrate", "node", "migrate", environment=environment))
-        self._seed_database(supervisor, environment)
-        for name in ("serve", "work"):
-            program = self._own_program(name, "node", name, environment=environment)
-            supervisor.start(program, lambda: True)
-        self._await_node(supervisor)
-        self._describe(supervisor)
-'''
+        http_port = self._choose_http_port()
+        database = self._start_database(supervisor)
+        chain = self._start_chain(supervisor)
+        addresses = read_json(self.state.chain)
+        environment = self._node_environment(http_port, database, chain, addresses)
+        self._prepare_database(supervisor, environment)
+        url = f"http://127.0.0.1:{http_port}"
+        for name, path in (("serve", "/healthz"), ("work", "/readyz")):
+            self.say(f"starting corridor {name}")
+            program = self._python(name, "node", name, environment=environment)
+            supervisor.start(program, lambda path=path: answers(url + path))  # type: ignore[misc]
+        self._describe(supervisor, url, database, chain, addresses)
+        supervisor.on_change = lambda: self._describe(supervisor, url, database, chain, addresses)
+
+    def end(self) -> None:
+        """No further block; the programs are the supervisor's to stop."""
+        if self._ticker is not None:
+            self._ticker.end()
+
+    def _choose_http_port(self) -> int:
+        chosen = free_port(self.port or _HTTP_PORT)
+        if self.port is not None and chosen != self.port:
+            raise DevnetError(
+                f"port {self.port} is taken", remedy="give another with --port, or leave it out"
+            )
+        return chosen
+
+    def _start_database(self, supervisor: Supervisor) -> Postgres:
+        server = Postgres(
+            self.state.postgres, free_port(_DATABASE_PORT), self.state.log("postgres")
+        )
+        if server.initialise():
+            self.say("made a PostgreSQL data directory")
+        self.say(f"starting PostgreSQL on port {server.port}")
+        supervisor.start(server.program(), server.ready, before_start=server.remove_stale_lock)
+        if not self.state.seed.exists():  # an interrupted first start: no node has run on it yet
+            server.drop_database()
+        server.create_database()
+        return server
+
+    def _start_chain(self, supervisor: Supervisor) -> Anvil:
+        chain = Anvil(
+            self.state.anvil,
+            free_port(_CHAIN_PORT),
+            self.state.log("anvil"),
+            automine=False,
+            states_kept=_STATES_KEPT,
+            keep_state=True,
+        )
+        resumed = self.state.chain.exists()
+        if resumed and not chain.state_file.exists():
+            raise ChainLost
+        if not resumed:  # an interrupted first start: nothing depends on that chain yet
+            chain.state_file.unlink(missing_ok=True)
+        chain.remove_caches()
+        self.say(f"starting anvil on port {chain.port}")
+        supervisor.start(chain.program(), chain.ready, lost=ChainLost())
+        # From here on only an orderly end writes it again; an old one must not be taken for new.
+        chain.state_file.unlink(missing_ok=True)
+        if resumed:
+            self._check_contracts(chain)
+            call(chain.rpc_url, "anvil_mine", hex(_BLOCKS_ON_RESUME))
+        else:
+            self.say("deploying the contracts and minting test money")
+            module = ("node.devnet.chain", str(self.state.root), chain.rpc_url)
+            supervisor.run(self._python("chain", *module, environment={}))
+        self._ticker = Ticker(chain.rpc_url)
+        self._ticker.start()
+        return chain
+
+    def _check_contracts(self, chain: Anvil) -> None:
+        addresses = read_json(self.state.chain)
+        for name in ("token", "settlement"):
+            if call(chain.rpc_url, "eth_getCode", addresses[name], "latest") == "0x":
+                raise ChainLost
+
+    def _prepare_database(self, supervisor: Supervisor, environment: Mapping[str, str]) -> None:
+        supervisor.run(self._python("migrate", "node", "migrate", environment=environment))
+        if not self.state.seed.exists():
+            self.say("making keys and customers")
+            module = ("node.devnet.seeding", str(self.state.seed))
+            supervisor.run(self._python("seeding", *module, environment=environment))
+
+    def _node_environment(
+        self, http_port: int, database: Postgres, chain: Anvil, addresses: Mapping[str, str]
+    ) -> dict[str, str]:
+        lane = self.state.keystore("lane")
+        treasury = self.state.keystore("treasury")
+        return {
+            "CORRIDOR_STATE_DIR": str(self.state.root),
+            "CORRIDOR_DATABASE_URL": database.url(),
+            "CORRIDOR_HTTP_HOST": "127.0.0.1",
+            "CORRIDOR_HTTP_PORT": str(http_port),
+            "CORRIDOR_CHAIN_ID": str(CHAIN_ID),
+            "CORRIDOR_CHAIN_RPC_URLS": chain.rpc_url,
+            "CORRIDOR_CHAIN_FINALITY": f"depth:{FINALITY_DEPTH_BLOCKS}",
+            "CORRIDOR_CHAIN_BLOCK_S": str(_BLOCK_S),
+            "CORRIDOR_TOKEN_ADDRESS": addresses["token"],
+            "CORRIDOR_SETTLEMENT_ADDRESS": addresses["settlement"],
+            "CORRIDOR_TREASURY_ADDRESS": addresses["treasury"],
+            "CORRIDOR_SIGNER": f"keystore:{lane}",
+            "CORRIDOR_SIGNER_PASSWORD_FILE": str(lane.with_suffix(".password")),
+            "CORRIDOR_TREASURY_SIGNER": f"keystore:{treasury}",
+            "CORRIDOR_TREASURY_SIGNER_PASSWORD_FILE": str(treasury.with_suffix(".password")),
+            "CORRIDOR_FX_SOURCES": _FX_SOURCES,
+            "CORRIDOR_SANDBOX": "1",
+        }
+
+    def _python(
+        self, name: str, module: str, *arguments: str, environment: Mapping[str, str]
+    ) -> Program:
+        return Program(
+            name=name,
+            command=[sys.executable, "-m", module, *arguments],
+            log=self.state.log(name),
+            environment={**inherited_environment(), **environment},
+            cwd=CHECKOUT,
+            # Safe to kill by design, and an orderly end could wait for a database that is gone.
+            death_signal=signal.SIGKILL,
+        )
+
+    def _describe(
+        self,
+        supervisor: Supervisor,
+        url: str,
+        database: Postgres,
+        chain: Anvil,
+        addresses: Mapping[str, str],
+    ) -> None:
+        """Write `devnet.json`."""
+        node = {
+            "name": NODE_NAME,
+            "url": url,
+            "database_url": database.url(),
+            "settlement": addresses["settlement"],
+            "treasury": addresses["treasury"],
+            "lanes": [addresses["lane"]],
+            "pids": {name: [supervisor.pid(name)] for name in ("serve", "work")},
+            **read_json(self.state.seed),
+        }
+        description = {
+            "chain": {
+                "chain_id": CHAIN_ID,
+                "rpc_url": chain.rpc_url,
+                "pid": supervisor.pid("anvil"),
+            },
+            "contracts": {"USDC": addresses["token"], "settlement": addresses["settlement"]},
+            "nodes": [node],
+        }
+        write_json(self.state.description, description)
+
+
+def answers(url: str) -> bool:
+    """Whether a GET of this `http://` URL is answered with 200."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(
+        parts.hostname or "", parts.port, timeout=_ANSWER_LIMIT_S
+    )
+    try:
+        connection.request("GET", parts.path)
+        return connection.getresponse().status == HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def inherited_environment() -> dict[str, str]:
+    """The caller's environment: PATH and locale, and settings that the devnet leaves open."""
+    return dict(os.environ)  # noqa: TID251 - passed on, not read

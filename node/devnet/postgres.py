@@ -140,10 +140,13 @@ class Postgres:
 
     def create_database(self, name: str = DATABASE, *, template: str | None = None) -> None:
         """Make a database; one that exists already is left as it is."""
-        exists = self.sql(f"SELECT 1 FROM pg_database WHERE datname = '{name}'")
-        if not exists:
+        if name not in self.sql("SELECT datname FROM pg_database").splitlines():
             source = f' TEMPLATE "{template}"' if template else ""
             self.sql(f'CREATE DATABASE "{name}"{source}')
+
+    def drop_database(self, name: str = DATABASE) -> None:
+        """Remove a database if there is one, also when connections are still open."""
+        self.sql(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
     def sql(self, statement: str, *, database: str = "postgres") -> str:
         """Run one statement with psql as the owner; its rows as text, tab between columns."""

@@ -83,7 +83,8 @@ class StateDirectory:
                         remedy="run `corridor devnet down --wipe`, then start anew",
                     )
                 return
-            if any(self.root.iterdir()):
+            # `corridor send` keeps its unanswered sends here, also with no devnet about.
+            if any(each.name != "sends" for each in self.root.iterdir()):
                 raise DevnetError(
                     f"{self.root} is not empty and was not made by a devnet",
                     remedy="give an empty or new directory with --state-dir",

@@ -148,6 +148,11 @@ class Supervisor:
         """The process id of a started program."""
         return self._children[name].process.pid
 
+    def announce_ready(self) -> None:
+        """Note that everything answers, for those who wait for it."""
+        self.ready = True
+        self._note()
+
     def watch(self) -> None:
         """Keep everything running until a signal comes.
 
@@ -155,8 +160,6 @@ class Supervisor:
             Stopped: A signal asked for the end.
             DevnetError: A program ended that cannot be started again.
         """
-        self.ready = True
-        self._note()
         while True:
             for child in self._children.values():
                 self._look_after(child)
@@ -211,10 +214,10 @@ class Supervisor:
         value = {"ready": self.ready, "supervisor": _as_json(own), "programs": started}
         write_json(self.state.processes, value)
 
-    def _asked_to_stop(self, number: int, frame: FrameType | None) -> None:
+    def _asked_to_stop(self, number: int, _frame: FrameType | None) -> None:
         raise Stopped(signal.Signals(number).name)
 
-    def _asked_to_hurry(self, number: int, frame: FrameType | None) -> None:
+    def _asked_to_hurry(self, _number: int, _frame: FrameType | None) -> None:
         self._hurry = True
 
 
@@ -251,4 +254,3 @@ def end_leftovers(state: StateDirectory) -> None:
 
 def _as_json(identity: ProcessId) -> dict[str, object]:
     return {"pid": identity.pid, "started": identity.started}
-

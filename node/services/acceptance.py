@@ -1,4 +1,4 @@
-"""Accepting transfers: quote consumed, number allotted, money reserved, transfer stored - or refused.
+"""Accepting transfers: quote consumed, number allotted, money reserved, transfer stored.
 
 All requests that wait share one database transaction (`node.services.batching`) under the
 ledger's lock, so limits are exact whatever runs in parallel: each is decided against a working
@@ -84,6 +84,16 @@ class Submission:
     render_error: RenderError
 
 
+@dataclass(frozen=True, slots=True)
+class _Accepted:
+    """A submission that passed every check, and what it becomes."""
+
+    submission: Submission
+    quote: Quote
+    address: Address
+    transfer_id: UUID
+
+
 @dataclass(slots=True)
 class _Books:
     """What the batch is decided against; changes as its items are accepted."""
@@ -141,7 +151,7 @@ class Acceptance:
         books = await self._read_books(unit, [each.request for each in batch])
         answers: dict[tuple[str, str, str, str], Answer | Exception] = {}
         remembered: list[tuple[Claim, Answer]] = []
-        accepted: list[tuple[Submission, Quote, Address, UUID]] = []
+        accepted: list[_Accepted] = []
         for each in batch:
             try:
                 if earlier := replay(each.claim, stored):
@@ -149,7 +159,7 @@ class Acceptance:
                     continue
                 transfer_id = self._new_id()
                 quote, address = self._decide(unit, books, each.request, transfer_id)
-                accepted.append((each, quote, address, transfer_id))
+                accepted.append(_Accepted(each, quote, address, transfer_id))
             except NodeError as error:
                 answers[each.claim.scope] = error
                 if is_remembered(error):
@@ -157,7 +167,7 @@ class Acceptance:
                     answers[each.claim.scope] = refusal
                     remembered.append((each.claim, refusal))
         transfers = await self._store(unit, accepted)
-        for (each, *_), transfer in zip(accepted, transfers, strict=True):
+        for each, transfer in zip((one.submission for one in accepted), transfers, strict=True):
             answer = each.render(transfer)
             answers[each.claim.scope] = answer
             remembered.append((each.claim, answer))
@@ -194,7 +204,7 @@ class Acceptance:
     def _decide(
         self, unit: Unit, books: _Books, request: TransferRequest, transfer_id: UUID
     ) -> tuple[Quote, Address]:
-        """Accept against the working copy, which then holds it; the first check that fails raises."""
+        """Accept against the working copy, which then holds it; the first failing check raises."""
         customer = books.customers.get(request.customer_id)
         if customer is None or not customer.is_visible_to(request.principal):
             raise NotFound("there is no such customer")
@@ -234,36 +244,31 @@ class Acceptance:
             )
         return address
 
-    async def _store(
-        self, unit: Unit, accepted: Sequence[tuple[Submission, Quote, Address, UUID]]
-    ) -> Sequence[Transfer]:
+    async def _store(self, unit: Unit, accepted: Sequence[_Accepted]) -> Sequence[Transfer]:
         if not accepted:
             return ()
         target = self._target
-        number = await unit.transfers.allot_numbers(
-            target.chain_id, target.contract, len(accepted)
-        )
+        number = await unit.transfers.allot_numbers(target.chain_id, target.contract, len(accepted))
         sequences = await unit.ledger.post(
             [
                 LedgerTransaction(
-                    key=f"transfer:{transfer_id}",
+                    key=f"transfer:{each.transfer_id}",
                     kind="transfer",
                     pending=True,
-                    transfer_id=transfer_id,
+                    transfer_id=each.transfer_id,
                     entries=acceptance_entries(
-                        each.request.customer_id, target.chain_id, quote.amounts
+                        each.submission.request.customer_id, target.chain_id, each.quote.amounts
                     ),
                 )
-                for each, quote, _, transfer_id in accepted
+                for each in accepted
             ]
         )
         transfers = [
             self._new_transfer(
-                unit, each.request, quote, address, transfer_id,
-                number + place, sequences[f"transfer:{transfer_id}"],
+                unit, each, number + place, sequences[f"transfer:{each.transfer_id}"]
             )
-            for place, (each, quote, address, transfer_id) in enumerate(accepted)
-        ]  # fmt: skip
+            for place, each in enumerate(accepted)
+        ]
         await unit.transfers.insert_many(transfers)
         await unit.quotes.consume_many([(each.quote_id, each.id) for each in transfers])
         return transfers
@@ -271,15 +276,13 @@ class Acceptance:
     def _new_transfer(
         self,
         unit: Unit,
-        request: TransferRequest,
-        quote: Quote,
-        address: Address,
-        transfer_id: UUID,
+        accepted: _Accepted,
         payment_number: int,
         pending_sequence: int,
     ) -> Transfer:
+        request, quote = accepted.submission.request, accepted.quote
         return Transfer(
-            id=transfer_id,
+            id=accepted.transfer_id,
             version=1,
             state=State.FUNDED,
             customer_id=request.customer_id,
@@ -288,7 +291,7 @@ class Acceptance:
             client_reference=request.client_reference,
             purpose=request.purpose,
             beneficiary=request.beneficiary,
-            beneficiary_address=address,
+            beneficiary_address=accepted.address,
             amounts=quote.amounts,
             chain_id=self._target.chain_id,
             contract=self._target.contract,

@@ -77,9 +77,7 @@ class HealthService:
             )
         checks = [Check("database", ok=True, detail="answers"), self._chain_check(head)]
         if cursor is None:
-            checks.append(
-                Check("mirror", ok=False, detail="has not begun; is a worker running?")
-            )
+            checks.append(Check("mirror", ok=False, detail="has not begun; is a worker running?"))
             return Readiness(checks, head.number if head else None)
         stood = now - cursor.moved_at
         lag = head.number - cursor.head.number if head else 0

@@ -74,7 +74,7 @@ class PartyService:
             raise Unauthenticated("the credential has expired; ask for a new one")
         return credential.principal
 
-    async def create_customer(
+    async def create_customer(  # noqa: PLR0913 - what a customer is
         self,
         principal: Principal,
         *,
@@ -150,9 +150,7 @@ class PartyService:
                 raise NotFound("there is no such key")
         self._known.clear()
 
-    async def _issue(
-        self, unit: Unit, principal: Principal, expires_in_s: int | None
-    ) -> NewSecret:
+    async def _issue(self, unit: Unit, principal: Principal, expires_in_s: int | None) -> NewSecret:
         secret = self._new_secret()
         expires_at = unit.now + timedelta(seconds=expires_in_s) if expires_in_s else None
         credential = await unit.parties.add_credential(

@@ -140,7 +140,7 @@ class ReconciliationService:
         async with self._units() as unit:
             return await unit.reconciliation.breaks(query)
 
-    async def resolve(
+    async def resolve(  # noqa: PLR0913 - all by name
         self,
         principal: Principal,
         break_id: str,

@@ -85,17 +85,17 @@ class Gate:
         if chain_id != parts.chain_id:
             raise ChainUnavailable(f"the provider is of chain {chain_id}, not {parts.chain_id}")
         passage = Passage(head)
-        fault, facts, nonce, can_pay_gas = await asyncio.gather(
+        fault, nonce, can_pay_gas = await asyncio.gather(
             parts.contract.fault(head.hash),
-            parts.contract.facts(head.hash, [each.record.number for each in everybody]),
             parts.chain.nonce(lane.address, head.hash),
             self._can_pay_gas(lane, head, batches, unmined),
         )
-        passage.float_units = facts.float_units
         passage.pause_note = fault
         passage.nonce = nonce
         if fault or nonce > lane.next_nonce:
             return passage
+        facts = await parts.contract.facts(head.hash, [c.record.number for c in everybody])
+        passage.float_units = facts.float_units
         if facts.paused:
             passage.wait(Waiting.PAUSED, everybody)
         elif not can_pay_gas:

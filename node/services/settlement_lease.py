@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from node.core.errors import ChainUnavailable
 from node.core.ports.settlement import Lane, LeaseLost
-from node.core.settlement import LaneStatus
-from node.services.settlement_parts import LEASE_S, SettlementParts
+from node.core.settlement import LaneStatus, PauseReason
+from node.services.settlement_parts import LEASE_S, NODE, SettlementParts
 
 _NUMBERS_PROBED = 256
 
@@ -34,8 +34,7 @@ class LaneLease:
             return None
         if not self._is_checked or lane.status is LaneStatus.AHEAD:
             lane = await self._compare_with_chain(lane)
-            await self._raise_number_counter()
-            self._is_checked = True
+            self._is_checked = await self._raise_number_counter()
         return lane if lane.status is LaneStatus.ACTIVE else None
 
     def drop(self) -> None:
@@ -103,13 +102,21 @@ class LaneLease:
             await parts.chain.nonce(address, "pending"),
         )
 
-    async def _raise_number_counter(self) -> None:
-        """Numbers the contract has seen are not allotted again, whatever the database forgot."""
+    async def _raise_number_counter(self) -> bool:
+        """Numbers the contract has seen are not allotted again, whatever the database forgot.
+
+        Returns:
+            False: there is other code than this release knows; settlement pauses.
+        """
         parts = self._parts
         contract = parts.contract.address
+        block = (await parts.chain.head()).hash
+        if fault := await parts.contract.fault(block):
+            async with parts.units() as unit:
+                await unit.settlement.pause(PauseReason.OPERATOR, NODE, hard=False, note=fault)
+            return False
         async with parts.units() as unit:
             number = first = await unit.settlement.next_number(parts.chain_id, contract)
-        block = (await parts.chain.head()).hash
         while True:
             facts = await parts.contract.facts(block, range(number, number + _NUMBERS_PROBED))
             if not any(facts.used):
@@ -117,6 +124,7 @@ class LaneLease:
             number += _NUMBERS_PROBED
         async with parts.units() as unit:
             await unit.settlement.raise_number_counter(parts.chain_id, contract, max(first, number))
+        return True
 
 
 def ahead_reason(lane: Lane, nonce: int) -> str:

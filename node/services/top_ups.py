@@ -1,4 +1,4 @@
-"""Money that arrives for a customer, at the operator's bank or from a partner's prefunded balance."""
+"""Money that arrives for a customer: at the operator's bank, or from a partner's prefunding."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -5,7 +5,6 @@ caller's transaction, in a fixed number of statements whatever the count.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from node.core.ledger import Resolution
 from node.core.ports import Unit
@@ -18,8 +17,8 @@ async def apply(
     transfers: Sequence[Transfer],
     happening: Happening,
     *,
-    changes: Callable[[Transfer], Mapping[str, Any]] = lambda _: {},
-    detail: Callable[[Transfer], Mapping[str, Any]] = lambda _: {},
+    changes: Callable[[Transfer], Mapping[str, object]] = lambda _: {},
+    detail: Callable[[Transfer], Mapping[str, object]] = lambda _: {},
 ) -> list[NewEvent]:
     """Let the same thing happen to every transfer.
 
@@ -54,7 +53,7 @@ async def apply(
 
 
 def event_of(
-    transfer: Transfer, event_type: str, state: State, detail: Mapping[str, Any]
+    transfer: Transfer, event_type: str, state: State, detail: Mapping[str, object]
 ) -> NewEvent:
     """The next line of a transfer's timeline."""
     return NewEvent(

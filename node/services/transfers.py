@@ -1,4 +1,4 @@
-"""What can be asked of a transfer after it was accepted: look, cancel, void, follow its timeline."""
+"""What can be asked of an accepted transfer: look, cancel, void, follow its timeline."""
 
 from collections.abc import Callable, Sequence
 from uuid import UUID
@@ -100,7 +100,7 @@ class TransferService:
         render: Render,
         render_error: RenderError,
     ) -> Answer:
-        """Ask for a void on chain; what becomes final decides. One never written is canceled at once.
+        """Ask for a void on chain; what becomes final decides. One never written ends at once.
 
         Raises:
             WrongState: The transfer has ended.

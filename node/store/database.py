@@ -13,11 +13,14 @@ from typing import Final, Self
 
 import asyncpg
 import orjson
-from sqlalchemy import exc
+from sqlalchemy import RowMapping, exc
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from node.core.errors import DatabaseUnavailable
+
+Row = asyncpg.Record | RowMapping
+"""A row as either way gives it."""
 
 _POOL_SIZE: Final = 10
 _CONNECT_TIMEOUT_S: Final = 5

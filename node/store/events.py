@@ -1,7 +1,7 @@
 """The timeline in PostgreSQL: appended to, never changed."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 from uuid import UUID
 
 import orjson
@@ -9,7 +9,7 @@ import orjson
 from node.core.parties import Principal, Role
 from node.core.ports.transfers import EventRow, NewEvent
 from node.core.transfers import State
-from node.store.database import Connection
+from node.store.database import Connection, Row
 
 _APPEND_LOCK: Final = 7_265_001  # any constant; named once, here
 
@@ -34,7 +34,7 @@ class EventStore:
         await self._raw.execute("SELECT pg_advisory_xact_lock($1)", _APPEND_LOCK)
         await self._raw.execute(
             _INSERT,
-            [each.object for each in events],
+            [each.object_type for each in events],
             [each.object_id for each in events],
             [each.object_sequence for each in events],
             [each.type for each in events],
@@ -69,7 +69,7 @@ class EventStore:
         return [_event(row) for row in rows]
 
 
-def _event(row: Mapping[str, Any]) -> EventRow:
+def _event(row: Row) -> EventRow:
     return EventRow(
         row["sequence"],
         row["object"],

@@ -5,7 +5,7 @@ and append-only rows are the database's own (see the migrations); nothing here a
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 import asyncpg
@@ -16,7 +16,7 @@ from node.core.errors import InvariantBroken
 from node.core.ledger import AccountKind, Balance, LedgerTransaction, Resolution, account_rules
 from node.core.paging import ROW_ID_MAX, ListQuery, Page, Position
 from node.core.ports.ledger import AccountRow, EntryRow, TrialRow
-from node.store.database import Connection
+from node.store.database import Connection, Row
 from node.store.tables import account
 
 _ENTRIES_PER_TRANSACTION: Final = 1000  # room in an entry's id below its ledger transaction
@@ -66,7 +66,8 @@ WITH side AS (
     SELECT *, CASE WHEN effective_sequence IS NOT NULL THEN
         (sum(CASE WHEN effective_sequence IS NULL THEN 0
                   WHEN is_debit = $2 THEN amount ELSE -amount END)
-            OVER (PARTITION BY account_id ORDER BY effective_sequence, id))::bigint END AS balance_after
+            OVER (PARTITION BY account_id ORDER BY effective_sequence, id))::bigint END
+        AS balance_after
     FROM line
 )
 SELECT running.*, a.path AS counter_path FROM running JOIN account a ON a.id = counter_id
@@ -123,9 +124,7 @@ class LedgerStore:
         )
         return {row["key"]: row["sequence"] for row in rows}
 
-    async def _resolve(
-        self, resolutions: Sequence[Resolution], batch: int, sequence: int
-    ) -> None:
+    async def _resolve(self, resolutions: Sequence[Resolution], batch: int, sequence: int) -> None:
         await self._raw.execute(
             _INSERT_RESOLUTIONS,
             batch,
@@ -162,7 +161,9 @@ class LedgerStore:
             for number, each in enumerate(transactions, start=sequence + 1)
             for position, entry in enumerate(each.entries)
         ]
-        await self._raw.execute(_INSERT_ENTRIES, *(list(column) for column in zip(*rows, strict=True)))
+        await self._raw.execute(
+            _INSERT_ENTRIES, *(list(column) for column in zip(*rows, strict=True))
+        )
 
     async def _account_ids(self, transactions: Sequence[LedgerTransaction]) -> dict[str, int]:
         """Ids of every account named, opening those that are new."""
@@ -199,8 +200,7 @@ class LedgerStore:
         )
         found = {row["path"]: _balance(row) for row in rows}
         return {
-            path: found.get(path)
-            or Balance(path, account_rules(path)[0], path.rpartition("/")[2])
+            path: found.get(path) or Balance(path, account_rules(path)[0], path.rpartition("/")[2])
             for path in paths
         }
 
@@ -243,7 +243,7 @@ class LedgerStore:
     async def entries(
         self, accounts: Sequence[AccountRow], query: ListQuery, *, posted_only: bool
     ) -> Page[EntryRow]:
-        """Entries of accounts of one kind, newest first, each with its account's balance after it."""
+        """Entries of accounts of one kind, newest first, each with the balance after it."""
         if not accounts:
             return Page((), None)
         kind = accounts[0].balance.kind
@@ -262,11 +262,11 @@ class LedgerStore:
         )
 
 
-def _account(row: Mapping[str, Any]) -> AccountRow:
+def _account(row: Row) -> AccountRow:
     return AccountRow(row["public_id"], row["id"], _balance(row), row["created_at"])
 
 
-def _balance(row: Mapping[str, Any]) -> Balance:
+def _balance(row: Row) -> Balance:
     return Balance(
         row["path"],
         AccountKind(row["kind"]),
@@ -278,7 +278,7 @@ def _balance(row: Mapping[str, Any]) -> Balance:
     )
 
 
-def _entry(row: Mapping[str, Any]) -> EntryRow:
+def _entry(row: Row) -> EntryRow:
     transfer_id: UUID | None = row["transfer_id"]
     return EntryRow(
         row["id"],

@@ -7,10 +7,8 @@ only the mirror may conclude that.
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
-
-import asyncpg
 
 from node.core.mirror import (
     BlockHeader,
@@ -25,6 +23,14 @@ from node.core.ports.chain import Receipt
 from node.core.ports.mirror import FinalCause, OutcomeRow, PayoutSeen, SlotRow, TokenLogRow
 from node.core.units import Address, BlockHash, TxHash
 from node.store.database import Connection
+from node.store.mirror_rows import (
+    SETTLEMENT_COLUMNS,
+    TOKEN_COLUMNS,
+    block_of,
+    settlement_rows,
+    slot_of,
+    token_rows,
+)
 
 # uint64 numbers above BIGINT are strangers': no transfer has them, and the index is on BIGINT.
 _NUMBER: Final = (
@@ -242,13 +248,13 @@ class MirrorStore:
         new = [each for each in facts if each.block.hash not in known]
         await self._raw.copy_records_to_table(
             "token_log",
-            records=[row for each in new for row in _token_rows(watch, each)],
-            columns=_TOKEN_COLUMNS,
+            records=[row for each in new for row in token_rows(watch, each)],
+            columns=TOKEN_COLUMNS,
         )
         await self._raw.copy_records_to_table(
             "settlement_log",
-            records=[row for each in new for row in _settlement_rows(watch, each)],
-            columns=_SETTLEMENT_COLUMNS,
+            records=[row for each in new for row in settlement_rows(watch, each)],
+            columns=SETTLEMENT_COLUMNS,
         )
 
     async def own_transactions(self, tx_hashes: Sequence[TxHash]) -> Sequence[TxHash]:
@@ -310,7 +316,7 @@ class MirrorStore:
         rows = await self._raw.fetch(_OUTCOMES, chain_id, above, to)
         return [
             OutcomeRow(
-                block=_block_of(row),
+                block=block_of(row),
                 log_index=row["log_index"],
                 tx_hash=TxHash(row["tx_hash"]),
                 kind=SettlementKind(row["kind"]),
@@ -333,7 +339,7 @@ class MirrorStore:
         rows = await self._raw.fetch(_TRANSFER_LOGS, chain_id, above, to, asset)
         return [
             TokenLogRow(
-                _block_of(row),
+                block_of(row),
                 TokenLog(
                     row["log_index"],
                     TxHash(row["tx_hash"]),
@@ -348,7 +354,7 @@ class MirrorStore:
 
     async def slots(self, chain_id: int, above: int, to: int) -> Sequence[SlotRow]:
         """Slots of the node mined in these blocks, by block and nonce."""
-        return [_slot(row) for row in await self._raw.fetch(_SLOTS, chain_id, above, to)]
+        return [slot_of(row) for row in await self._raw.fetch(_SLOTS, chain_id, above, to)]
 
     async def finish_slots(self, slot_ids: Sequence[UUID]) -> None:
         """Slots become final; their numbers may be written into another batch."""
@@ -431,90 +437,3 @@ class MirrorStore:
                 list(hashes),
                 status,
             )
-
-
-_TOKEN_COLUMNS: Final = (
-    "chain_id",
-    "block_hash",
-    "log_index",
-    "block_number",
-    "tx_hash",
-    "token",
-    "from_address",
-    "to_address",
-    "amount",
-)
-_SETTLEMENT_COLUMNS: Final = (
-    "chain_id",
-    "block_hash",
-    "log_index",
-    "block_number",
-    "tx_hash",
-    "contract",
-    "kind",
-    "payment_number",
-    "payout_log_index",
-    "beneficiary",
-    "amount",
-    "reason",
-)
-
-
-def _token_rows(watch: Watch, facts: Facts) -> list[tuple[Any, ...]]:
-    block = facts.block
-    return [
-        (
-            watch.chain_id,
-            block.hash,
-            log.log_index,
-            block.number,
-            log.tx_hash,
-            watch.token,
-            log.from_address,
-            log.to_address,
-            log.amount,
-        )
-        for log in facts.token_logs
-    ]
-
-
-def _settlement_rows(watch: Watch, facts: Facts) -> list[tuple[Any, ...]]:
-    block = facts.block
-    return [
-        (
-            watch.chain_id,
-            block.hash,
-            log.log_index,
-            block.number,
-            log.tx_hash,
-            watch.contract,
-            log.kind.value,
-            log.payment_number,
-            log.payout.log_index if log.payout else None,
-            log.payout.to_address if log.payout else None,
-            log.payout.amount if log.payout else None,
-            log.reason or None,
-        )
-        for log in facts.settlement_logs
-    ]
-
-
-def _block_of(row: "asyncpg.Record") -> BlockPoint:
-    return BlockPoint(row["block_number"], BlockHash(row["block_hash"]))
-
-
-def _slot(row: "asyncpg.Record") -> SlotRow:
-    return SlotRow(
-        slot_id=row["id"],
-        sender=Address(row["sender"]),
-        nonce=row["nonce"],
-        purpose=row["purpose"],
-        to_address=Address(row["to_address"]),
-        value_wei=int(row["value_wei"]) if row["succeeded"] else 0,
-        block=BlockPoint(row["included_block_number"], BlockHash(row["included_block_hash"])),
-        tx_hash=TxHash(row["included_tx_hash"]),
-        succeeded=row["succeeded"],
-        gas_used=row["gas_used"],
-        effective_gas_price_wei=int(row["effective_gas_price_wei"]),
-        movement_id=row["movement_id"],
-    )

@@ -2,16 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import RowMapping, false, select, tuple_
+from sqlalchemy import select, tuple_
 
 from node.core.errors import NameTaken
 from node.core.paging import ListQuery, Page, Position
 from node.core.parties import Credential, Customer, Partner, Principal, Role
-from node.store.database import Connection
+from node.store.database import Connection, Row
 from node.store.tables import credential, customer, partner
 
 
@@ -56,9 +55,7 @@ class PartyStore:
 
     async def customers(self, ids: Sequence[UUID]) -> Mapping[UUID, Customer]:
         """Customers by id; those that do not exist are left out."""
-        rows = await self._raw.fetch(
-            "SELECT * FROM customer WHERE id = ANY($1::uuid[])", list(ids)
-        )
+        rows = await self._raw.fetch("SELECT * FROM customer WHERE id = ANY($1::uuid[])", list(ids))
         return {row["id"]: _customer(row) for row in rows}
 
     async def list_customers(self, principal: Principal, query: ListQuery) -> Page[Customer]:
@@ -71,8 +68,6 @@ class PartyStore:
                 statement = statement.where(customer.c.id == principal.customer_id)
             case Role.OPERATOR:
                 pass
-            case _:
-                statement = statement.where(false())
         if position := query.position():
             statement = statement.where(
                 tuple_(customer.c.created_at, customer.c.id)
@@ -129,13 +124,13 @@ class PartyStore:
         return found is not None
 
 
-def _customer(row: "asyncpg.Record | RowMapping") -> Customer:
+def _customer(row: Row) -> Customer:
     return Customer(
         row["id"], row["partner_id"], row["name"], row["country"], row["email"], row["created_at"]
     )
 
 
-def _credential(row: "asyncpg.Record | Mapping[str, Any] | RowMapping") -> Credential:
+def _credential(row: Row) -> Credential:
     return Credential(
         row["id"],
         Principal(Role(row["role"]), row["name"], row["partner_id"], row["customer_id"]),

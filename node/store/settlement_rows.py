@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import asyncpg
-import orjson
 
 from node.core.ports.settlement import (
     Attempt,

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import asyncpg
 import orjson
-from sqlalchemy import ColumnElement, RowMapping, select, tuple_
+from sqlalchemy import ColumnElement, select, tuple_
 
 from node.core.errors import Conflict, ReferenceUsed
 from node.core.ledger import TransferAmounts
@@ -16,7 +16,7 @@ from node.core.parties import Principal, Role
 from node.core.ports.transfers import Beneficiary, TopUp, Transfer, TransferMove
 from node.core.transfers import STATUS, TERMINAL, State
 from node.core.units import Address, TxHash
-from node.store.database import Connection
+from node.store.database import Connection, Row
 from node.store.tables import customer, transfer
 
 _ALLOT: Final = """
@@ -237,7 +237,7 @@ def _row(each: Transfer) -> tuple[Any, ...]:
     )
 
 
-def transfer_of(row: "asyncpg.Record | RowMapping") -> Transfer:
+def transfer_of(row: Row) -> Transfer:
     """The transfer in a row of table `transfer`."""
     return Transfer(
         id=row["id"],
@@ -274,4 +274,3 @@ def transfer_of(row: "asyncpg.Record | RowMapping") -> Transfer:
         created_at=row["created_at"],
         settle_by=row["settle_by"],
     )
-

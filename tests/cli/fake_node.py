@@ -93,7 +93,8 @@ class FakeNode:
             ("GET", "/v1/reconciliation/breaks"): (200, {"data": self.breaks}),
         }
         missing: tuple[int, Any] = 404, problem(404, "not_found", "there is no such object")
-        return answers.get((method, path.partition("?")[0]), missing)
+        found: tuple[int, Any] = answers.get((method, path.partition("?")[0]), missing)
+        return found
 
     def _create(self, key: str, body: Any) -> tuple[int, Any] | None:
         if self.unreached:

@@ -1,6 +1,11 @@
 """quote, send and watch, over HTTP against a fake node."""
 
 import json
+import os
+import pty
+import signal
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -187,3 +192,33 @@ def test_an_unknown_transfer_is_refused_in_words(run: Run) -> None:
     outcome = run("watch", "tra_none")
     assert outcome.status == Status.REFUSED
     assert "there is no such object" in outcome.err
+
+
+def test_in_a_terminal_ctrl_c_leaves_the_transfer_going_and_says_how_to_come_back(
+    run: Run, node: FakeNode
+) -> None:
+    del run  # its environment is wanted, in a process of its own
+    node.steps = ("funded", "submitted")
+    terminal, its_end = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "node", "watch", TRANSFER_ID],
+        stdin=its_end,
+        stdout=its_end,
+        stderr=its_end,
+    )
+    os.close(its_end)
+    shown = read_until(terminal, b"waiting for a block")
+    assert b"money reserved" in shown
+    process.send_signal(signal.SIGINT)
+    shown = read_until(terminal, f"corridor watch {TRANSFER_ID}".encode())
+    assert b"goes on without this command" in shown
+    assert process.wait(timeout=10) == Status.INTERRUPTED
+    os.close(terminal)
+
+
+def read_until(terminal: int, text: bytes) -> bytes:
+    """What the terminal shows, up to `text`; fails when it ends before."""
+    shown = b""
+    while text not in shown:
+        shown += os.read(terminal, 4096)
+    return shown

@@ -36,9 +36,7 @@ def test_acceptance_holds_exactly_what_the_customer_pays_and_what_is_promised(
     amounts = TransferAmounts("EUR", fees + principal, fees, spread, "USDC", buy)
     entries = acceptance_entries(CUSTOMER, 1, amounts)
     assert sum(each.amount for each in entries if each.asset == "EUR") == fees + principal
-    assert all(
-        each.debit.startswith("customer/cus_") for each in entries if each.asset == "EUR"
-    )
+    assert all(each.debit.startswith("customer/cus_") for each in entries if each.asset == "EUR")
     assert [each.amount for each in entries if each.credit == "in_flight/1/USDC"] == [buy]
 
 

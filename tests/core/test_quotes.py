@@ -288,6 +288,14 @@ def test_an_amount_that_rounds_to_nothing_is_refused() -> None:
     assert refusal.value.context["min"] == {"currency": "PHP", "amount": "0.40"}
 
 
+def test_a_buy_amount_whose_least_sell_amount_buys_more_than_the_ledger_holds_is_refused() -> None:
+    wide = Corridor(Asset("EUR", 0), Asset("JPY", 0), "onchain", 0, 0, 0, 0, 1, MINOR_LIMIT - 1, 15)
+    mid = mid_of("EUR", "JPY", [a_rate("EUR", "JPY", "9227")])
+    most = (MINOR_LIMIT - 1) // 9227 * 9227
+    assert sold(wide, mid, most) == most // 9227
+    assert sold(wide, mid, most + 1) is None
+
+
 def test_fees_that_eat_the_whole_amount_are_refused() -> None:
     dear = Corridor(EUR, USDC, "onchain", 30, 500, 2, 20, 10, 10_000, 15)
     with pytest.raises(AmountOutOfRange) as refusal:

@@ -33,7 +33,21 @@ def test_missing_decimals_are_zeros() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "1e5", "-1.00", "+1.00", " 1", "1 ", "1,00", ".5", "5.", "0x10", "1_000", "NaN", "Infinity"]
+    [
+        "",
+        "1e5",
+        "-1.00",
+        "+1.00",
+        " 1",
+        "1 ",
+        "1,00",
+        ".5",
+        "5.",
+        "0x10",
+        "1_000",
+        "NaN",
+        "Infinity",
+    ]
     + ["٣", "1.00\n", "1.2.3", "--1"],
 )
 def test_what_is_no_plain_decimal_string_is_refused(text: str) -> None:

@@ -1,4 +1,4 @@
-"""Accepting transfers: once for each claim, never beyond the money, the first failing check answers."""
+"""Accepting transfers: once for each claim, never beyond the money, first failing check first."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Group commit: one batch at a time, everything that waits goes together, each gets its own answer."""
+"""Group commit: one batch at a time, all that waits goes together, each gets its own answer."""
 
 import asyncio
 from collections.abc import Sequence
@@ -15,12 +15,14 @@ class Recorder:
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
         self.gate = asyncio.Event()
+        self.started = asyncio.Event()
         self.running = 0
 
     async def __call__(self, batch: Sequence[int]) -> Sequence[int | Exception]:
         self.running += 1
         assert self.running == 1
         self.batches.append(list(batch))
+        self.started.set()
         await self.gate.wait()
         self.running -= 1
         if 13 in batch:
@@ -32,8 +34,7 @@ async def test_what_comes_while_a_batch_is_under_way_forms_the_next_one() -> Non
     recorder = Recorder()
     group: GroupCommit[int, int] = GroupCommit(recorder, batch_max=3)
     first = asyncio.create_task(group.submit(1))
-    while not recorder.batches:
-        await asyncio.sleep(0)
+    await recorder.started.wait()
     others = [asyncio.create_task(group.submit(each)) for each in (2, 3, 4, 5)]
     await asyncio.sleep(0)
     recorder.gate.set()
@@ -65,7 +66,9 @@ async def test_a_fault_of_the_whole_batch_reaches_all_of_it_and_the_next_batch_g
     recorder = Recorder()
     recorder.gate.set()
     group: GroupCommit[int, int] = GroupCommit(recorder)
-    answers = await asyncio.gather(*(group.submit(each) for each in (1, 13)), return_exceptions=True)
+    answers = await asyncio.gather(
+        *(group.submit(each) for each in (1, 13)), return_exceptions=True
+    )
     assert all(isinstance(each, DatabaseUnavailable) for each in answers)
     assert await group.submit(7) == 14
 
@@ -74,8 +77,7 @@ async def test_a_caller_that_goes_away_does_not_undo_the_others() -> None:
     recorder = Recorder()
     group: GroupCommit[int, int] = GroupCommit(recorder)
     gone, stays = asyncio.create_task(group.submit(1)), asyncio.create_task(group.submit(2))
-    while not recorder.batches:
-        await asyncio.sleep(0)
+    await recorder.started.wait()
     gone.cancel()
     recorder.gate.set()
     assert await stays == 4

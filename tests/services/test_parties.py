@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import orjson
 import pytest
 
+from adapters.machine import SystemClock, new_id
 from node.core.errors import NameTaken, NotFound
 from node.core.ids import Prefix, encode_id
 from node.core.paging import ListQuery
@@ -17,7 +18,7 @@ from node.services.idempotency import IdempotencyKeyReused, once
 from node.services.parties import PartyService, Unauthenticated
 from node.store.database import Database
 from node.store.unit_of_work import StoreUnits
-from tests.builders import a_claim, new_id, render_error
+from tests.builders import a_claim, render_error
 
 OPERATOR = Principal(Role.OPERATOR, "olga")
 
@@ -26,7 +27,7 @@ class Clock:
     """A clock that tests move."""
 
     def __init__(self) -> None:
-        self.time = datetime.now(UTC)
+        self.time = SystemClock().now()
 
     def now(self) -> datetime:
         return self.time

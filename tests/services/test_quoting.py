@@ -281,7 +281,7 @@ async def test_more_than_the_node_can_promise_is_not_quoted(quoting: Quoting) ->
     await quoting.node.funded(ann, 1, sell_minor=10**6, buy_minor=10**14 - 230_074_048)
     await quoting.create(ann)
     with pytest.raises(LiquidityUnavailable):
-        await quoting.create(ann, QuoteRequest("EUR", "USDC", sell_amount="200.01"))
+        await quoting.create(ann, QuoteRequest("EUR", "USDC", sell_amount="200.02"))
 
 
 # Limits

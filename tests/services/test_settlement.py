@@ -1,9 +1,9 @@
 """Settlement on a real chain and a real database: paid once, whatever happens in between."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +15,7 @@ from adapters.evm.rpc import Providers
 from adapters.evm.signer import Eip1559Reader, KeystoreSigner
 from adapters.failpoint import failpoint
 from node.core.parties import Principal
+from node.core.ports.chain import SendAnswer
 from node.core.ports.transfers import Transfer
 from node.core.settlement import BatchRules, LaneStatus, PauseReason, SlotState
 from node.core.submission import FeeRules
@@ -26,10 +27,10 @@ from node.store.database import Database
 from node.store.lane_lock import AdvisoryLaneLock
 from node.store.unit_of_work import StoreUnits
 from tests.builders import CHAIN_ID, LedgerNode, new_id, target
-from tests.onchain import ADMIN, LANE_KEY, OnChain, address_of
+from tests.onchain import ADMIN, LANE, LANE_KEY, OnChain
 from tests.rig import AnvilServer
 
-PASSES_MAX = 60
+PASSES_MAX = 200
 BUY = 1_000_000
 
 
@@ -46,8 +47,9 @@ class Rig:
     onchain: OnChain
     node: LedgerNode
     payer: Principal
+    providers: Providers
     chain: EvmChain
-    rules: BatchRules = BatchRules(payments_max=256, wait_ms=0)
+    rules: BatchRules = field(default_factory=lambda: BatchRules(payments_max=256, wait_ms=0))
     fees: FeeRules = field(default_factory=FeeRules)
     workers: list[AdvisoryLaneLock] = field(default_factory=list)
 
@@ -121,9 +123,7 @@ class Rig:
 
     async def lane(self) -> Any:
         async with self.node.units() as unit:
-            return await unit.settlement.lane(
-                CHAIN_ID, KeystoreSigner.of_key(LANE_KEY).address
-            )
+            return await unit.settlement.lane(CHAIN_ID, KeystoreSigner.of_key(LANE_KEY).address)
 
     async def execute(self, statement: str, *arguments: object) -> None:
         async with self.database.transaction() as connection:
@@ -134,33 +134,43 @@ def ids(transfers: Sequence[Transfer]) -> list[UUID]:
     return [each.id for each in transfers]
 
 
-async def make_rig(database_url: str, anvil: AnvilServer, **deploy: int) -> Rig:
-    onchain = OnChain.deploy(anvil, **deploy)
-    database = Database.at(database_url)
-    node = LedgerNode(StoreUnits(database), target(contract=onchain.contract, holders=(onchain.contract,)))
-    await node.fund_contract()
-    payer = await node.remitter(eur_minor=10**9)
-    providers = Providers.at([anvil.rpc_url])
-    return Rig(database_url, database, onchain, node, payer, EvmChain(providers))
+MakeRig = Callable[..., Awaitable[Rig]]
 
 
 @pytest.fixture
-async def rig(database_url: str, anvil: AnvilServer) -> AsyncIterator[Rig]:
-    rig = await make_rig(database_url, anvil)
-    yield rig
-    await rig.kill()
-    await rig.database.close()
+async def make_rig(database_url: str) -> AsyncIterator[MakeRig]:
+    """Rigs over the test's database; all they opened is closed after the test."""
+    rigs: list[Rig] = []
+
+    async def make(anvil: AnvilServer, **deploy: int) -> Rig:
+        onchain = OnChain.deploy(anvil, **deploy)
+        database = Database.at(database_url)
+        where = target(contract=onchain.contract, holders=(onchain.contract,))
+        node = LedgerNode(StoreUnits(database), where)
+        await node.fund_contract()
+        payer = await node.remitter(eur_minor=10**9)
+        providers = Providers.at([anvil.rpc_url])
+        rig = Rig(database_url, database, onchain, node, payer, providers, EvmChain(providers))
+        rigs.append(rig)
+        return rig
+
+    yield make
+    for each in rigs:
+        await each.kill()
+        await each.providers.close()
+        await each.database.close()
 
 
 @pytest.fixture
-async def slow_rig(
-    database_url: str, start_anvil: Callable[..., AnvilServer]
-) -> AsyncIterator[Rig]:
-    """The same on a chain that mines only when told."""
-    rig = await make_rig(database_url, start_anvil(automine=False))
-    yield rig
-    await rig.kill()
-    await rig.database.close()
+async def rig(make_rig: MakeRig, anvil: AnvilServer) -> Rig:
+    """A chain that mines each transaction at once."""
+    return await make_rig(anvil)
+
+
+@pytest.fixture
+async def slow_rig(make_rig: MakeRig, start_anvil: Callable[..., AnvilServer]) -> Rig:
+    """A chain that mines only when told."""
+    return await make_rig(start_anvil(automine=False))
 
 
 async def test_funded_transfers_are_paid_in_one_batch(rig: Rig) -> None:
@@ -189,13 +199,8 @@ async def test_a_worker_killed_at_any_window_is_followed_by_one_that_pays_once(
     rig: Rig, window: str
 ) -> None:
     transfers = await rig.funded(3)
-
-    def kill(at: str) -> None:
-        if at == window:
-            raise Killed(at)
-
     with pytest.raises(Killed):
-        await rig.worker(kill).run_once()
+        await rig.worker(killer(window)).run_once()
     await rig.kill()
     await rig.settle(rig.worker(), transfers)
     rig.assert_each_paid_once(transfers)
@@ -203,59 +208,66 @@ async def test_a_worker_killed_at_any_window_is_followed_by_one_that_pays_once(
     assert rig.onchain.nonce() == 1
 
 
+class Stall:
+    """Holds a worker up at a window until it is let go: its next step outside waits."""
+
+    def __init__(self, window: str, parts: SettlementParts) -> None:
+        self._window = window
+        self._armed = False
+        self._inner = parts
+        self.reached = asyncio.Event()
+        self.let_go = asyncio.Event()
+
+    def __call__(self, at: str) -> None:
+        self._armed = self._armed or at == self._window
+
+    async def wait(self) -> None:
+        if self._armed:
+            self.reached.set()
+            await self.let_go.wait()
+
+    @asynccontextmanager
+    async def units(self) -> AsyncIterator[Any]:
+        await self.wait()
+        async with self._inner.units() as unit:
+            yield unit
+
+    def worker(self) -> SettlementService:
+        return SettlementService(
+            replace(self._inner, units=self.units, chain=StalledChain(self), failpoint=self)
+        )
+
+
+class StalledChain:
+    """The chain of a worker that may be held up."""
+
+    def __init__(self, stall: Stall) -> None:
+        self._stall = stall
+
+    def __getattr__(self, name: str) -> Any:
+        async def call(*arguments: Any, **named: Any) -> Any:
+            await self._stall.wait()
+            return await getattr(self._stall._inner.chain, name)(*arguments, **named)
+
+        return call
+
+
 @pytest.mark.parametrize("window", WINDOWS)
-async def test_a_holder_that_was_overtaken_changes_nothing_any_more(
-    rig: Rig, window: str
-) -> None:
+async def test_a_holder_that_was_overtaken_changes_nothing_any_more(rig: Rig, window: str) -> None:
     transfers = await rig.funded(3)
-    successor = rig.worker()
-
-    async def overtake() -> None:
-        await rig.kill()
-        await rig.settle(successor, transfers)
-
-    class Zombie(Exception):
-        """The old holder stops here and goes on after its successor."""
-
-    old = rig.worker()
-    parts = old._parts
-    reached = asyncio.Event()
-    released = asyncio.Event()
-
-    class Pausing:
-        """The chain as the old holder sees it: its next call waits for the successor."""
-
-        def __getattr__(self, name: str) -> Any:
-            method = getattr(parts.chain, name)
-
-            async def call(*arguments: Any, **named: Any) -> Any:
-                if armed:
-                    reached.set()
-                    await released.wait()
-                return await method(*arguments, **named)
-
-            return call
-
-    armed = False
-
-    def arm(at: str) -> None:
-        nonlocal armed
-        armed = armed or at == window
-
-    slow = SettlementService(replace(parts, chain=Pausing(), failpoint=arm))
-    first = asyncio.create_task(slow.run_once())
-    done, _ = await asyncio.wait(
-        {first, waiting := asyncio.create_task(reached.wait())},
-        return_when=asyncio.FIRST_COMPLETED,
-    )
-    await overtake()
-    released.set()
+    stall = Stall(window, rig.worker()._parts)
+    old = stall.worker()
+    first = asyncio.create_task(old.run_once())
+    async with asyncio.timeout(10):
+        await stall.reached.wait()
+    await rig.kill()  # the old holder's lock is gone, the old holder is not
+    await rig.settle(rig.worker(), transfers)
+    stall.let_go.set()
     await first
-    waiting.cancel()
-    await slow.run_once()
+    await old.run_once()
     rig.assert_each_paid_once(transfers)
+    assert [(each["nonce"], each["tries"]) for each in await rig.slots()] == [(0, 1)]
     assert rig.onchain.nonce() == 1
-    assert done
 
 
 async def test_two_workers_on_one_lane_pay_each_transfer_once(rig: Rig) -> None:
@@ -294,14 +306,9 @@ async def test_a_paused_token_makes_transfers_wait_until_it_goes_on(rig: Rig) ->
     assert await rig.slots() == []
     assert rig.onchain.nonce() == 0
     rig.onchain.send(rig.onchain.token, "unpause()")
-    await rig.settle(rig.worker(), transfers) if await _let_go(rig) else None
+    await rig.settle(worker, transfers)
     rig.assert_each_paid_once(transfers)
     assert {each.waiting_code for each in await rig.again(transfers)} == {None}
-
-
-async def _let_go(rig: Rig) -> bool:
-    await rig.kill()
-    return True
 
 
 async def test_a_paused_contract_makes_transfers_wait(rig: Rig) -> None:
@@ -313,21 +320,19 @@ async def test_a_paused_contract_makes_transfers_wait(rig: Rig) -> None:
 
 
 async def test_what_the_float_pays_goes_and_the_rest_waits_in_its_order(
-    database_url: str, anvil: AnvilServer
+    make_rig: MakeRig, anvil: AnvilServer
 ) -> None:
-    rig = await make_rig(database_url, anvil, float_units=2 * BUY + 5)
+    rig = await make_rig(anvil, float_units=2 * BUY + 5)
     transfers = await rig.funded(4)
     await rig.settle(rig.worker(), transfers[:2])
     rig.assert_each_paid_once(transfers[:2])
     assert {each.waiting_code for each in await rig.again(transfers[2:])} == {"float_short"}
-    await rig.kill()
-    await rig.database.close()
 
 
 async def test_written_batches_count_against_the_float_before_they_are_mined(
-    database_url: str, start_anvil: Callable[..., AnvilServer]
+    make_rig: MakeRig, start_anvil: Callable[..., AnvilServer]
 ) -> None:
-    rig = await make_rig(database_url, start_anvil(automine=False), float_units=3 * BUY)
+    rig = await make_rig(start_anvil(automine=False), float_units=3 * BUY)
     worker = rig.worker()
     first = await rig.funded(2)
     await worker.run_once()
@@ -337,8 +342,6 @@ async def test_written_batches_count_against_the_float_before_they_are_mined(
     assert [each.waiting_code for each in await rig.again(second)] == [None, "float_short"]
     rig.onchain.anvil.mine()
     rig.assert_each_paid_once([*first, second[0]])
-    await rig.kill()
-    await rig.database.close()
 
 
 async def test_a_pause_stops_new_batches_and_a_resume_lets_them_go(rig: Rig) -> None:
@@ -355,3 +358,194 @@ async def test_a_pause_stops_new_batches_and_a_resume_lets_them_go(rig: Rig) -> 
     rig.assert_each_paid_once(transfers)
 
 
+async def test_a_number_to_void_is_voided_and_never_paid(rig: Rig) -> None:
+    transfers = await rig.funded(2)
+    with pytest.raises(Killed):
+        await rig.worker(killer("after_write")).run_once()
+    await rig.kill()
+    async with rig.node.units() as unit:
+        events = await transfer_moves.apply(
+            unit,
+            await unit.transfers.lock_many(ids(transfers[:1])),
+            Happening.VOID_ASKED,
+            changes=lambda _: {"void_outcome": "canceled"},
+        )
+        await unit.events.append(events)
+    await rig.execute("UPDATE slot_member SET live = false")  # as if its batch had reverted
+    await rig.execute("UPDATE slot SET state = 'final'")
+    await rig.execute("UPDATE lane SET next_nonce = 0")
+    await rig.execute("UPDATE slot SET nonce = nonce + 1000")
+    worker = rig.worker()
+    await worker.run_once()
+    purposes = [(each["purpose"], each["state"]) for each in await rig.slots()]
+    assert purposes[0] == ("void", "submitted")
+    number = transfers[0].payment_number
+    assert rig.onchain.used(number)
+    assert rig.onchain.payouts() == []
+    assert await worker.run_once() == 0  # one live void is enough
+
+
+async def test_what_is_still_funded_after_its_time_expires_and_the_money_is_free(
+    rig: Rig,
+) -> None:
+    rig.rules = BatchRules(payments_max=256, wait_ms=10**9)
+    transfers = await rig.funded(2)
+    await rig.execute("UPDATE transfer SET settle_by = now() - interval '1 second'")
+    await rig.execute("UPDATE transfer SET was_written = true WHERE id = $1", transfers[1].id)
+    await rig.worker().run_once()
+    expired, voiding = await rig.again(transfers)
+    assert (expired.state, voiding.state) == (State.EXPIRED, State.VOIDING)
+    assert voiding.void_outcome == "expired"
+
+
+class Silent(EvmChain):
+    """A chain whose answers to sends get lost; the bytes may or may not arrive."""
+
+    def __init__(self, rig: Rig, *, arrives: bool) -> None:
+        super().__init__(rig.providers)
+        self._arrives = arrives
+
+    async def send_raw(self, raw: Sequence[bytes]) -> Sequence[Sequence[SendAnswer]]:
+        if self._arrives:
+            await super().send_raw(raw)
+        return [[SendAnswer("lost", None, None, "ReadTimeout", answered=False)] for _ in raw]
+
+
+@pytest.mark.parametrize("arrives", [True, False])
+async def test_a_lost_answer_makes_it_unknown_and_the_same_bytes_are_sent_again(
+    slow_rig: Rig, *, arrives: bool
+) -> None:
+    rig = slow_rig
+    transfers = await rig.funded(2)
+    await rig.worker(chain=Silent(rig, arrives=arrives)).run_once()
+    assert await rig.states(transfers) == {State.UNKNOWN}
+    await rig.kill()
+    await rig.execute("UPDATE attempt SET last_sent_at = now() - interval '1 minute'")
+    await rig.worker().run_once()
+    assert await rig.states(transfers) == {State.SUBMITTED}
+    rig.onchain.anvil.mine()
+    rig.assert_each_paid_once(transfers)
+    assert [each["tries"] for each in await rig.slots()] == [1]
+
+
+@pytest.mark.parametrize("window", ["after_bump_sign", "after_bump_store", "after_send"])
+async def test_a_kill_in_a_bump_leaves_one_nonce_and_one_payment(
+    slow_rig: Rig, window: str
+) -> None:
+    rig = slow_rig
+    rig.fees = FeeRules(bump_after_blocks=0, resend_after_s=0)
+    transfers = await rig.funded(2)
+    worker = rig.worker()
+    await worker.run_once()
+    base_fee_wei = 10**11
+    rig.onchain.anvil.rpc("anvil_setNextBlockBaseFeePerGas", hex(base_fee_wei))
+    rig.onchain.anvil.rpc("anvil_dropAllTransactions")
+    rig.onchain.anvil.mine()
+    await rig.kill()
+    with pytest.raises(Killed):
+        await rig.worker(killer(window)).run_once()
+    await rig.kill()
+    successor = rig.worker()
+    for _ in range(3):
+        await successor.run_once()
+    rig.onchain.anvil.mine()
+    rig.assert_each_paid_once(transfers)
+    (slot,) = await rig.slots()
+    assert slot["tries"] >= 2
+    assert rig.onchain.nonce() == 1
+
+
+async def test_a_lane_whose_key_is_used_elsewhere_is_ahead_and_writes_nothing(rig: Rig) -> None:
+    await rig.settle(rig.worker(), first := await rig.funded(1))
+    await rig.kill()
+    rig.onchain.anvil.rpc("eth_sendTransaction", {"from": LANE, "to": ADMIN, "value": "0x1"})
+    second = await rig.funded(1)
+    assert await rig.worker().run_once() == 0
+    assert (await rig.lane()).status is LaneStatus.AHEAD
+    rig.assert_each_paid_once(first)
+    assert await rig.states(second) == {State.FUNDED}
+
+
+async def test_a_nonce_finally_used_by_a_stranger_pauses_and_its_transfers_are_funded_again(
+    slow_rig: Rig,
+) -> None:
+    rig = slow_rig
+    transfers = await rig.funded(2)
+    with pytest.raises(Killed):
+        await rig.worker(killer("after_store")).run_once()
+    await rig.kill()
+    anvil = rig.onchain.anvil
+    anvil.rpc("eth_sendTransaction", {"from": LANE, "to": ADMIN, "value": "0x1"})
+    anvil.mine()
+    head = await rig.chain.head()
+    await rig.execute(
+        "INSERT INTO chain_cursor (chain_id, start_number, head_number, head_hash, final_number,"
+        " final_hash) VALUES ($1, 0, $2, $3, $2, $3)",
+        CHAIN_ID,
+        head.number,
+        head.hash,
+    )
+    await rig.worker().run_once()
+    async with rig.node.units() as unit:
+        assert [each.reason for each in await unit.settlement.pauses()] == [
+            PauseReason.FOREIGN_NONCE
+        ]
+    assert [each["state"] for each in await rig.slots()] == [SlotState.FOREIGN]
+    assert await rig.states(transfers) == {State.FUNDED}
+    async with rig.node.units() as unit:
+        await unit.settlement.resume(None, "operator:olga")
+    await rig.kill()
+    worker = rig.worker()
+    for _ in range(2):
+        await worker.run_once()
+        anvil.mine()
+    rig.assert_each_paid_once(transfers)
+
+
+async def test_unknown_code_at_the_contract_pauses_settlement(rig: Rig) -> None:
+    transfers = await rig.funded(1)
+    rig.onchain.anvil.rpc("anvil_setCode", "0x" + rig.onchain.contract.hex(), "0x6001")
+    await rig.worker().run_once()
+    async with rig.node.units() as unit:
+        (pause,) = await unit.settlement.pauses()
+    assert pause.note is not None
+    assert "not the one of this release" in pause.note
+    assert await rig.slots() == []
+    assert await rig.states(transfers) == {State.FUNDED}
+
+
+async def test_code_that_changes_under_a_running_worker_pauses_settlement(rig: Rig) -> None:
+    worker = rig.worker()
+    await worker.run_once()
+    rig.onchain.anvil.rpc("anvil_setCode", "0x" + rig.onchain.contract.hex(), "0x6001")
+    transfers = await rig.funded(1)
+    await worker.run_once()
+    async with rig.node.units() as unit:
+        assert [each.reason for each in await unit.settlement.pauses()] == [PauseReason.OPERATOR]
+    assert await rig.slots() == []
+    assert await rig.states(transfers) == {State.FUNDED}
+
+
+async def test_a_number_that_the_chain_has_used_is_not_signed_again(rig: Rig) -> None:
+    transfers = await rig.funded(2)
+    rig.onchain.send(rig.onchain.contract, "void(uint64[])", [transfers[0].payment_number])
+    await rig.settle(rig.worker(), transfers[1:])
+    rig.assert_each_paid_once(transfers[1:])
+    assert await rig.states(transfers[:1]) == {State.ON_HOLD}
+
+
+async def test_numbers_used_on_chain_are_never_allotted_again(rig: Rig) -> None:
+    rig.onchain.send(rig.onchain.contract, "void(uint64[])", list(range(1, 20)))
+    await rig.worker().run_once()
+    (transfer,) = await rig.funded(1)
+    assert not rig.onchain.used(transfer.payment_number)
+
+
+def killer(window: str) -> Callable[[str], None]:
+    """A failpoint that kills at one window."""
+
+    def at(name: str) -> None:
+        if name == window:
+            raise Killed(name)
+
+    return at

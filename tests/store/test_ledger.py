@@ -1,7 +1,7 @@
 """The ledger in PostgreSQL: balances follow from entries, limits hold, and nobody changes a row."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import asyncpg
@@ -155,9 +155,9 @@ async def test_a_statement_has_the_balance_after_each_movement(database: Databas
         "UPDATE ledger_transaction SET kind = 'x'",
         "DELETE FROM ledger_resolution",
         "INSERT INTO account (path, kind, asset, credits_posted) VALUES ('a', 'asset', 'EUR', 1)",
-        "INSERT INTO entry SELECT 9000, 1, debit_account_id, debit_account_id, asset, 1 FROM entry",
-        "INSERT INTO entry SELECT 9000, 1, debit_account_id, credit_account_id, asset, 0 FROM entry",
-        "INSERT INTO entry SELECT 9000, 1, debit_account_id, credit_account_id, 'USD', 1 FROM entry",
+        "INSERT INTO entry SELECT 9, 1, debit_account_id, debit_account_id, asset, 1 FROM entry",
+        "INSERT INTO entry SELECT 9, 1, debit_account_id, credit_account_id, asset, 0 FROM entry",
+        "INSERT INTO entry SELECT 9, 1, debit_account_id, credit_account_id, 'USD', 1 FROM entry",
         "INSERT INTO entry SELECT 9000, 1, debit_account_id, 4711, asset, 1 FROM entry",
     ],
 )
@@ -214,7 +214,10 @@ class LedgerAgainstModel(RuleBasedStateMachine):
         self.runner.run(post(self.database, top_up(self.key(), amount, who)))
         self.posted[who] += amount
 
-    @rule(who=st.sampled_from([ANN, BEN]), amounts=st.lists(st.integers(1, 80), min_size=1, max_size=4))
+    @rule(
+        who=st.sampled_from([ANN, BEN]),
+        amounts=st.lists(st.integers(1, 80), min_size=1, max_size=4),
+    )
     def money_is_held_or_the_whole_batch_refused(self, who: str, amounts: list[int]) -> None:
         batch = [hold(self.key(), amount, who) for amount in amounts]
         fits = self.posted[who] - self.held[who] >= sum(amounts)
@@ -257,9 +260,9 @@ class LedgerAgainstModel(RuleBasedStateMachine):
 
 
 @pytest.fixture
-def machine(postgres_server: PostgresServer) -> Iterator[Callable[[], LedgerAgainstModel]]:
+def machine(postgres_server: PostgresServer) -> Callable[[], LedgerAgainstModel]:
     LedgerAgainstModel.server = postgres_server
-    yield LedgerAgainstModel
+    return LedgerAgainstModel
 
 
 def test_the_ledger_behaves_as_a_model_of_twenty_lines(

@@ -90,9 +90,7 @@ async def list_customers(call: Call[None, PageQuery]) -> Answer:
 )
 async def show_customer(call: Call[None, None]) -> Answer:
     """Show a customer."""
-    customer = await call.services.parties.customer(
-        call.principal, call.parameters["customer_id"]
-    )
+    customer = await call.services.parties.customer(call.principal, call.parameters["customer_id"])
     return call.answer(customer_view(customer))
 
 

@@ -18,6 +18,7 @@ from node.core.errors import (
 from node.core.ids import Prefix, encode_id
 from node.core.ports.idempotency import Answer
 from node.core.quotes import Quote, QuoteStatus
+from node.core.units import parse_minor
 from node.services.quoting import QuoteRequest
 
 operations: Final = Operations("Quotes")
@@ -44,15 +45,17 @@ async def create_quote(call: Call[QuoteBody, None]) -> Answer:
     quote before `expires_at`. Fees and spread are listed; `mid_rate` is the product of
     `rate_sources`.
     """
-    body, services = call.body, call.services
-    check_body(services.catalog.asset, body.sell.currency, body.sell.amount, "/sell")
-    check_body(services.catalog.asset, body.buy.currency, body.buy.amount, "/buy")
+    body, catalog = call.body, call.services.catalog
+    check_body(
+        catalog.asset, body.sell.currency, body.sell.amount, pointer="/sell", read=parse_minor
+    )
+    check_body(catalog.asset, body.buy.currency, body.buy.amount, pointer="/buy", read=parse_minor)
 
     def render(quote: Quote) -> Answer:
         location = f"/v1/quotes/{encode_id(Prefix.QUOTE, quote.id)}"
         return call.answer(quote_view(quote, QuoteStatus.ACTIVE), location)
 
-    return await services.quoting.create(
+    return await call.services.quoting.create(
         call.principal,
         QuoteRequest(
             sell=body.sell.currency,

@@ -9,7 +9,7 @@ from node.api.operations import OPERATORS, Call, Example, KeyRule, Operations, l
 from node.api.operator_views import BreakDocument, RunDocument, break_document, run_document
 from node.api.schemas import BreakQuery, ResolveBody
 from node.api.views import PageView
-from node.core.errors import ChainUnavailable, Conflict, NotFound, WrongState
+from node.core.errors import ChainUnavailable, InsufficientFunds, NotFound, WrongState
 from node.core.ids import Prefix, encode_id
 from node.core.ledger import Entry
 from node.core.ports.idempotency import Answer
@@ -31,7 +31,8 @@ operations: Final = Operations("Reconciliation")
 async def create_run(call: Call[EmptyBody, None]) -> Answer:
     """Reconcile now.
 
-    Compares ledger, mirror and chain at the newest final block, exactly.
+    Compares ledger, mirror and chain at the newest final block, exactly. A run changes no money, so
+    an `Idempotency-Key` has no effect here.
     """
     run = await call.services.reconciliation.run(call.principal.key)
     location = f"/v1/reconciliation/runs/{encode_id(Prefix.RUN, run.id)}"
@@ -78,7 +79,7 @@ async def list_breaks(call: Call[None, BreakQuery]) -> Answer:
     example=Example(
         examples.RESOLVED, body=examples.RESOLVE_BODY, path={"break_id": examples.BREAK_ID}
     ),
-    refusals=(NotFound, Conflict, WrongState),
+    refusals=(NotFound, WrongState, InsufficientFunds),
 )
 async def resolve_break(call: Call[ResolveBody, None]) -> Answer:
     """Resolve a break.

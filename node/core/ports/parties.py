@@ -37,7 +37,11 @@ class PartyRepository(Protocol):
         ...
 
     async def add_credential(
-        self, credential_id: UUID, principal: Principal, secret_hash: bytes, expires_at: datetime | None
+        self,
+        credential_id: UUID,
+        principal: Principal,
+        secret_hash: bytes,
+        expires_at: datetime | None,
     ) -> Credential:
         """Store a credential; `secret_hash` is the SHA-256 of the secret."""
         ...

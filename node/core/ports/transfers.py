@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Protocol
 from uuid import UUID
 
 from node.core.ledger import TransferAmounts
@@ -93,7 +93,7 @@ class TransferMove:
     transfer_id: UUID
     version: int
     state: State
-    changes: Mapping[str, Any] = field(default_factory=dict)
+    changes: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +105,8 @@ class NewEvent:
     type: str
     state: State
     customer_id: UUID
-    detail: Mapping[str, Any] = field(default_factory=dict)
-    object: str = "transfer"
+    detail: Mapping[str, object] = field(default_factory=dict)
+    object_type: str = "transfer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +114,12 @@ class EventRow:
     """One stored line of a timeline."""
 
     sequence: int
-    object: str
+    object_type: str
     object_id: UUID
     object_sequence: int
     type: str
     state: State
-    detail: Mapping[str, Any]
+    detail: Mapping[str, object]
     occurred_at: datetime
 
 

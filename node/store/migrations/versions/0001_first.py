@@ -263,7 +263,7 @@ CREATE TABLE quote (
     customer_id uuid REFERENCES customer,        -- only this customer's transfer consumes it
     fixed_side text NOT NULL CHECK (fixed_side IN ('sell', 'buy')),
     sell_asset text NOT NULL,
-    sell_digits smallint NOT NULL,               -- of the minor unit: a quote reads the same for ever
+    sell_digits smallint NOT NULL,               -- of the minor unit
     sell_amount bigint NOT NULL CHECK (sell_amount > 0),
     buy_asset text NOT NULL,
     buy_digits smallint NOT NULL,
@@ -295,7 +295,7 @@ CREATE TABLE transfer (
     version integer NOT NULL DEFAULT 1,          -- equals the sequence of its newest event
     state text NOT NULL,
     customer_id uuid NOT NULL REFERENCES customer,
-    owner text NOT NULL,                         -- partner:... or customer:...; scope of client_reference
+    owner text NOT NULL,                         -- principal; scope of client_reference
     quote_id uuid NOT NULL UNIQUE REFERENCES quote,   -- two transfers for one quote: impossible
     client_reference text,
     purpose text,
@@ -329,12 +329,13 @@ CREATE UNIQUE INDEX transfer_reference ON transfer (owner, client_reference)
     WHERE client_reference IS NOT NULL;
 CREATE INDEX transfer_by_age ON transfer (created_at DESC, id DESC);
 CREATE INDEX transfer_by_customer ON transfer (customer_id, created_at DESC, id DESC);
-CREATE INDEX transfer_to_batch ON transfer (created_at, id) WHERE state = 'funded' AND slot_id IS NULL;
+CREATE INDEX transfer_to_batch ON transfer (created_at, id)
+    WHERE state = 'funded' AND slot_id IS NULL;
 CREATE INDEX transfer_open ON transfer (state) WHERE state NOT IN
     ('settled', 'paid_out', 'canceled', 'failed', 'expired', 'refunded');
 CREATE INDEX transfer_by_slot ON transfer (slot_id) WHERE slot_id IS NOT NULL;
 
--- Sequences are taken under one advisory lock held to the commit, so a lower one never appears late.
+-- Sequences are taken under one advisory lock held to the commit: a lower one never appears late.
 CREATE TABLE event (
     sequence bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     object text NOT NULL,                        -- transfer
@@ -414,7 +415,7 @@ CREATE TABLE attempt (
     tx_hash bytea PRIMARY KEY,
     slot_id uuid NOT NULL REFERENCES slot,
     sequence smallint NOT NULL,
-    raw bytea NOT NULL,                          -- stored before it is sent; the same bytes are sent again
+    raw bytea NOT NULL,                          -- stored before it is sent, and sent again
     max_fee_per_gas_wei numeric(78, 0) NOT NULL,
     max_priority_fee_per_gas_wei numeric(78, 0) NOT NULL,
     fee_source text NOT NULL,
@@ -489,7 +490,7 @@ CREATE TABLE token_log (
     to_address bytea NOT NULL,
     amount numeric(78, 0) NOT NULL,
     status text NOT NULL DEFAULT 'seen' CHECK (status IN ('seen', 'final', 'orphaned')),
-    cause text,                                  -- once final: settled, movement, opening, suspense, orphan_outbound
+    cause text,                                  -- why it happened, once final
     ledger_sequence bigint REFERENCES ledger_transaction,
     PRIMARY KEY (chain_id, block_hash, log_index)
 );

@@ -1,0 +1,77 @@
+"""The HTTP application: every route, what is around them, and what is left when none fits."""
+
+from collections.abc import Awaitable, Callable
+
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocketClose
+
+from node import __version__
+from node.api import docs
+from node.api.envelope import Envelope
+from node.api.metrics import CONTENT_TYPE, HttpMetrics
+from node.api.operations import Operation, PathEndpoint, send_problem
+from node.api.pages import Page
+from node.api.problems import PathUnknown
+from node.api.routes import OPERATIONS
+from node.api.services import Services
+
+
+def create_app(services: Services, *, sandbox: bool = False) -> FastAPI:
+    """The ASGI application over `services`.
+
+    Routes are Starlette's, because the declarations of `node.api.operations` do what FastAPI's
+    signatures would, in the order that is promised (credential before body) and at a fraction of
+    the time; FastAPI holds them, so that ordinary FastAPI routes can be added beside them.
+
+    Args:
+        services: What the routes call.
+        sandbox: Whether the documentation says that the node is for play.
+    """
+    metrics = HttpMetrics()
+    app = FastAPI(
+        title="Corridor",
+        version=__version__,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        middleware=[Middleware(Envelope, metrics=metrics)],
+    )
+    by_path: dict[str, list[Operation]] = {}
+    for operation in OPERATIONS:
+        by_path.setdefault(operation.path, []).append(operation)
+    app.router.routes.extend(
+        Route(path, PathEndpoint(operations, services)) for path, operations in by_path.items()
+    )
+    app.router.routes.append(Route("/metrics", Page("/metrics", _figures(services, metrics))))
+    app.router.routes.extend(docs.routes(OPERATIONS, sandbox=sandbox))
+    app.router.default = _path_unknown
+    return app
+
+
+def _figures(services: Services, metrics: HttpMetrics) -> Callable[[], Awaitable[Response]]:
+    async def make() -> Response:
+        ready = await services.health.ready()
+        gauges = {
+            "ready": int(ready.ok),
+            "chain_head_block": ready.head_number,
+            "mirror_block": ready.cursor_number,
+            "mirror_final_block": ready.final_number,
+        }
+        known = {name: value for name, value in gauges.items() if value is not None}
+        return Response(metrics.page(known), headers={"Content-Type": CONTENT_TYPE})
+
+    return make
+
+
+async def _path_unknown(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "websocket":
+        await WebSocketClose()(scope, receive, send)
+        return
+    await send_problem(
+        scope, send, PathUnknown("the node has no such path; all paths are at /docs")
+    )

@@ -1,0 +1,132 @@
+"""Documentation that works offline: the reference at `/docs`, the codes at `/docs/problems`.
+
+Every file is served by the node itself: no other host is asked, and the content security policy
+forbids it. The vendored files of `node/api/static` are pinned by `SHA256SUMS`, which a test checks.
+"""
+
+import html
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Final
+
+import orjson
+from starlette.responses import Response
+from starlette.routing import Route
+
+from node.api.openapi import document
+from node.api.operations import Operation
+from node.api.pages import Page
+from node.api.problems import JSON, MEANING, all_errors, status_of
+
+_STATIC: Final = Path(__file__).parent / "static"
+_TYPES: Final = {".js": "text/javascript", ".css": "text/css"}
+_FILES: Final = ("rapidoc-min.js", "docs.css")
+_DAY: Final = "public, max-age=86400"
+_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:;"
+    " connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_REFERENCE: Final = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Corridor: HTTP interface</title>
+<link rel="stylesheet" href="/docs/static/docs.css">
+<script type="module" src="/docs/static/rapidoc-min.js"></script>
+</head>
+<body>
+<rapi-doc spec-url="/openapi.json" render-style="focused" theme="light" load-fonts="false"
+ show-header="false" allow-server-selection="false" allow-spec-file-download="true"
+ schema-style="table" default-schema-tab="example" primary-color="#0b6b57"
+ nav-bg-color="#f4f7f6" nav-text-color="#1d2b28" bg-color="#ffffff" text-color="#1d2b28"
+ regular-font="system-ui, sans-serif" mono-font="ui-monospace, monospace"
+ persist-auth="false" sort-endpoints-by="none">
+<p slot="nav-logo" class="name">Corridor</p>
+<noscript><p>The reference needs JavaScript. The same is at
+<a href="/openapi.json">/openapi.json</a>, and the error codes at
+<a href="/docs/problems">/docs/problems</a>.</p></noscript>
+</rapi-doc>
+</body>
+</html>
+"""
+
+
+def routes(operations: tuple[Operation, ...], *, sandbox: bool) -> list[Route]:
+    """The pages, their files, and the document they show."""
+    openapi = orjson.dumps(document(operations, sandbox=sandbox))
+    pages = {
+        "/openapi.json": Response(openapi, media_type=JSON),
+        "/docs": _page(_REFERENCE),
+        "/docs/problems": _page(problems_page()),
+    }
+    for name in _FILES:
+        path = _STATIC / name
+        pages[f"/docs/static/{name}"] = Response(
+            path.read_bytes(), media_type=_TYPES[path.suffix], headers={"Cache-Control": _DAY}
+        )
+    return [Route(path, Page(path, _always(each))) for path, each in pages.items()]
+
+
+def problems_markdown() -> str:
+    """`node/docs/problems.md`: every code, what it means, what to do."""
+    rows = "".join(
+        f"| `{code}` | {status} | {'yes' if retryable else 'no'} | {MEANING[code]} |\n"
+        for code, status, retryable in _codes()
+    )
+    return (
+        "# Problems\n\n"
+        "Every error is a problem document (RFC 9457, `application/problem+json`) with `type`,\n"
+        "`title`, `status`, `detail`, `instance`, `code`, `retryable`, `request_id`, and what its\n"
+        "code promises. Program against `code`: codes are added, never renamed. `type` is\n"
+        "`/docs/problems#<code>` on the node that answered. *Retryable* means that the same\n"
+        "request can succeed later without a change; wait `Retry-After` seconds.\n\n"
+        "This page is made from `node/api/problems.py`; a test keeps them equal.\n\n"
+        "| code | status | retryable | what it means, what to do |\n|---|---|---|---|\n" + rows
+    )
+
+
+def problems_page() -> str:
+    """The same as a page: `type` of a problem leads to its row."""
+    rows = "".join(
+        f'<tr id="{code}"><td><code>{code}</code></td><td>{status}</td>'
+        f"<td>{'yes' if retryable else 'no'}</td><td>{_inline(MEANING[code])}</td></tr>\n"
+        for code, status, retryable in _codes()
+    )
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        "<title>Corridor: problems</title>\n"
+        '<link rel="stylesheet" href="/docs/static/docs.css">\n</head>\n<body class="text">\n'
+        '<h1>Problems</h1>\n<p>Program against <code>code</code>. <a href="/docs">Reference</a></p>'
+        "\n<table>\n<thead><tr><th>code</th><th>status</th><th>retryable</th>"
+        f"<th>what it means, what to do</th></tr></thead>\n<tbody>\n{rows}</tbody>\n</table>\n"
+        "</body>\n</html>\n"
+    )
+
+
+def _codes() -> list[tuple[str, int, bool]]:
+    known = {each.code: (status_of(each), each.retryable) for each in all_errors()}
+    return sorted(
+        ((code, *known[code]) for code in MEANING if code in known),
+        key=lambda row: (row[1], row[0]),
+    )
+
+
+def _inline(text: str) -> str:
+    """Backticks become code."""
+    parts = html.escape(text).split("`")
+    return "".join(
+        f"<code>{part}</code>" if place % 2 else part for place, part in enumerate(parts)
+    )
+
+
+def _page(text: str) -> Response:
+    return Response(text, media_type="text/html", headers={"Content-Security-Policy": _POLICY})
+
+
+def _always(response: Response) -> Callable[[], Awaitable[Response]]:
+    async def make() -> Response:
+        return response
+
+    return make

@@ -1,0 +1,87 @@
+"""`corridor devnet up` and `down`: what the devnet offers, shown with links, keys and next steps.
+
+Not here: what is started and how it is kept running (`node.devnet`).
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.markup import escape
+
+from node.cli.console import next_steps, pairs, print_json, stderr, stdout
+from node.cli.faults import Fault, Status
+from node.devnet import DevnetError
+from node.devnet import down as stop_devnet
+from node.devnet import up as start_devnet
+from node.devnet.anvil import DEV_ACCOUNTS
+
+_SOMEBODY = DEV_ACCOUNTS[-1][0]
+"""An address of the local chain that no part of the node uses; payments in examples go there."""
+
+
+def up(state_dir: Path, *, port: int | None, nodes: int, detach: bool, as_json: bool) -> None:
+    """Start what is not running; stay with it, unless detached or another process does."""
+    with _told():
+        start_devnet(
+            state_dir,
+            say=_say,
+            on_ready=print_json if as_json else lambda found: _show(found, state_dir, detach),
+            port=port,
+            nodes=nodes,
+            detach=detach,
+        )
+
+
+def down(state_dir: Path, *, wipe: bool) -> None:
+    """Stop everything that `up` started."""
+    with _told():
+        stop_devnet(state_dir, say=_say, wipe=wipe)
+
+
+def _say(line: str) -> None:
+    stderr().print(f"[dim]{escape(line)}[/]", soft_wrap=True)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except DevnetError as error:
+        raise Fault(error.args[0], remedy=error.remedy, status=Status.NO) from None
+
+
+def _show(found: Mapping[str, Any], state_dir: Path, is_detached: bool) -> None:
+    console = stdout()
+    chain, contracts = found["chain"], found["contracts"]
+    for node in found["nodes"]:
+        console.print()
+        console.print(f"[bold green]Corridor is running[/]: node {escape(node['name'])}")
+        rows = [
+            ("HTTP", node["url"]),
+            ("documentation", f"{node['url']}/docs"),
+            ("chain", f"{chain['rpc_url']} (chain id {chain['chain_id']})"),
+            ("USDC", contracts["USDC"]),
+            ("settlement", node["settlement"]),
+            ("database", escape(node["database_url"])),
+            ("operator key", escape(node["keys"]["operator"])),
+            ("partner key", escape(node["keys"]["partner"])),
+            ("all of this in", str(state_dir / "devnet.json")),
+        ]
+        rows += [
+            (f"{each['name']} ({each['country']})", f"{each['id']}\n{escape(each['token'])}")
+            for each in node["customers"]
+        ]
+        console.print(pairs(rows))
+    customer = found["nodes"][0]["customers"][0]["id"]
+    next_steps(
+        ("corridor quote 200.00 EUR USDC", "what arrives, and what it costs"),
+        (
+            f"corridor send 200.00 EUR USDC --to {_SOMEBODY} --customer {customer}",
+            "send it, and follow it to its end",
+        ),
+        ("corridor reconcile --explain", "compare the books with the chain"),
+    )
+    here = "" if is_detached else "Ctrl-C here, or "
+    stderr().print(f"[dim]stop:[/] {here}[bold]corridor devnet down[/]")

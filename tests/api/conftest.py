@@ -1,0 +1,107 @@
+"""An HTTP client inside the process: over fakes (`client`), or over the whole node (`real`)."""
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+from eth_account import Account
+from starlette.types import ASGIApp
+
+from node.api.app import create_app
+from tests.api.fakes import FakeNode
+
+BENEFICIARY = "0x90F79bf6EB2c4f870365E785982E1f101E93b906"
+
+
+def open_client(app: ASGIApp) -> httpx.AsyncClient:
+    """A client of an application, which raises nothing: what fails is an answer."""
+    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+    return httpx.AsyncClient(transport=transport, base_url="http://node")
+
+
+@pytest.fixture
+def fake_node() -> FakeNode:
+    """The services behind `client`."""
+    return FakeNode()
+
+
+@pytest.fixture
+async def client(fake_node: FakeNode) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the application over fakes."""
+    async with open_client(create_app(fake_node.services)) as opened:
+        yield opened
+
+
+@dataclass(frozen=True)
+class RealNode:
+    """The application over real services and PostgreSQL, with what a caller needs.
+
+    Attributes:
+        customer_id: A customer of the partner, with 1,000.00 EUR.
+        stranger: Secret of another partner.
+    """
+
+    client: httpx.AsyncClient
+    app: ASGIApp
+    operator: str
+    partner: str
+    stranger: str
+    remitter: str
+    customer_id: str
+    token_address: str
+
+
+@pytest.fixture
+async def real_app(database_url: str, tmp_path: Path) -> AsyncIterator[RealNode]:
+    """The node as `corridor serve` wires it; its chain is away, and no request here needs one."""
+    from node.bootstrap import open_node
+    from node.config import Settings
+    from node.core.parties import Principal, Role
+
+    key = tmp_path / "lane.json"
+    key.write_text(json.dumps(Account.encrypt(Account.create().key, "play", iterations=2)))
+    (tmp_path / "lane.json.password").write_text("play")
+    token = "0x" + "70" * 20
+    settings = Settings(
+        database_url=database_url,
+        state_dir=tmp_path,
+        chain_rpc_urls=("http://127.0.0.1:9",),
+        token_address=token,
+        settlement_address="0x" + "c0" * 20,
+        signer=f"keystore:{key}",
+        fx_sources="ecb:max_age_s=0,fixed:USD/USDC=1",
+        sandbox=True,
+    )
+    async with open_node(settings) as node:
+        await node.rates.refresh()
+        app = create_app(node.services, sandbox=True)
+        operator = (await node.parties.create_key(Principal(Role.OPERATOR, "ops"))).secret
+        secrets = []
+        for name in ("shop", "other"):
+            partner = await node.parties.create_partner(name)
+            principal = Principal(Role.PARTNER, name, partner_id=partner.id)
+            secrets.append((await node.parties.create_key(principal)).secret)
+        async with open_client(app) as opened:
+            as_partner = {"Authorization": f"Bearer {secrets[0]}"}
+            made = await opened.post(
+                "/v1/customers", headers=as_partner, json={"name": "Ana", "country": "DE"}
+            )
+            customer_id = made.json()["id"]
+            path = f"/v1/customers/{customer_id}"
+            token_made = await opened.post(f"{path}/tokens", headers=as_partner)
+            top_up = {
+                "currency": "EUR",
+                "amount": "1000.00",
+                "rail": "sandbox_bank",
+                "reference": "first",
+            }
+            booked = await opened.post(
+                f"{path}/top-ups", headers={**as_partner, "Idempotency-Key": "first"}, json=top_up
+            )
+            assert booked.status_code == 201, booked.text
+            yield RealNode(
+                opened, app, operator, *secrets, token_made.json()["token"], customer_id, token
+            )

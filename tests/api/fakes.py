@@ -1,0 +1,586 @@
+"""Services that behave, without a database: what the HTTP edge needs to be tested on its own.
+
+They keep idempotency, ownership and the few states that answers depend on. Rules of money are
+tested where they are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from uuid import UUID
+
+from adapters.evm.addresses import Eip55
+from adapters.machine import new_id
+from node.api.services import Services
+from node.core.catalog import USDC, TokenInfo, catalog_of
+from node.core.errors import (
+    CancelTooLate,
+    ChainUnavailable,
+    NodeError,
+    NotFound,
+    QuoteExpired,
+    QuoteUsed,
+    ReferenceUsed,
+    Unauthenticated,
+    WrongState,
+)
+from node.core.ids import Prefix, decode_id, encode_id
+from node.core.ledger import AccountKind, Balance, Entry
+from node.core.mirror import BlockPoint
+from node.core.paging import ListQuery, Page, Position
+from node.core.parties import Credential, Customer, Principal, Role
+from node.core.ports.idempotency import Answer, Claim, StoredAnswer
+from node.core.ports.ledger import AccountRow, EntryRow, TrialRow
+from node.core.ports.reconciliation import Break, CheckResult, Run
+from node.core.ports.settlement import (
+    Attempt,
+    BatchView,
+    Lane,
+    LaneView,
+    Member,
+    Movement,
+    Pause,
+)
+from node.core.ports.transfers import EventRow, TopUp, Transfer
+from node.core.quotes import (
+    Mid,
+    Price,
+    Quote,
+    QuoteStatus,
+    Rate,
+    price_fixed_buy,
+    price_fixed_sell,
+)
+from node.core.settlement import LaneStatus, PauseReason, PaymentRecord, Purpose, SlotState
+from node.core.submission import AnswerClass, Fees
+from node.core.transfers import State
+from node.core.units import Address, BlockHash, Money, TxHash, parse_minor
+from node.services.acceptance import Submission
+from node.services.health import Check, Readiness
+from node.services.idempotency import RenderError, is_remembered, replay
+from node.services.parties import NewSecret
+from node.services.quoting import QuoteRequest
+from node.services.top_ups import TopUpRequest
+
+NOW = datetime(2026, 11, 22, 16, 0, tzinfo=UTC)
+TOKEN = Address(b"\x70" * 20)
+CONTRACT = Address(b"\xc0" * 20)
+LANE = Address(b"\x1a" * 20)
+CATALOG = catalog_of(TokenInfo(USDC, 31337, TOKEN))
+MID = Mid(
+    Decimal("1.15626"),
+    (
+        Rate.stated("EUR", "USD", "1.15626", "ecb", NOW),
+        Rate.stated("USD", "USDC", "1", "fixed", NOW),
+    ),
+)
+
+OPERATOR = Principal(Role.OPERATOR, "ops")
+PARTNER = Principal(Role.PARTNER, "shop", partner_id=new_id())
+STRANGER = Principal(Role.PARTNER, "other", partner_id=new_id())
+ANA = Customer(new_id(), PARTNER.partner_id, "Ana", "DE", None, NOW)
+REMITTER = Principal(Role.REMITTER, "Ana", customer_id=ANA.id)
+SECRETS: Mapping[str, Principal] = {
+    "operator-key": OPERATOR,
+    "partner-key": PARTNER,
+    "stranger-key": STRANGER,
+    "remitter-key": REMITTER,
+}
+
+
+@dataclass
+class Memory:
+    """Stored answers, and how often work was done: what idempotency is about."""
+
+    stored: dict[tuple[str, str, str, str], StoredAnswer] = field(default_factory=dict)
+    locks: dict[tuple[str, str, str, str], asyncio.Lock] = field(default_factory=dict)
+
+    async def once(
+        self, claim: Claim | None, work: Callable[[], Awaitable[Answer]], render_error: RenderError
+    ) -> Answer:
+        """Do work at most once for a claim."""
+        if claim is None:
+            return await work()
+        async with self.locks.setdefault(claim.scope, asyncio.Lock()):
+            if earlier := replay(claim, self.stored):
+                return earlier
+            try:
+                answer = await work()
+            except NodeError as error:
+                if not is_remembered(error):
+                    raise
+                answer = render_error(error)
+            kept = StoredAnswer(claim.request_hash, replace(answer, replayed=True))
+            self.stored[claim.scope] = kept
+            return answer
+
+
+@dataclass
+class FakeParties:
+    """Four known credentials; customers in a list."""
+
+    memory: Memory
+    customers_made: list[Customer] = field(default_factory=lambda: [ANA])
+    fails_with: Exception | None = None
+
+    async def authenticate(self, secret: str, /) -> Principal:
+        if self.fails_with is not None:
+            raise self.fails_with
+        if secret not in SECRETS:
+            raise Unauthenticated("the credential is not known")
+        return SECRETS[secret]
+
+    async def create_customer(
+        self,
+        principal: Principal,
+        /,
+        *,
+        name: str,
+        country: str,
+        email: str | None,
+        claim: Claim | None,
+        render: Callable[[Customer], Answer],
+        render_error: RenderError,
+    ) -> Answer:
+        async def work() -> Answer:
+            await asyncio.sleep(0)
+            made = Customer(new_id(), principal.partner_id, name, country, email, NOW)
+            self.customers_made.append(made)
+            return render(made)
+
+        return await self.memory.once(claim, work, render_error)
+
+    async def customer(self, principal: Principal, customer_id: str, /) -> Customer:
+        wanted = decode_id(Prefix.CUSTOMER, customer_id)
+        for each in self.customers_made:
+            if each.id == wanted and each.is_visible_to(principal):
+                return each
+        raise NotFound("there is no such customer")
+
+    async def customers(self, principal: Principal, query: ListQuery, /) -> Page[Customer]:
+        position = query.position()
+        rows = sorted(
+            (each for each in self.customers_made if each.is_visible_to(principal)),
+            key=lambda each: (each.created_at, each.id.int),
+            reverse=True,
+        )
+        if position is not None:
+            before = (position.created_at, position.id)
+            rows = [each for each in rows if (each.created_at, each.id.int) < before]
+        return query.page(rows, lambda each: Position(each.created_at, each.id.int))
+
+    async def create_token(self, principal: Principal, customer_id: str, /) -> NewSecret:
+        customer = await self.customer(principal, customer_id)
+        owner = Principal(Role.REMITTER, customer.name, customer_id=customer.id)
+        return NewSecret(Credential(new_id(), owner, NOW, None, None), "shown-once")
+
+
+@dataclass
+class FakeQuoting:
+    """Prices at one rate; quotes by id."""
+
+    memory: Memory
+    quotes: dict[UUID, Quote] = field(default_factory=dict)
+    fails_with: NodeError | None = None
+
+    async def price(
+        self, *, sell: str, buy: str, sell_amount: str | None, buy_amount: str | None
+    ) -> Price:
+        return self._price(sell, buy, sell_amount, buy_amount)
+
+    async def create(
+        self,
+        principal: Principal,
+        request: QuoteRequest,
+        claim: Claim | None,
+        render: Callable[[Quote], Answer],
+        /,
+    ) -> Answer:
+        async def work() -> Answer:
+            if self.fails_with is not None:
+                raise self.fails_with
+            price = self._price(request.sell, request.buy, request.sell_amount, request.buy_amount)
+            expires_at = NOW + timedelta(seconds=request.ttl_s or 60)
+            quote = Quote(new_id(), principal.key, None, price, NOW, expires_at)
+            self.quotes[quote.id] = quote
+            return render(quote)
+
+        return await self.memory.once(claim, work, unexpected)
+
+    async def get(self, principal: Principal, quote_id: str, /) -> Quote:
+        quote = self.quotes.get(decode_id(Prefix.QUOTE, quote_id))
+        if quote is None or not quote.is_visible_to(principal):
+            raise NotFound("there is no such quote")
+        return quote
+
+    def status(self, quote: Quote, /) -> QuoteStatus:
+        return quote.status(NOW)
+
+    def _price(self, sell: str, buy: str, sell_amount: str | None, buy_amount: str | None) -> Price:
+        corridor = CATALOG.corridor(sell, buy)
+        if sell_amount is not None:
+            return price_fixed_sell(corridor, MID, parse_minor(sell_amount, corridor.sell))
+        assert buy_amount is not None
+        return price_fixed_buy(corridor, MID, parse_minor(buy_amount, corridor.buy))
+
+
+@dataclass
+class FakeTopUps:
+    """Each reference once."""
+
+    memory: Memory
+    references: dict[tuple[str, str], UUID] = field(default_factory=dict)
+
+    async def create(
+        self,
+        request: TopUpRequest,
+        claim: Claim,
+        render: Callable[[TopUp], Answer],
+        render_error: RenderError,
+        /,
+    ) -> Answer:
+        async def work() -> Answer:
+            place = (request.rail, request.reference)
+            if used := self.references.get(place):
+                raise ReferenceUsed("booked", top_up_id=encode_id(Prefix.TOP_UP, used))
+            identity = self.references[place] = new_id()
+            minor = parse_minor(request.amount, CATALOG.fiat(request.currency))
+            customer_id = decode_id(Prefix.CUSTOMER, request.customer_id)
+            made_by = request.principal.key
+            return render(
+                TopUp(
+                    identity, customer_id, request.currency, minor, request.rail,
+                    request.reference, "bank", made_by, 1, NOW,
+                )
+            )  # fmt: skip
+
+        return await self.memory.once(claim, work, render_error)
+
+
+@dataclass
+class FakeTransfers:
+    """Transfers that consume quotes and can be canceled while they are funded."""
+
+    memory: Memory
+    quoting: FakeQuoting
+    transfers: dict[UUID, Transfer] = field(default_factory=dict)
+    fails_with: NodeError | None = None
+
+    async def create(self, submission: Submission, /) -> Answer:
+        async def work() -> Answer:
+            await asyncio.sleep(0)
+            if self.fails_with is not None:
+                raise self.fails_with
+            return submission.render(self._accept(submission))
+
+        return await self.memory.once(submission.claim, work, submission.render_error)
+
+    def _accept(self, submission: Submission) -> Transfer:
+        request = submission.request
+        quote = self.quoting.quotes.get(request.quote_id)
+        if quote is None or request.customer_id != ANA.id:
+            raise NotFound("there is no such quote")
+        if quote.transfer_id is not None:
+            used = encode_id(Prefix.TRANSFER, quote.transfer_id)
+            raise QuoteUsed("the quote is used", transfer_id=used)
+        if quote.status(NOW) is not QuoteStatus.ACTIVE:
+            raise QuoteExpired("the quote has expired")
+        address = Eip55().parse(request.beneficiary.address)
+        transfer = Transfer(
+            id=new_id(),
+            version=1,
+            state=State.FUNDED,
+            customer_id=request.customer_id,
+            owner=request.principal.key,
+            quote_id=quote.id,
+            client_reference=request.client_reference,
+            purpose=request.purpose,
+            beneficiary=request.beneficiary,
+            beneficiary_address=address,
+            amounts=quote.amounts,
+            chain_id=31337,
+            contract=CONTRACT,
+            payment_number=len(self.transfers) + 1,
+            pending_sequence=1,
+            slot_id=None,
+            was_written=False,
+            batches_failed=0,
+            void_outcome=None,
+            waiting_code=None,
+            waiting_since=None,
+            tx_hash=None,
+            block_number=None,
+            failure=None,
+            created_at=NOW,
+            settle_by=NOW + timedelta(days=1),
+        )
+        self.quoting.quotes[quote.id] = replace(quote, transfer_id=transfer.id)
+        self.transfers[transfer.id] = transfer
+        return transfer
+
+    async def get(self, principal: Principal, transfer_id: str, /) -> Transfer:
+        found = self.transfers.get(decode_id(Prefix.TRANSFER, transfer_id))
+        if found is None or not ANA.is_visible_to(principal):
+            raise NotFound("there is no such transfer")
+        return found
+
+    async def list(self, principal: Principal, query: ListQuery, /) -> Page[Transfer]:
+        query.position()
+        own = [each for each in self.transfers.values() if ANA.is_visible_to(principal)]
+        return query.page(own, lambda each: Position(each.created_at, each.id.int))
+
+    async def timeline(self, principal: Principal, transfer_id: str, /) -> Sequence[EventRow]:
+        transfer = await self.get(principal, transfer_id)
+        return [an_event(transfer.id)]
+
+    async def events(self, principal: Principal, after: int, limit: int, /) -> Sequence[EventRow]:
+        return [an_event(each) for each in self.transfers][: limit if after < 7 else 0]
+
+    async def cancel(
+        self,
+        principal: Principal,
+        transfer_id: str,
+        claim: Claim,
+        render: Callable[[Transfer], Answer],
+        render_error: RenderError,
+        /,
+    ) -> Answer:
+        async def work() -> Answer:
+            transfer = await self.get(principal, transfer_id)
+            if transfer.state is State.CANCELED:
+                return render(transfer)
+            if transfer.state is not State.FUNDED:
+                raise CancelTooLate("the transfer is being paid")
+            failure = {"code": "canceled", "message": "canceled before it was sent"}
+            canceled = replace(transfer, state=State.CANCELED, failure=failure)
+            self.transfers[transfer.id] = canceled
+            return render(canceled)
+
+        return await self.memory.once(claim, work, render_error)
+
+    async def void(
+        self,
+        principal: Principal,
+        transfer_id: str,
+        claim: Claim,
+        render: Callable[[Transfer], Answer],
+        render_error: RenderError,
+        /,
+    ) -> Answer:
+        async def work() -> Answer:
+            transfer = await self.get(principal, transfer_id)
+            return render(replace(transfer, state=State.VOIDING))
+
+        return await self.memory.once(claim, work, render_error)
+
+
+class FakeAccounts:
+    """One account with one entry."""
+
+    async def balances(self, principal: Principal, customer_id: str, /) -> Sequence[Balance]:
+        if not ANA.is_visible_to(principal) or customer_id != ANA_ID:
+            raise NotFound("there is no such customer")
+        return [A_BALANCE]
+
+    async def statement(
+        self, principal: Principal, customer_id: str, query: ListQuery, /
+    ) -> Page[EntryRow]:
+        await self.balances(principal, customer_id)
+        query.position()
+        return Page([AN_ENTRY], None)
+
+    async def trial_balance(self) -> Sequence[TrialRow]:
+        return [TrialRow("EUR", 120_000, 120_000)]
+
+    async def accounts(self, query: ListQuery, /) -> Page[AccountRow]:
+        query.position()
+        return Page([AccountRow(new_id(), 1, A_BALANCE, NOW)], None)
+
+    async def account_entries(self, account_id: str, query: ListQuery, /) -> Page[EntryRow]:
+        decode_id(Prefix.ACCOUNT, account_id)
+        query.position()
+        return Page([AN_ENTRY], None)
+
+
+@dataclass
+class FakeSettlement:
+    """One lane; pauses in a list."""
+
+    memory: Memory
+    paused: list[Pause] = field(default_factory=list)
+
+    async def lanes(self) -> Sequence[LaneView]:
+        lane = Lane(1, 31337, LANE, 3, LaneStatus.ACTIVE, None, 1, "worker-1", NOW)
+        return [LaneView(lane, 1, 2, 2)]
+
+    async def pauses(self) -> Sequence[Pause]:
+        return self.paused
+
+    async def batch(self, batch_id: str, /) -> BatchView:
+        identity = decode_id(Prefix.BATCH, batch_id)
+        attempt = Attempt(
+            TxHash(bytes(32)), identity, 1, b"", Fees(2, 1), "market", NOW, NOW, 1,
+            AnswerClass.ACCEPTED,
+        )  # fmt: skip
+        member = Member(new_id(), PaymentRecord(1, LANE, 5_000_000))
+        return BatchView(
+            identity, LANE, 31337, 2, Purpose.SETTLE, SlotState.INCLUDED, CONTRACT, 410_000,
+            5_000_000, 12, TxHash(bytes(32)), True, 96_000, 10**9, NOW, None, [attempt], [member],
+        )  # fmt: skip
+
+    async def pause(self, principal: Principal, /, *, hard: bool, note: str | None) -> None:
+        self.paused = [Pause(PauseReason.OPERATOR, hard, note, principal.key, NOW)]
+
+    async def resume(self, principal: Principal, reason: PauseReason, /) -> None:
+        self.paused = [each for each in self.paused if each.reason is not reason]
+
+    async def request_movement(
+        self,
+        principal: Principal,
+        /,
+        *,
+        kind: str,
+        from_address: str,
+        to_address: str,
+        amount: Money,
+        claim: Claim | None,
+        render: Callable[[Movement], Answer],
+        render_error: RenderError,
+    ) -> Answer:
+        async def work() -> Answer:
+            codec = Eip55()
+            return render(
+                Movement(
+                    new_id(), kind, codec.parse(from_address), codec.parse(to_address),
+                    amount.asset.code, amount.minor, "requested", None, principal.key, None, NOW,
+                )
+            )  # fmt: skip
+
+        return await self.memory.once(claim, work, render_error)
+
+    async def movement(self, movement_id: str, /) -> Movement:
+        identity = decode_id(Prefix.MOVEMENT, movement_id)
+        return Movement(
+            identity, "lane_gas", LANE, CONTRACT, "ETH", 5, "requested", None, "operator:ops",
+            None, NOW,
+        )  # fmt: skip
+
+
+@dataclass
+class FakeReconciliation:
+    """A run that agrees, and one open break."""
+
+    memory: Memory
+    chain_is_away: bool = False
+
+    async def run(self, made_by: str, /) -> Run:
+        if self.chain_is_away:
+            raise ChainUnavailable("no provider answers")
+        block = BlockPoint(12, BlockHash(bytes(32)))
+        checks = [CheckResult("balance", True, "1", "1")]
+        return Run(new_id(), "completed", block, checks, 0, made_by, NOW, NOW)
+
+    async def get(self, run_id: str, /) -> Run:
+        identity = decode_id(Prefix.RUN, run_id)
+        return Run(identity, "running", None, [], None, "operator:ops", NOW, None)
+
+    async def breaks(self, query: ListQuery, /) -> Page[Break]:
+        query.position()
+        return Page([A_BREAK], None)
+
+    async def resolve(
+        self,
+        principal: Principal,
+        break_id: str,
+        /,
+        *,
+        reason: str,
+        entries: Sequence[Entry],
+        claim: Claim,
+        render: Callable[[Break], Answer],
+        render_error: RenderError,
+    ) -> Answer:
+        async def work() -> Answer:
+            decode_id(Prefix.BREAK, break_id)
+            if reason == "closed":
+                raise WrongState("the break is closed already")
+            kind = "ledger_transaction" if entries else "match"
+            resolution = {"kind": kind, "reason": reason}
+            return render(
+                replace(A_BREAK, resolved_at=NOW, resolved_by=principal.key, resolution=resolution)
+            )
+
+        return await self.memory.once(claim, work, render_error)
+
+
+@dataclass
+class FakeHealth:
+    """Says what it is told to."""
+
+    ok: bool = True
+
+    async def ready(self) -> Readiness:
+        detail = "answers" if self.ok else "no provider answers"
+        return Readiness([Check("chain", ok=self.ok, detail=detail)], 14, 13, 11)
+
+    async def mirror_head(self) -> int | None:
+        return 13
+
+
+@dataclass
+class FakeNode:
+    """All of them, and the record the application gets."""
+
+    def __post_init__(self) -> None:
+        self.memory = Memory()
+        self.parties = FakeParties(self.memory)
+        self.quoting = FakeQuoting(self.memory)
+        self.top_ups = FakeTopUps(self.memory)
+        self.transfers = FakeTransfers(self.memory, self.quoting)
+        self.settlement = FakeSettlement(self.memory)
+        self.reconciliation = FakeReconciliation(self.memory)
+        self.health = FakeHealth()
+
+    @property
+    def services(self) -> Services:
+        """What `create_app` takes."""
+        return Services(
+            catalog=CATALOG,
+            parties=self.parties,
+            quoting=self.quoting,
+            top_ups=self.top_ups,
+            transfers=self.transfers,
+            accounts=FakeAccounts(),
+            settlement=self.settlement,
+            reconciliation=self.reconciliation,
+            health=self.health,
+            addresses=Eip55(),
+        )
+
+
+ANA_ID = encode_id(Prefix.CUSTOMER, ANA.id)
+A_BALANCE = Balance(f"customer/{ANA_ID}/EUR", AccountKind.LIABILITY, "EUR", 20_000, 0, 0, 100_000)
+AN_ENTRY = EntryRow(
+    1001, 1, "top_up", "posted", None, False, "bank/sandbox_bank/EUR", "EUR", 100_000, 100_000, 1,
+    {"rail": "sandbox_bank"}, NOW,
+)  # fmt: skip
+A_BREAK = Break(
+    new_id(), "B04", "f", "warning", "money came in", "0", "5", {"tx_hash": "0x00"}, "look", NOW,
+    NOW, None, None, None,
+)  # fmt: skip
+
+
+def an_event(transfer_id: UUID) -> EventRow:
+    """The first line of a transfer's timeline."""
+    return EventRow(
+        7, "transfer", transfer_id, 1, "transfer.funded", State.FUNDED, {"payment_number": 1}, NOW
+    )
+
+
+def unexpected(error: NodeError) -> Answer:
+    """Quotes have no refusal that is remembered."""
+    raise error

@@ -1,0 +1,113 @@
+"""What reconciliation calls a difference, and what may close one."""
+
+import pytest
+
+from node.core.errors import InsufficientFunds, InvalidInput
+from node.core.ledger import AccountKind, Balance, Entry
+from node.core.mirror import BlockPoint, Facts, TokenLog
+from node.core.reconcile import (
+    BreakCode,
+    break_of,
+    check_floors,
+    check_resolution,
+    different_logs,
+    native_units,
+    none_of,
+    same,
+    solvency,
+    unequal_sides,
+)
+from node.core.units import Address, BlockHash, TxHash
+
+A, B = Address(b"\x0a" * 20), Address(b"\x0b" * 20)
+BLOCK = BlockPoint(7, BlockHash(bytes(32)))
+
+
+def facts(*logs: TokenLog) -> Facts:
+    return Facts(BLOCK, logs, ())
+
+
+def log(index: int, amount: int = 5) -> TokenLog:
+    return TokenLog(index, TxHash(bytes(32)), A, B, amount)
+
+
+def test_equal_values_make_no_break_and_unequal_ones_make_one() -> None:
+    assert same("a", BreakCode.LEDGER_OFF_CHAIN, expected=1, actual=1).ok
+    check = same("a", BreakCode.LEDGER_OFF_CHAIN, expected=1, actual=2)
+    assert not check.ok
+    assert [each.fingerprint for each in check.breaks] == ["B01:a"]
+
+
+def test_every_code_has_words_for_a_person() -> None:
+    for code in BreakCode:
+        found = break_of(code, "x", expected=1, actual=2)
+        assert found.summary
+        assert found.next_action
+        assert not none_of("n", [found]).ok
+
+
+def test_a_log_with_another_content_is_missed_and_phantom() -> None:
+    assert different_logs(facts(log(1), log(2)), facts(log(1), log(2))) == ([], [])
+    assert different_logs(facts(log(1)), facts(log(1), log(2))) == ([2], [])
+    assert different_logs(facts(log(1), log(2)), facts(log(2))) == ([], [1])
+    assert different_logs(facts(log(1, 5)), facts(log(1, 6))) == ([1], [1])
+
+
+def test_native_coin_is_compared_rounded_down() -> None:
+    assert native_units(10**9 - 1) == 0
+    assert native_units(10**9) == 1
+
+
+def balance(path: str, kind: AccountKind, *, debits: int = 0, paid: int = 0) -> Balance:
+    return Balance(path, kind, path.rpartition("/")[2], 0, debits, 0, paid)
+
+
+def test_what_is_owed_must_be_covered() -> None:
+    held = [
+        balance("customer/EUR", AccountKind.LIABILITY, paid=100),
+        balance("bank/EUR", AccountKind.ASSET, debits=60),
+        balance("fx_position/EUR", AccountKind.EQUITY, debits=40),
+        balance("bank/USD", AccountKind.ASSET, debits=999),
+    ]
+    assert solvency("EUR", held) == (100, 100)
+    assert solvency("USD", held) == (0, 999)
+
+
+def test_sides_that_differ_are_named() -> None:
+    held = [
+        balance("bank/EUR", AccountKind.ASSET, debits=60),
+        balance("capital/EUR", AccountKind.EQUITY, paid=59),
+    ]
+    assert unequal_sides(held) == {"EUR": (60, 59)}
+
+
+@pytest.mark.parametrize(
+    ("debit", "credit"),
+    [
+        ("customer/cus_1/USDC", "suspense/1/USDC"),
+        ("capital/USDC", "customer/cus_1/USDC"),
+        ("chain/1/0xaa/USDC", "in_flight/1/USDC"),
+        ("suspense/1/USDC", "customer/cus_1/EUR"),
+    ],
+)
+def test_a_correction_never_takes_from_a_customer_nor_makes_money(debit: str, credit: str) -> None:
+    with pytest.raises(InvalidInput):
+        check_resolution([Entry(debit, credit, "USDC", 1)])
+
+
+def test_a_correction_may_give_a_customer_what_is_in_suspense_and_write_off_a_loss() -> None:
+    check_resolution([Entry("suspense/1/USDC", "customer/cus_1/USDC", "USDC", 1)])
+    check_resolution([Entry("loss/theft/USDC", "chain/1/0xaa/USDC", "USDC", 1)])
+
+
+def test_a_correction_without_entries_is_refused() -> None:
+    with pytest.raises(InvalidInput):
+        check_resolution([])
+
+
+def test_a_correction_below_an_accounts_floor_is_refused_before_the_database_sees_it() -> None:
+    path = "chain/1/0xaa/USDC"
+    held = {path: balance(path, AccountKind.ASSET, debits=5)}
+    check_floors([Entry("loss/theft/USDC", path, "USDC", 5)], held)
+    with pytest.raises(InsufficientFunds):
+        check_floors([Entry("loss/theft/USDC", path, "USDC", 6)], held)

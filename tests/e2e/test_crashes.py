@@ -1,0 +1,57 @@
+"""kill -9 at any moment loses nothing and doubles nothing."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+
+from tests.e2e.conftest import Network, fresh_address, until
+
+_PAYMENTS = 100
+_WORKER_KILLS = 20
+_SERVE_KILLS = 5
+
+
+def _send_stubbornly(network: Network, customer_id: str, number: int) -> Any:
+    """Quote and send with fixed keys until there is an answer, as a careful partner does."""
+    quote: Any = None
+
+    def answered() -> Any:
+        nonlocal quote
+        try:
+            quote = quote or network.quote("10.00", key=f"crash quote {number}")
+            order = network.order(quote, customer_id, fresh_address(1000 + number))
+            response = network.request(
+                "POST", "/v1/transfers", json=order, key=f"crash transfer {number}"
+            )
+        except httpx.HTTPError:
+            return None
+        assert response.status_code in (201, 503), response.text
+        return response.json() if response.status_code == 201 else None
+
+    return until(answered, f"an answer for payment {number}")
+
+
+def _done(network: Network, transfers: list[Any]) -> int:
+    return sum(network.state_of(each) == "settled" for each in transfers)
+
+
+def test_killing_both_processes_again_and_again_pays_everybody_once(network: Network) -> None:
+    customer_id = network.customer(eur="5000.00")
+    with ThreadPoolExecutor(4) as pool:
+        pending = pool.map(
+            lambda number: _send_stubbornly(network, customer_id, number), range(_PAYMENTS)
+        )
+        for kill in range(_WORKER_KILLS):
+            network.restarted("work", network.kill("work"))
+            if kill % (_WORKER_KILLS // _SERVE_KILLS) == 0:
+                network.restarted("serve", network.kill("serve"))
+        transfers = list(pending)
+    until(network.is_ready, "the node is ready again")
+    until(lambda: _done(network, transfers) == _PAYMENTS, "all settled", limit_s=180)
+    assert len({each["id"] for each in transfers}) == _PAYMENTS
+    for number, transfer in enumerate(transfers):
+        units = int(transfer["buy"]["amount"].replace(".", ""))
+        assert network.usdc_of(fresh_address(1000 + number)) == units
+    assert network.balances(customer_id)["EUR"]["available"] == "4000.00"
+    network.prove()

@@ -15,6 +15,7 @@ from adapters.evm.reader import EvmReader
 from adapters.evm.rpc import Providers
 from adapters.evm.signer import Eip1559Reader, KeystoreSigner
 from adapters.failpoint import failpoint
+from adapters.machine import new_id
 from node.core.ledger import Balance, chain_account
 from node.core.mirror import Cursor, Finality, Watch
 from node.core.paging import ListQuery
@@ -33,7 +34,7 @@ from node.services.settlement_parts import SettlementParts
 from node.store.database import Database
 from node.store.lane_lock import AdvisoryLaneLock
 from node.store.unit_of_work import StoreUnits
-from tests.builders import CHAIN_ID, LedgerNode, new_id, target
+from tests.builders import CHAIN_ID, LedgerNode, target
 from tests.onchain import LANE, LANE_KEY, OnChain, address_of
 from tests.rig import DEV_ACCOUNTS, AnvilServer
 

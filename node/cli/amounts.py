@@ -53,7 +53,7 @@ def _source(source: Json) -> str:
         f"{source['name']}: 1 {source['sell']} = {source['rate']} {source['buy']},"
         f" {day_time(source['observed_at'])}"
     )
-    return told + (" [yellow]reference rate of that day, for play[/]" if source["stale"] else "")
+    return told + (", [yellow]reference rate of that day, for play[/]" if source["stale"] else "")
 
 
 def transfer_rows(transfer: Json) -> Iterator[tuple[str, str]]:

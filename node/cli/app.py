@@ -278,9 +278,9 @@ def devnet_up(
 
     Example: [bold]corridor devnet up --detach[/]
     """
-    from node.cli import devnet
+    from node.cli import local
 
-    devnet.up(state_dir, port=port, nodes=nodes, detach=detach, as_json=as_json)
+    local.up(state_dir, port=port, nodes=nodes, detach=detach, as_json=as_json)
 
 
 @devnet_app.command("down")
@@ -294,9 +294,9 @@ def devnet_down(
 
     Example: [bold]corridor devnet down --wipe[/]
     """
-    from node.cli import devnet
+    from node.cli import local
 
-    devnet.down(state_dir, wipe=wipe)
+    local.down(state_dir, wipe=wipe)
 
 
 @keys_app.command("create")

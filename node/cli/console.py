@@ -51,7 +51,8 @@ def next_steps(*steps: tuple[str, str]) -> None:
     console = stderr()
     console.print()
     for command, why in steps:
-        console.print(f"[dim]next:[/] [bold]{escape(command)}[/]  [dim]{escape(why)}[/]")
+        console.print(f"[dim]{escape(why)}:[/]")
+        console.print(f"  [bold]{escape(command)}[/]", soft_wrap=True)
 
 
 def clock_time(moment: str) -> str:

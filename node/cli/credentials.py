@@ -58,7 +58,7 @@ def create(state_dir: Path, role: str, name: str, *, as_json: bool) -> None:
 
 
 def show(state_dir: Path, *, as_json: bool) -> None:
-    """List every credential, newest first."""
+    """List every credential, newest first. Whose it is exactly is in the JSON."""
 
     async def work(books: "Books") -> list[Credential]:
         return list(await books.parties.keys())
@@ -67,12 +67,13 @@ def show(state_dir: Path, *, as_json: bool) -> None:
     if as_json:
         print_json({"data": found})
         return
-    table = columns("key", "role", "name", "of", "made", "")
+    table = columns("key", "role", "name", "made", "")
     for each in found:
         state = "[red]revoked[/]" if each["revoked_at"] else "[green]works[/]"
         if each["expires_at"] and not each["revoked_at"]:
             state = f"until {each['expires_at']}"
-        told = (each["id"], each["role"], each["name"], each["owner"], each["created_at"])
+        made_on = (each["created_at"] or "").partition("T")[0]
+        told = (each["id"], each["role"], each["name"], made_on)
         table.add_row(*(escape(text or "") for text in told), state)
     stdout().print(table)
 

@@ -3,12 +3,14 @@
 Not here: the checks themselves (`node.services.reconciling`).
 """
 
+import re
 import time
 from collections.abc import Sequence
 from typing import Final
 
 import typer
 from rich.markup import escape
+from rich.table import Table
 
 from node.cli.client import Json, NodeClient
 from node.cli.connection import Where, operator
@@ -18,6 +20,7 @@ from node.cli.faults import Fault, Status
 _POLL_S: Final = 0.3
 _WAIT_S: Final = 600.0
 _PAGE: Final = 200
+_HEX: Final = re.compile(r"0x[0-9a-f]{40,}")
 
 
 def run(where: Where, *, explain: bool, as_json: bool) -> None:
@@ -61,16 +64,41 @@ def _print_run(made: Json, *, explain: bool) -> None:
     console = stdout()
     as_of = made.get("as_of")
     if as_of:
-        console.print(f"as of final block {as_of['block_number']}  [dim]{as_of['block_hash']}[/]")
-    table = columns("", "check", "expected", "actual") if explain else columns("", "check")
-    for check in made["checks"]:
-        row = [good(check["ok"]), escape(str(check["name"]))]
-        if explain:
-            row += [escape(str(check["expected"])), escape(str(check["actual"]))]
-        table.add_row(*row)
-    console.print(table)
+        console.print(f"as of final block {as_of['block_number']}")
+        console.print(f"[dim]{as_of['block_hash']}[/]", soft_wrap=True)
+    console.print(_explained(made["checks"]) if explain else _counted(made["checks"]))
     color = "green" if not made["breaks_open"] else "bold red"
     console.print(f"{made['status']}, breaks open: [{color}]{made['breaks_open']}[/]")
+
+
+def _counted(checks: Sequence[Json]) -> Table:
+    """One row per kind of check: how many there are, and whether all hold."""
+    kinds: dict[str, list[bool]] = {}
+    for check in checks:
+        kinds.setdefault(check["name"].partition(":")[0], []).append(check["ok"])
+    table = columns("", "check", "compared")
+    for kind, held in kinds.items():
+        table.add_row(good(all(held)), escape(kind), str(len(held)))
+    return table
+
+
+def _explained(checks: Sequence[Json]) -> Table:
+    """One row per check; what agrees is shown once and shortened, what does not in full."""
+    table = columns("", "check", "of", "found")
+    for check in checks:
+        kind, _, subject = check["name"].partition(":")
+        if check["ok"]:
+            told = escape(_short(check["actual"]))
+        else:
+            told = f"{escape(check['actual'])}\n[dim]expected[/] {escape(check['expected'])}"
+        subject = _short(subject) if check["ok"] else subject
+        table.add_row(good(check["ok"]), escape(kind), escape(subject), told)
+    return table
+
+
+def _short(text: str) -> str:
+    """`0x7b2ab3…8a84` of an address or hash."""
+    return _HEX.sub(lambda found: f"{found[0][:8]}…{found[0][-4:]}", text)
 
 
 def _print_breaks(breaks: Sequence[Json], *, explain: bool) -> None:

@@ -78,9 +78,10 @@ def run(
         if manner.as_json:
             print_json({"quote": quote, "transfer": transfer})
             return
-        stdout().print(pairs(transfer_rows(transfer)))
         if manner.watch:
+            stdout().print(f"\n[dim]transfer[/] {transfer['id']}", soft_wrap=True)
             watching.follow(client, str(transfer["id"]), as_json=False)
+        stdout().print(pairs(transfer_rows(transfer)))
     next_steps((f"corridor watch {transfer['id']}", "follow it to its end"))
 
 

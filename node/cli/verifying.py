@@ -61,7 +61,7 @@ def _print(found: "Verification") -> None:
         table.add_row(good(name not in wrong), escape(name), escape(meaning))
     console.print(table)
     console.print(
-        f"{found.entries} entries, {found.accounts} accounts, {found.transfers} transfers"
+        f"entries {found.entries}, accounts {found.accounts}, transfers {found.transfers}"
     )
     if not found.differences:
         console.print("[green]Everything that is stored follows from the entries.[/]")

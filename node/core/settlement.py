@@ -320,12 +320,18 @@ _SELECTORS: Final[Mapping[bytes, Cause]] = {
 _ACCOUNT_DENIED: Final = bytes.fromhex("60919795")  # TestUSD.AccountDenied(address)
 _ERROR_STRING: Final = bytes.fromhex("08c379a0")  # Solidity's Error(string)
 
-_TEXTS: Final = (
-    ("pausable: paused", Cause.TOKEN_PAUSED),  # Circle FiatToken
-    ("blacklistable: account is blacklisted", Cause.BENEFICIARY_REFUSED),  # Circle FiatToken
-    ("transfer amount exceeds balance", Cause.FLOAT_SHORT),  # OpenZeppelin 4 and before
-    ("transfer to the zero address", Cause.BENEFICIARY_REFUSED),
-)
+_TEXT_SEEN: Final = 32
+"""Characters of an `Error(string)` that fit into the 100 bytes the contract tells of."""
+
+_TEXTS: Final[Mapping[str, Cause]] = {
+    words[:_TEXT_SEEN].lower(): cause
+    for words, cause in (
+        ("Pausable: paused", Cause.TOKEN_PAUSED),  # Circle FiatToken
+        ("Blacklistable: account is blacklisted", Cause.BENEFICIARY_REFUSED),  # Circle FiatToken
+        ("ERC20: transfer amount exceeds balance", Cause.FLOAT_SHORT),  # OpenZeppelin 3 and 4
+        ("ERC20: transfer to the zero address", Cause.BENEFICIARY_REFUSED),  # OpenZeppelin 3 and 4
+    )
+}
 
 
 def cause_of(reason: bytes, beneficiary: Address | None = None) -> Cause:
@@ -340,6 +346,6 @@ def cause_of(reason: bytes, beneficiary: Address | None = None) -> Cause:
     if reason[:4] == _ACCOUNT_DENIED and len(reason) >= 36:  # noqa: PLR2004 - selector and word
         return Cause.BENEFICIARY_REFUSED if reason[16:36] == beneficiary else Cause.NODE_DENIED
     if reason[:4] == _ERROR_STRING:
-        text = reason[68:].decode("utf-8", "replace").lower()  # length is cut by the contract
-        return next((cause for words, cause in _TEXTS if words in text), Cause.UNKNOWN)
+        text = reason[68 : 68 + _TEXT_SEEN].rstrip(b"\0").decode("utf-8", "replace")
+        return _TEXTS.get(text.lower(), Cause.UNKNOWN)
     return _SELECTORS.get(reason[:4], Cause.UNKNOWN)

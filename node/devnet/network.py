@@ -115,12 +115,8 @@ class Network:
         chain = self._start_chain(supervisor)
         addresses = read_json(self.state.chain)
         environment = self._node_environment(http_port, database, chain, addresses)
-        self._prepare_database(supervisor, environment)
         url = f"http://127.0.0.1:{http_port}"
-        for name, path in (("serve", "/healthz"), ("work", "/readyz")):
-            self.say(f"starting corridor {name}")
-            program = self._python(name, "node", name, environment=environment)
-            supervisor.start(program, lambda path=path: answers(url + path))  # type: ignore[misc]
+        self._start_node(supervisor, environment, url)
         self._describe(supervisor, url, database, chain, addresses)
         supervisor.on_change = lambda: self._describe(supervisor, url, database, chain, addresses)
 
@@ -144,7 +140,8 @@ class Network:
         if server.initialise():
             self.say("made a PostgreSQL data directory")
         self.say(f"starting PostgreSQL on port {server.port}")
-        supervisor.start(server.program(), server.ready, before_start=server.remove_stale_lock)
+        supervisor.start(server.program(), before_start=server.remove_stale_lock)
+        supervisor.wait_for("postgres", server.ready)
         if not self.state.seed.exists():  # an interrupted first start: no node has run on it yet
             server.drop_database()
         server.create_database()
@@ -166,7 +163,8 @@ class Network:
             chain.state_file.unlink(missing_ok=True)
         chain.remove_caches()
         self.say(f"starting anvil on port {chain.port}")
-        supervisor.start(chain.program(), chain.ready, lost=ChainLost())
+        supervisor.start(chain.program(), lost=ChainLost())
+        supervisor.wait_for("anvil", chain.ready)
         # From here on only an orderly end writes it again; an old one must not be taken for new.
         chain.state_file.unlink(missing_ok=True)
         if resumed:
@@ -186,12 +184,21 @@ class Network:
             if call(chain.rpc_url, "eth_getCode", addresses[name], "latest") == "0x":
                 raise ChainLost
 
-    def _prepare_database(self, supervisor: Supervisor, environment: Mapping[str, str]) -> None:
-        supervisor.run(self._python("migrate", "node", "migrate", environment=environment))
-        if not self.state.seed.exists():
+    def _start_node(self, supervisor: Supervisor, environment: Mapping[str, str], url: str) -> None:
+        migrate = self._python("migrate", "node", "migrate", environment=environment)
+        first_time = not self.state.seed.exists()
+        if first_time:
+            supervisor.run(migrate)
             self.say("making keys and customers")
             module = ("node.devnet.seeding", str(self.state.seed))
             supervisor.run(self._python("seeding", *module, environment=environment))
+        self.say(f"starting corridor serve and work on {url}")
+        for name in ("serve", "work"):
+            supervisor.start(self._python(name, "node", name, environment=environment))
+        if not first_time:  # meanwhile both are loading; they wait for the schema
+            supervisor.run(migrate)
+        supervisor.wait_for("serve", lambda: answers(f"{url}/healthz"))
+        supervisor.wait_for("work", lambda: answers(f"{url}/readyz"))
 
     def _node_environment(
         self, http_port: int, database: Postgres, chain: Anvil, addresses: Mapping[str, str]

@@ -107,23 +107,26 @@ class Supervisor:
     def start(
         self,
         program: Program,
-        ready: Callable[[], bool],
         *,
         before_start: Callable[[], object] | None = None,
         lost: DevnetError | None = None,
     ) -> None:
-        """Start a program and wait until it answers.
+        """Start a program, to be kept running."""
+        if before_start is not None:
+            before_start()
+        process = spawn(program, lifeline=self._lifeline)
+        self._children[program.name] = Child(
+            program, process, before_start, lost, started_at=time.monotonic()
+        )
+        self._note()
+
+    def wait_for(self, name: str, ready: Callable[[], bool]) -> None:
+        """Wait until a started program answers.
 
         Raises:
             DevnetError: It did not come up; the message carries the end of its log.
         """
-        if before_start is not None:
-            before_start()
-        process = spawn(program, lifeline=self._lifeline)
-        child = Child(program, process, before_start, lost, started_at=time.monotonic())
-        self._children[program.name] = child
-        self._note()
-        wait_ready(process, program, ready)
+        wait_ready(self._children[name].process, self._children[name].program, ready)
 
     def run(self, program: Program) -> None:
         """Run a program to its end.

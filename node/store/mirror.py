@@ -108,13 +108,13 @@ SELECT l.block_number, l.block_hash, l.log_index, l.tx_hash, l.kind, l.payment_n
        coalesce(l.kind = 'settled' AND {_AGREES}, false) AS agrees,
        EXISTS (SELECT FROM slot_member m WHERE m.slot_id = a.slot_id
                AND m.payment_number = {_NUMBER}) AS slot_is_its
-FROM settlement_log l LEFT JOIN transfer t ON {_OWN} LEFT JOIN attempt a USING (tx_hash)
+FROM settlement_log l LEFT JOIN transfer t ON {_OWN} LEFT JOIN attempt a ON a.tx_hash = l.tx_hash
 WHERE l.chain_id = $1 AND l.block_number > $2 AND l.block_number <= $3 AND l.status <> 'orphaned'
 ORDER BY l.block_number, l.log_index
 """  # noqa: S608 - constants
 _TRANSFER_LOGS: Final = """
 SELECT l.*, m.id AS movement_id
-FROM token_log l LEFT JOIN attempt a USING (tx_hash)
+FROM token_log l LEFT JOIN attempt a ON a.tx_hash = l.tx_hash
 LEFT JOIN movement m ON m.slot_id = a.slot_id AND m.from_address = l.from_address
     AND m.to_address = l.to_address AND m.amount = l.amount AND m.asset = $4
 WHERE l.chain_id = $1 AND l.block_number > $2 AND l.block_number <= $3 AND l.status <> 'orphaned'

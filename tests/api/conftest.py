@@ -103,5 +103,12 @@ async def real_app(database_url: str, tmp_path: Path) -> AsyncIterator[RealNode]
             )
             assert booked.status_code == 201, booked.text
             yield RealNode(
-                opened, app, operator, *secrets, token_made.json()["token"], customer_id, token
+                client=opened,
+                app=app,
+                operator=operator,
+                partner=secrets[0],
+                stranger=secrets[1],
+                remitter=token_made.json()["token"],
+                customer_id=customer_id,
+                token_address=token,
             )

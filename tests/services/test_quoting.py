@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import orjson
 import pytest
 
+from adapters.machine import SystemClock, new_id
 from node.core.catalog import USDC, TokenInfo, catalog_of
 from node.core.errors import (
     AmountInvalid,
@@ -30,7 +31,7 @@ from node.services.quoting import TTL_MAX_S, QuoteLimits, QuoteRequest, QuoteSer
 from node.services.rates import Rates
 from node.store.database import Database
 from node.store.unit_of_work import StoreUnits
-from tests.builders import CHAIN_ID, TOKEN, LedgerNode, new_id, target
+from tests.builders import CHAIN_ID, TOKEN, LedgerNode, target
 
 OPERATOR = Principal(Role.OPERATOR, "olga")
 EUR_200 = QuoteRequest("EUR", "USDC", sell_amount="200.00")
@@ -53,13 +54,6 @@ class PublishedRates:
             Rate.stated("EUR", "USD", self.dollar, self.name, at),
             Rate.stated("USD", "USDC", "1", "fixed", at),
         ]
-
-
-class SystemClock:
-    """The time."""
-
-    def now(self) -> datetime:
-        return datetime.now(UTC)  # noqa: TID251 - this is the clock
 
 
 @dataclass

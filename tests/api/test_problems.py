@@ -1,0 +1,104 @@
+"""The error table: every code once, with a status, a meaning, and a line in the documentation."""
+
+import importlib
+import pkgutil
+from pathlib import Path
+
+import node.core
+import node.services
+from node.api.docs import problems_markdown
+from node.api.problems import MEANING, STATUS, all_errors, headers_of, problem, status_of
+from node.core.errors import NodeError, TooManyQuotes, Unavailable
+
+PAGE = Path(__file__).parents[2] / "node" / "docs" / "problems.md"
+
+# Callers program against these: a line may be added, never changed or taken away.
+FROZEN = {
+    "address_invalid": 422,
+    "amount_invalid": 422,
+    "amount_out_of_range": 422,
+    "body_too_large": 413,
+    "cancel_too_late": 409,
+    "chain_unavailable": 503,
+    "client_reference_used": 409,
+    "conflict": 409,
+    "credential_invalid": 401,
+    "credential_missing": 401,
+    "currency_unknown": 422,
+    "cursor_invalid": 422,
+    "database_unavailable": 503,
+    "idempotency_in_progress": 409,
+    "idempotency_key_invalid": 400,
+    "idempotency_key_missing": 400,
+    "idempotency_key_reused": 422,
+    "insufficient_funds": 422,
+    "internal": 500,
+    "invalid_body": 422,
+    "invalid_query": 422,
+    "json_invalid": 400,
+    "liquidity_unavailable": 503,
+    "malformed": 400,
+    "method_not_allowed": 405,
+    "name_taken": 409,
+    "not_found": 404,
+    "not_ready": 503,
+    "pair_not_offered": 422,
+    "path_unknown": 404,
+    "quote_expired": 409,
+    "quote_used": 409,
+    "rail_unknown": 422,
+    "rate_unavailable": 503,
+    "reference_used": 409,
+    "refused": 422,
+    "scope_missing": 403,
+    "settlement_recovering": 503,
+    "too_many_quotes": 429,
+    "too_many_requests": 429,
+    "unavailable": 503,
+    "wrong_state": 409,
+}
+
+
+def errors_that_reach_callers() -> list[type[NodeError]]:
+    """Errors of core, services and the edge itself; settings stop the program before."""
+    for package in (node.core, node.services):
+        for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+            importlib.import_module(module.name)
+    homes = ("node.core.", "node.services.", "node.api.")
+    return [each for each in all_errors() if each.__module__.startswith(homes)]
+
+
+def test_every_code_belongs_to_one_error() -> None:
+    codes = [each.code for each in errors_that_reach_callers()]
+    assert sorted(codes) == sorted(set(codes))
+
+
+def test_every_code_keeps_its_name_and_status() -> None:
+    now = {each.code: status_of(each) for each in errors_that_reach_callers()}
+    assert now == FROZEN
+
+
+def test_every_code_says_what_it_means_and_what_to_do() -> None:
+    assert set(MEANING) == {each.code for each in errors_that_reach_callers()}
+
+
+def test_the_page_of_codes_is_the_one_the_node_serves() -> None:
+    assert PAGE.read_text() == problems_markdown()
+
+
+def test_every_family_has_a_status() -> None:
+    assert NodeError in STATUS
+    assert all(status_of(each) >= 400 for each in errors_that_reach_callers())
+
+
+def test_what_a_code_promises_is_in_the_document_and_cannot_overwrite_it() -> None:
+    error = TooManyQuotes("too many", limit=3, remaining=0, status=200)
+    body = problem(error, path="/v1/quotes", request_id="r").body
+    assert b'"limit":3' in body
+    assert b'"status":429' in body
+    assert b'"status":200' not in body
+
+
+def test_what_may_work_later_says_when() -> None:
+    assert headers_of(Unavailable("away"))["Retry-After"] == "1"
+    assert headers_of(Unavailable("away", retry_after_s=5))["Retry-After"] == "5"

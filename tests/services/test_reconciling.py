@@ -1,0 +1,287 @@
+"""Reconciliation on a real chain and a real database: what was tampered with is found and named."""
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from uuid import UUID
+
+import orjson
+import pytest
+
+from node.core.errors import ChainUnavailable, InvalidInput, NotFound, WrongState
+from node.core.ids import Prefix, encode_id
+from node.core.ledger import Entry, chain_account, customer_account, suspense_account
+from node.core.parties import Principal, Role
+from node.core.ports.idempotency import Answer, Claim
+from node.core.ports.reconciliation import Break
+from node.core.ports.transfers import Transfer
+from node.services.reconciling import ReconciliationService
+from tests.builders import CHAIN_ID, render_error
+from tests.mirrored import BUY, DEPTH_BLOCKS, TREASURY, MirroredNode, failing
+from tests.onchain import LANE
+from tests.rig import AnvilServer
+
+OPERATOR = Principal(Role.OPERATOR, "olga")
+
+
+@pytest.fixture
+async def node(
+    database_url: str, start_anvil: Callable[..., AnvilServer]
+) -> AsyncIterator[MirroredNode]:
+    """A chain that mines only when told, its start mirrored."""
+    node = await MirroredNode.open(database_url, start_anvil(automine=False))
+    yield node
+    await node.close()
+
+
+async def paid(node: MirroredNode, count: int = 2) -> list[Transfer]:
+    """Transfers that were paid and booked."""
+    transfers = await node.sent(count)
+    node.mine(1 + DEPTH_BLOCKS)
+    await node.follow()
+    return await node.again(transfers)
+
+
+def answer_of(found: Break) -> Answer:
+    return Answer(200, orjson.dumps({"resolution": found.resolution}))
+
+
+async def resolve(
+    node: MirroredNode, found: Break, *entries: Entry, key: str = "k", reason: str = "known"
+) -> Answer:
+    claim = Claim(OPERATOR.key, "POST", f"/v1/breaks/{found.id}", key, b"body".ljust(32))
+    return await node.reconciliation().resolve(
+        OPERATOR,
+        encode_id(Prefix.BREAK, found.id),
+        reason=reason,
+        entries=entries,
+        claim=claim,
+        render=answer_of,
+        render_error=render_error,
+    )
+
+
+async def test_a_run_names_every_check_and_the_final_block_it_is_about(node: MirroredNode) -> None:
+    await paid(node)
+    run = await node.reconcile()
+    assert (run.status, run.breaks_open, failing(run)) == ("completed", 0, [])
+    assert run.block == (await node.cursor()).final
+    names = {check.name for check in run.checks}
+    contract, lane = f"0x{node.onchain.contract.hex()}", LANE.lower()
+    assert names >= {
+        "completeness.blocks",
+        "completeness.logs",
+        "items.settled_has_transfer",
+        "items.transfer_has_settled",
+        "items.outbound_has_cause",
+        f"balance.token:{contract}",
+        f"balance.delta:{contract}",
+        f"balance.native:{lane}",
+        f"nonce:{lane}",
+        "solvency:USDC",
+        "in_flight:USDC",
+        "ledger.balances",
+    }
+    assert await node.reconciliation().get(encode_id(Prefix.RUN, run.id)) == run
+
+
+async def test_a_run_before_the_mirror_began_fails_and_says_so(node: MirroredNode) -> None:
+    await node.execute("DELETE FROM chain_cursor")
+    with pytest.raises(ChainUnavailable, match="mirror has not begun"):
+        await node.reconcile()
+    assert [r["status"] for r in await node.rows("SELECT status FROM reconciliation_run")] == [
+        "failed"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("tampering", "check"),
+    [
+        ("UPDATE token_log SET amount = amount + 1", "completeness.logs"),
+        ("UPDATE token_log SET cause = NULL", "items.outbound_has_cause"),
+        ("DELETE FROM settlement_log WHERE log_index = 1", "completeness.logs"),
+        ("DELETE FROM settlement_log WHERE log_index = 1", "items.transfer_has_settled"),
+        ("UPDATE settlement_log SET beneficiary = '\\x01'", "items.settled_has_transfer"),
+        (
+            "DELETE FROM block WHERE number = (SELECT final_number FROM chain_cursor) - 1",
+            "completeness.blocks",
+        ),
+        ("UPDATE chain_holding SET amount = amount + 1", "balance.delta"),
+        ("UPDATE transfer SET buy_amount = buy_amount - 1", "items.settled_has_transfer"),
+        ("UPDATE transfer SET state = 'funded'", "in_flight:USDC"),
+    ],
+)
+async def test_a_row_that_was_changed_behind_the_nodes_back_is_found(
+    node: MirroredNode, tampering: str, check: str
+) -> None:
+    await paid(node)
+    assert failing(await node.reconcile()) == []
+    await node.execute(tampering)
+    run = await node.reconcile()
+    assert any(name.startswith(check) for name in failing(run)), failing(run)
+    assert run.breaks_open
+    assert all(each.next_action for each in await node.open_breaks())
+
+
+async def test_an_entry_that_was_changed_behind_the_nodes_back_is_found(
+    node: MirroredNode,
+) -> None:
+    await paid(node)
+    await node.execute(
+        "ALTER TABLE entry DISABLE TRIGGER USER; UPDATE entry SET amount = amount + 1"
+        " WHERE id = (SELECT min(id) FROM entry); ALTER TABLE entry ENABLE TRIGGER USER"
+    )
+    assert "ledger.balances" in failing(await node.reconcile())
+
+
+async def test_a_balance_that_was_changed_behind_the_nodes_back_is_off_the_chain(
+    node: MirroredNode,
+) -> None:
+    await node.execute(
+        "ALTER TABLE account DISABLE TRIGGER USER; UPDATE account SET debits_posted ="
+        " debits_posted + 1 WHERE path LIKE 'chain/%/USDC'; ALTER TABLE account ENABLE TRIGGER USER"
+    )
+    contract = node.onchain.contract.hex()
+    assert failing(await node.reconcile()) == [
+        f"balance.token:0x{contract}",
+        "ledger.trial_balance:USDC",
+        "ledger.balances",
+    ]
+
+
+async def test_a_difference_that_is_gone_closes_by_itself(node: MirroredNode) -> None:
+    await paid(node)
+    await node.execute("UPDATE token_log SET amount = amount + 1")
+    await node.reconcile()
+    before = await node.open_breaks()
+    assert before
+    await node.execute("UPDATE token_log SET amount = amount - 1")
+    run = await node.reconcile()
+    assert (failing(run), run.breaks_open) == ([], 0)
+    closed = await node.rows("SELECT resolution FROM reconciliation_break")
+    assert {orjson.loads(row["resolution"])["kind"] for row in closed} == {"rederived"}
+
+
+async def test_the_same_difference_is_one_break_however_often_it_is_seen(
+    node: MirroredNode,
+) -> None:
+    await node.execute("UPDATE chain_holding SET amount = amount + 1 WHERE asset = 'USDC'")
+    first = [await node.reconcile() for _ in range(3)]
+    assert len({run.breaks_open for run in first}) == 1
+    assert len(await node.open_breaks()) == first[0].breaks_open
+
+
+async def test_a_stranger_with_a_lanes_key_is_found_by_the_nonce_and_stops_settlement(
+    node: MirroredNode,
+) -> None:
+    await paid(node)
+    node.onchain.anvil.rpc("eth_sendTransaction", {"from": LANE, "to": LANE, "value": "0x0"})
+    node.mine(1 + DEPTH_BLOCKS)
+    await node.follow()
+    service = node.reconciliation()
+    assert await service.run_once() == 1
+    codes = {each.code for each in await node.open_breaks()}
+    assert {"B12", "B16"} <= codes
+    async with node.ledger.units() as unit:
+        reasons = {pause.reason for pause in await unit.settlement.pauses()}
+    assert "foreign_nonce" in reasons
+
+
+async def test_the_job_compares_only_when_finality_has_moved(node: MirroredNode) -> None:
+    service = node.reconciliation()
+    assert await service.run_once() == 1
+    assert await service.run_once() == 0
+    await paid(node)
+    assert await service.run_once() == 1
+    assert await service.run_once() == 0
+    assert await node.open_breaks() == []
+    assert len(await node.rows("SELECT 1 FROM reconciliation_run")) == 1  # quiet runs leave no row
+
+
+async def test_the_job_finds_a_tampered_log_in_a_block_that_became_final(
+    node: MirroredNode,
+) -> None:
+    service = node.reconciliation()
+    await service.run_once()
+    await paid(node)
+    await node.execute("UPDATE settlement_log SET payment_number = payment_number + 100")
+    assert await service.run_once() == 1
+    assert {"B02", "B03"} <= {each.code for each in await node.open_breaks()}
+
+
+async def deposited(node: MirroredNode, units: int) -> Break:
+    """An unknown deposit at the treasury, final."""
+    node.onchain.send(node.onchain.token, "mint(address,uint256)", "0x" + TREASURY.hex(), units)
+    node.mine(DEPTH_BLOCKS)
+    await node.follow()
+    (found,) = await node.open_breaks()
+    return found
+
+
+async def test_a_deposit_is_given_to_its_customer_by_the_breaks_resolution(
+    node: MirroredNode,
+) -> None:
+    found = await deposited(node, 5_000)
+    assert node.payer.customer_id is not None
+    owner = customer_account(node.payer.customer_id, "USDC")
+    entry = Entry(suspense_account(CHAIN_ID, "USDC"), owner, "USDC", 5_000)
+    first = await resolve(node, found, entry)
+    again = await resolve(node, found, entry)
+    assert (again.body, again.replayed) == (first.body, True)
+    assert (await node.balance(owner)).posted == 5_000
+    assert (await node.balance(suspense_account(CHAIN_ID, "USDC"))).posted == 0
+    assert await node.open_breaks() == []
+    assert failing(await node.reconcile()) == []
+    key = f"break:{encode_id(Prefix.BREAK, found.id)}"
+    (booked,) = await node.rows("SELECT kind FROM ledger_transaction WHERE key = $1", key)
+    assert booked["kind"] == "correction"
+
+
+async def test_a_closed_break_is_not_closed_again(node: MirroredNode) -> None:
+    found = await deposited(node, 5_000)
+    await resolve(node, found)
+    answer = await resolve(node, found, key="other")
+    assert orjson.loads(answer.body)["code"] == WrongState.code
+
+
+async def test_a_resolution_that_takes_from_a_customer_is_refused(node: MirroredNode) -> None:
+    found = await deposited(node, 5_000)
+    assert node.payer.customer_id is not None
+    owner = customer_account(node.payer.customer_id, "EUR")
+    with pytest.raises(InvalidInput):
+        await resolve(node, found, Entry(owner, "capital/EUR", "EUR", 1))
+    assert [each.id for each in await node.open_breaks()] == [found.id]
+
+
+async def test_a_break_that_does_not_exist_is_not_found(node: MirroredNode) -> None:
+    found = replace(await deposited(node, 1), id=UUID(int=7))
+    with pytest.raises(NotFound):
+        await resolve(node, found)
+
+
+async def test_a_theft_that_was_written_off_leaves_the_books_equal_to_the_chain(
+    node: MirroredNode,
+) -> None:
+    token, stranger = "0x" + node.onchain.token.hex(), "0x" + "57" * 20
+    node.onchain.send(node.onchain.contract, "pause()")
+    node.onchain.send(
+        node.onchain.contract, "rescue(address,address,uint256)", token, stranger, BUY
+    )
+    node.mine(DEPTH_BLOCKS)
+    await node.follow()
+    (found,) = await node.open_breaks()
+    held = chain_account(CHAIN_ID, node.onchain.contract, "USDC")
+    await resolve(node, found, Entry("loss/theft/USDC", held, "USDC", BUY))
+    run = await node.reconcile()
+    assert (failing(run), run.breaks_open) == ([], 0)
+
+
+async def test_a_run_that_meets_no_chain_is_kept_as_failed(
+    node: MirroredNode,
+) -> None:
+    node.onchain.anvil.stop()
+    service: ReconciliationService = node.reconciliation()
+    with pytest.raises(ChainUnavailable):
+        await service.run("operator:test")
+    assert [r["status"] for r in await node.rows("SELECT status FROM reconciliation_run")] == [
+        "failed"
+    ]

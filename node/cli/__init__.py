@@ -6,6 +6,7 @@ traceback. Not here: rules of money or of a transfer; the commands ask the node 
 services through `node.bootstrap`.
 """
 
+import io
 import sys
 from collections.abc import Sequence
 
@@ -26,6 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     from node.cli.app import app
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that cannot show a character
+            stream.reconfigure(errors="backslashreplace")
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         app(given, prog_name="corridor")

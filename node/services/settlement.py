@@ -41,9 +41,9 @@ class SettlementService:
             lane = await self._lease.hold()
             if lane is None:
                 return 0
-            done = await self._sender.sign_written(lane)  # left by a holder before
+            done = await self._writer.expire()
+            done += await self._sender.sign_written(lane)  # left by a holder before
             done += await self._sender.send_due(lane)
-            done += await self._writer.expire()
             done += await self._find_foreign(lane)
             written = await self._writer.write_voids(lane)
             written += await self._writer.write_batches(lane)

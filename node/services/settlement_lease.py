@@ -5,6 +5,7 @@ early that a holder is dead.
 """
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 from node.core.errors import ChainUnavailable
 from node.core.ports.settlement import Lane, LeaseLost
@@ -12,6 +13,7 @@ from node.core.settlement import LaneStatus, PauseReason
 from node.services.settlement_parts import LEASE_S, NODE, SettlementParts
 
 _NUMBERS_PROBED = 256
+_RENEW_BELOW = timedelta(seconds=LEASE_S // 2)
 
 
 class LaneLease:
@@ -48,9 +50,11 @@ class LaneLease:
         parts = self._parts
         async with parts.units() as unit:
             lane = await unit.settlement.lane(parts.chain_id, parts.signer.address)
-            if lane is None:
-                raise LeaseLost("the lane is gone")
-            return await unit.settlement.lock_lane(lane.id, self._epoch, LEASE_S)
+            if lane is None or lane.epoch != self._epoch or lane.lease_until is None:
+                raise LeaseLost("another process has taken the lane")
+            if lane.lease_until - unit.now < _RENEW_BELOW:
+                lane = await unit.settlement.lock_lane(lane.id, self._epoch, LEASE_S)
+            return lane
 
     async def _take(self) -> Lane | None:
         self.drop()

@@ -5,7 +5,7 @@ or was not: that is the mirror's.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from node.core.errors import InvariantBroken
@@ -78,7 +78,7 @@ class Sender:
             if await self._is_ahead(lane, mined):
                 return 0
             due = [each for each in due if each.nonce >= mined]
-            if not is_hard:
+            if due and not is_hard:
                 await self._bump(lane, due[:_BUMP_DEPTH], now)
         self._gap_seen = False
         return await self._send(lane, [each.attempts[-1] for each in due])
@@ -149,7 +149,13 @@ class Sender:
         """
         parts = self._parts
         patience = timedelta(seconds=parts.fees.bump_after_blocks * parts.block_s)
-        stale = [each for each in slots if now - each.attempts[-1].created_at >= patience]
+        # By the chain's clock: while there are no blocks, a higher fee buys nothing.
+        mined_until = datetime.fromtimestamp((await parts.chain.head()).timestamp_s, UTC)
+        stale = [
+            each
+            for each in slots
+            if mined_until - each.attempts[-1].created_at.replace(microsecond=0) >= patience
+        ]
         if not stale:
             return
         market = await self._market_fees()

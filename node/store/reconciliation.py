@@ -435,15 +435,11 @@ def _break(row: Any) -> Break:
         summary=row["summary"],
         expected=row["expected"],
         actual=row["actual"],
-        evidence=_json(row["evidence"]),
+        evidence=row["evidence"],
         next_action=row["next_action"],
         first_seen_at=row["first_seen_at"],
         last_seen_at=row["last_seen_at"],
         resolved_at=row["resolved_at"],
         resolved_by=row["resolved_by"],
-        resolution=_json(row["resolution"]),
+        resolution=row["resolution"],
     )
-
-
-def _json(value: Any) -> Any:
-    return orjson.loads(value) if isinstance(value, str | bytes) else value

@@ -43,15 +43,14 @@ _TAKE_LEASE = """
 UPDATE lane SET epoch = epoch + 1, lease_owner = $2, lease_until = now() + $3
 WHERE id = $1 AND ($4 OR lease_until IS NULL OR lease_until < now()) RETURNING *
 """
-_LOCK_LANE = """
-UPDATE lane SET lease_until = CASE WHEN lease_until < now() + $3::interval / 2
-    THEN now() + $3::interval ELSE lease_until END
-WHERE id = $1 AND epoch = $2 RETURNING *
+_LOCK_LANE = "SELECT * FROM lane WHERE id = $1 AND epoch = $2 FOR UPDATE"
+_RENEW_LEASE = """
+UPDATE lane SET lease_until = now() + $2 WHERE id = $1 AND lease_until < now() + $2::interval / 2
 """
 _CANDIDATES = """
 SELECT id, payment_number, beneficiary_address, buy_amount, was_written, waiting_code, created_at
 FROM transfer WHERE state = 'funded' AND slot_id IS NULL AND chain_id = $1 AND contract = $2
-ORDER BY created_at, id LIMIT $3
+  AND settle_by > now() ORDER BY created_at, id LIMIT $3
 """
 _LOCK_CANDIDATES = """
 SELECT id FROM transfer WHERE id = ANY($1::uuid[]) AND state = 'funded' AND slot_id IS NULL
@@ -170,9 +169,10 @@ class SettlementStore:
 
     async def lock_lane(self, lane_id: int, epoch: int, lease_s: int) -> Lane:
         """Lock the lane to the end of the transaction and renew its lease."""
-        row = await self._raw.fetchrow(_LOCK_LANE, lane_id, epoch, timedelta(seconds=lease_s))
+        row = await self._raw.fetchrow(_LOCK_LANE, lane_id, epoch)
         if row is None:
             raise LeaseLost(f"lane {lane_id} is no longer held with epoch {epoch}")
+        await self._raw.execute(_RENEW_LEASE, lane_id, timedelta(seconds=lease_s))
         return lane_of(row)
 
     async def set_lane_status(self, lane_id: int, status: LaneStatus, reason: str | None) -> None:
@@ -217,7 +217,7 @@ class SettlementStore:
     # ---------------------------------------------------------------------------------- writing
 
     async def candidates(self, chain_id: int, contract: Address, limit: int) -> Sequence[Candidate]:
-        """Funded transfers that no live batch has, oldest first."""
+        """Funded transfers that no live batch has and that are not overdue, oldest first."""
         rows = await self._raw.fetch(_CANDIDATES, chain_id, contract, limit)
         return [candidate_of(row) for row in rows]
 

@@ -52,6 +52,7 @@ FROZEN = {
     "refused": 422,
     "scope_missing": 403,
     "settlement_recovering": 503,
+    "signer_unavailable": 503,
     "too_many_quotes": 429,
     "too_many_requests": 429,
     "unavailable": 503,

@@ -131,18 +131,14 @@ async def test_a_body_of_just_the_limit_is_read(client: httpx.AsyncClient) -> No
         b'{"sell": "\\ud800"}',
         b'{"a": 1} trailing',
         b"[" * 60_000,
-        b'{"a":' * 900 + b"1" + b"}" * 900,
+        b'{"a":' * 1100 + b"1" + b"}" * 1100,
         b"9" * 60_000,
         b"\xef\xbb\xbf{}",
     ],
 )
 async def test_what_is_not_strict_json_is_400(client: httpx.AsyncClient, body: bytes) -> None:
     response = await client.post("/v1/quotes", headers=AS_PARTNER, content=body)
-    assert response.status_code in (400, 422), response.text
-    if response.status_code == 422:  # deep, but JSON
-        assert body.startswith(b'{"a":')
-    else:
-        assert code_of(response) == "json_invalid"
+    assert (response.status_code, code_of(response)) == (400, "json_invalid")
 
 
 @pytest.mark.parametrize("body", [b"null", b"[]", b"1", b'"text"', b"true"])
@@ -166,7 +162,7 @@ async def test_json_that_is_no_object_is_422(client: httpx.AsyncClient, body: by
         ({"sell": {"currency": "EUR", "amount": "9" * 40}}, "/sell/amount", "amount_invalid"),
         ({"sell": {"currency": "EUR", "amount": "1,00"}}, "/sell/amount", "amount_invalid"),
         ({"sell": {"currency": "EUR", "amount": " 1"}}, "/sell/amount", "amount_invalid"),
-        ({"sell": {"currency": "EUR", "amount": "١"}}, "/sell/amount", "amount_invalid"),
+        ({"sell": {"currency": "EUR", "amount": "\u0661"}}, "/sell/amount", "amount_invalid"),
         ({"sell": {"currency": "EUR", "amount": ""}}, "/sell/amount", "amount_invalid"),
         ({"sell": {"currency": "XXX", "amount": "1"}}, "/sell/currency", "currency_unknown"),
         ({"sell": {"currency": "eur", "amount": "1"}}, "/sell/currency", "currency_unknown"),

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from node.core.errors import CursorInvalid
 from node.core.paging import ROW_ID_MAX, ListQuery, Position
 
-TIMES = st.datetimes(
-    min_value=datetime(2000, 1, 1), max_value=datetime(2200, 1, 1), timezones=st.just(UTC)
+TIMES = st.integers(-(10**15), 10**16).map(
+    lambda time_us: datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=time_us)
 )
 POSITIONS = st.builds(Position, TIMES, st.integers(0, 2**128 - 1))
 FILTERS = st.dictionaries(st.text(max_size=8), st.text(max_size=8), max_size=3)

@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 from node.devnet import rpc
+from node.devnet.programs import free_port
 
 _START_LIMIT_S = 120
 _LIMIT_S = 90
@@ -194,7 +195,7 @@ def network() -> Iterator[Network]:
     with tempfile.TemporaryDirectory(prefix="corridor-e2e-") as root:
         state_dir = Path(root) / "state"
         started = corridor(
-            "devnet", "up", "--detach", "--port", "0", "--state-dir", str(state_dir),
+            "devnet", "up", "--detach", "--port", str(free_port()), "--state-dir", str(state_dir),
             state_dir=state_dir,
         )  # fmt: skip
         try:

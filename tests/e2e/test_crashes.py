@@ -19,10 +19,10 @@ def _send_stubbornly(network: Network, customer_id: str, number: int) -> Any:
     def answered() -> Any:
         nonlocal quote
         try:
-            quote = quote or network.quote("10.00", key=f"crash quote {number}")
+            quote = quote or network.quote("10.00", key=f"crash-quote-{number}")
             order = network.order(quote, customer_id, fresh_address(1000 + number))
             response = network.request(
-                "POST", "/v1/transfers", json=order, key=f"crash transfer {number}"
+                "POST", "/v1/transfers", json=order, key=f"crash-transfer-{number}"
             )
         except httpx.HTTPError:
             return None

@@ -44,13 +44,13 @@ def test_a_killed_database_is_answered_with_503_and_comes_back_by_itself(
     quote = network.quote("20.00")
     os.kill(postmaster, signal.SIGKILL)
     order = network.order(quote, customer_id, fresh_address(4003))
-    response = network.request("POST", "/v1/transfers", json=order, key="while it is away")
+    response = network.request("POST", "/v1/transfers", json=order, key="while-it-is-away")
     assert response.status_code in (201, 503), response.text
     if response.status_code == 503:
         assert response.json()["code"] == "database_unavailable"
 
     def accepted() -> Any:
-        again = network.request("POST", "/v1/transfers", json=order, key="while it is away")
+        again = network.request("POST", "/v1/transfers", json=order, key="while-it-is-away")
         assert again.status_code in (201, 503), again.text
         return again.json() if again.status_code == 201 else None
 

@@ -1,164 +1,25 @@
 """Settlement on a real chain and a real database: paid once, whatever happens in between."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
-from uuid import UUID
 
 import pytest
 
 from adapters.evm.client import EvmChain
-from adapters.evm.contract import EvmSettlementContract
-from adapters.evm.rpc import Providers
-from adapters.evm.signer import Eip1559Reader, KeystoreSigner
-from adapters.failpoint import failpoint
-from node.core.parties import Principal
 from node.core.ports.chain import SendAnswer
-from node.core.ports.transfers import Transfer
 from node.core.settlement import BatchRules, LaneStatus, PauseReason, SlotState
 from node.core.submission import FeeRules
 from node.core.transfers import Happening, State
 from node.services import transfer_moves
 from node.services.settlement import SettlementService
 from node.services.settlement_parts import SettlementParts
-from node.store.database import Database
-from node.store.lane_lock import AdvisoryLaneLock
-from node.store.unit_of_work import StoreUnits
-from tests.builders import CHAIN_ID, LedgerNode, new_id, target
-from tests.onchain import ADMIN, LANE, LANE_KEY, OnChain
+from tests.builders import CHAIN_ID
+from tests.onchain import ADMIN, LANE
 from tests.rig import AnvilServer
-
-PASSES_MAX = 200
-BUY = 1_000_000
-
-
-class Killed(Exception):
-    """Stands for kill -9 at a failpoint: nothing after it runs."""
-
-
-@dataclass
-class Rig:
-    """A node over one database and one chain, whose settlement workers a test may kill."""
-
-    database_url: str
-    database: Database
-    onchain: OnChain
-    node: LedgerNode
-    payer: Principal
-    providers: Providers
-    chain: EvmChain
-    rules: BatchRules = field(default_factory=lambda: BatchRules(payments_max=256, wait_ms=0))
-    fees: FeeRules = field(default_factory=FeeRules)
-    workers: list[AdvisoryLaneLock] = field(default_factory=list)
-
-    def worker(
-        self, at: Callable[[str], None] | None = None, chain: Any = None
-    ) -> SettlementService:
-        """A settlement worker as a process of its own would have it."""
-        lock = AdvisoryLaneLock(self.database_url)
-        self.workers.append(lock)
-        chain = chain or self.chain
-        return SettlementService(
-            SettlementParts(
-                units=self.node.units,
-                chain=chain,
-                contract=EvmSettlementContract(
-                    self.chain, self.onchain.contract, self.onchain.token
-                ),
-                signer=KeystoreSigner.of_key(LANE_KEY),
-                reader=Eip1559Reader(),
-                lock=lock,
-                new_id=new_id,
-                failpoint=at or failpoint(None),
-                chain_id=CHAIN_ID,
-                owner=f"worker {len(self.workers)}",
-                block_s=1,
-                batches=self.rules,
-                fees=self.fees,
-            )
-        )
-
-    async def kill(self) -> None:
-        """The database connection of every worker so far goes away, as with its process."""
-        for each in self.workers:
-            await each.release()
-
-    async def funded(self, count: int) -> Sequence[Transfer]:
-        return await self.node.funded(self.payer, count, sell_minor=100, buy_minor=BUY)
-
-    async def again(self, transfers: Sequence[Transfer]) -> list[Transfer]:
-        """The transfers as they are now, in the order given."""
-        async with self.node.units() as unit:
-            found = {each.id: each for each in await unit.transfers.lock_many(ids(transfers))}
-        return [found[each.id] for each in transfers]
-
-    async def states(self, transfers: Sequence[Transfer]) -> set[State]:
-        return {each.state for each in await self.again(transfers)}
-
-    async def settle(self, worker: SettlementService, transfers: Sequence[Transfer]) -> None:
-        """Pass until every transfer's payout is on chain."""
-        for _ in range(PASSES_MAX):
-            await worker.run_once()
-            if len(self.onchain.payouts()) >= len(transfers):
-                return
-            await asyncio.sleep(0.02)
-        pytest.fail(f"not paid: {await self.again(transfers)}")
-
-    def assert_each_paid_once(self, transfers: Sequence[Transfer]) -> None:
-        wanted = sorted(
-            ("0x" + each.beneficiary_address.hex(), each.amounts.buy) for each in transfers
-        )
-        assert sorted(self.onchain.payouts()) == wanted
-
-    async def slots(self) -> list[Any]:
-        async with self.database.transaction() as connection:
-            return list(
-                await connection.raw.fetch(
-                    "SELECT s.*, (SELECT count(*) FROM attempt a WHERE a.slot_id = s.id) AS tries"
-                    " FROM slot s ORDER BY nonce"
-                )
-            )
-
-    async def lane(self) -> Any:
-        async with self.node.units() as unit:
-            return await unit.settlement.lane(CHAIN_ID, KeystoreSigner.of_key(LANE_KEY).address)
-
-    async def execute(self, statement: str, *arguments: object) -> None:
-        async with self.database.transaction() as connection:
-            await connection.raw.execute(statement, *arguments)
-
-
-def ids(transfers: Sequence[Transfer]) -> list[UUID]:
-    return [each.id for each in transfers]
-
-
-MakeRig = Callable[..., Awaitable[Rig]]
-
-
-@pytest.fixture
-async def make_rig(database_url: str) -> AsyncIterator[MakeRig]:
-    """Rigs over the test's database; all they opened is closed after the test."""
-    rigs: list[Rig] = []
-
-    async def make(anvil: AnvilServer, **deploy: int) -> Rig:
-        onchain = OnChain.deploy(anvil, **deploy)
-        database = Database.at(database_url)
-        where = target(contract=onchain.contract, holders=(onchain.contract,))
-        node = LedgerNode(StoreUnits(database), where)
-        await node.fund_contract()
-        payer = await node.remitter(eur_minor=10**9)
-        providers = Providers.at([anvil.rpc_url])
-        rig = Rig(database_url, database, onchain, node, payer, providers, EvmChain(providers))
-        rigs.append(rig)
-        return rig
-
-    yield make
-    for each in rigs:
-        await each.kill()
-        await each.providers.close()
-        await each.database.close()
+from tests.services.settling import BUY, PASSES_MAX, Killed, MakeRig, Rig, ids, killer
 
 
 @pytest.fixture
@@ -255,7 +116,7 @@ class StalledChain:
 @pytest.mark.parametrize("window", WINDOWS)
 async def test_a_holder_that_was_overtaken_changes_nothing_any_more(rig: Rig, window: str) -> None:
     transfers = await rig.funded(3)
-    stall = Stall(window, rig.worker()._parts)
+    stall = Stall(window, rig.parts())
     old = stall.worker()
     first = asyncio.create_task(old.run_once())
     async with asyncio.timeout(10):
@@ -539,13 +400,3 @@ async def test_numbers_used_on_chain_are_never_allotted_again(rig: Rig) -> None:
     await rig.worker().run_once()
     (transfer,) = await rig.funded(1)
     assert not rig.onchain.used(transfer.payment_number)
-
-
-def killer(window: str) -> Callable[[str], None]:
-    """A failpoint that kills at one window."""
-
-    def at(name: str) -> None:
-        if name == window:
-            raise Killed(name)
-
-    return at

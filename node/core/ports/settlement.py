@@ -226,7 +226,7 @@ class SettlementRepository(Protocol):
         ...
 
     async def candidates(self, chain_id: int, contract: Address, limit: int) -> Sequence[Candidate]:
-        """Funded transfers that no live batch has, oldest first."""
+        """Funded transfers that no live batch has and that are not overdue, oldest first."""
         ...
 
     async def lock_candidates(self, ids: Sequence[UUID]) -> frozenset[UUID]:
@@ -338,7 +338,10 @@ class SettlementRepository(Protocol):
 
 
 class LaneLock(Protocol):
-    """Tells at once that a killed process no longer holds a lane. The epoch is the fence."""
+    """Tells at once that a killed process no longer holds a lane. The epoch is the fence.
+
+    One per lane: it is not for use by two tasks at once.
+    """
 
     async def hold(self, lane_id: int) -> bool:
         """Whether this process holds the lock, taking it where it is free.

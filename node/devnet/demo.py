@@ -1,0 +1,274 @@
+"""The demo: everything is started, one remittance is made and proven, then it keeps serving.
+
+`./scripts/demo` runs this after set-up. Not here: the remittance itself (`remittance.py`) and
+what is started (`network.py`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from node.devnet.errors import DevnetError
+from node.devnet.network import ChainLost
+from node.devnet.remittance import BENEFICIARY, Document, Remittance
+from node.devnet.running import Background, down
+from node.devnet.state import StateDirectory
+from node.devnet.supervisor import Stopped
+
+_LOOK_EACH_S = 0.5
+_TOKEN_DIGITS = 6
+_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+
+
+def main() -> int:
+    """0: the payment completed and reconciliation found nothing; 1: anything else."""
+    options = _options()
+    # Standard output is for the document alone when one is asked for.
+    console = Console(stderr=options.json, highlight=False)
+    state_dir: Path = options.state_dir
+    try:
+        with _signals_raise(), _running(state_dir, options.port, console) as devnet:
+            result = _show_remittance(devnet.description, console)
+            good = bool(result["completed"]) and result["breaks_open"] == 0
+            if options.json:
+                sys.stdout.write(json.dumps({**result, "devnet": devnet.description}) + "\n")
+                sys.stdout.flush()
+            if options.exit:
+                return 0 if good else 1
+            _show_links(devnet.description, state_dir, console)
+            while not devnet.ended():
+                time.sleep(_LOOK_EACH_S)
+            console.print("The devnet has ended.")
+            return 1
+    except Stopped as asked:
+        console.print(f"\nStopped by {asked}; nothing is left running.")
+        return _INTERRUPTED
+    except DevnetError as error:
+        console.print(f"\n[bold red]The demo failed.[/] {escape(str(error))}", soft_wrap=True)
+        return 1
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="demo",
+        description="Starts PostgreSQL, a chain, contracts and a node; sends 200.00 EUR to a "
+        "beneficiary as USDC; proves it; then keeps serving until Ctrl-C.",
+    )
+    parser.add_argument(
+        "--exit", action="store_true", help="end after the job (status 0: all well)"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON document instead")
+    parser.add_argument(
+        "--state-dir",
+        type=Path,
+        default=Path(".corridor"),
+        help="where everything is kept (.corridor)",
+    )
+    parser.add_argument("--port", type=int, help="HTTP port (8000, or a free one)")
+    return parser.parse_args()
+
+
+@contextmanager
+def _running(state_dir: Path, port: int | None, console: Console) -> Iterator[Background]:
+    """A devnet that ends with this block, unless it was running before."""
+
+    def say(line: str) -> None:
+        console.print(f"[dim]  {escape(line)}[/]", soft_wrap=True)
+
+    def start() -> Background:
+        return Background.start(state_dir, say=say, port=port, tied=True, made_by="demo")
+
+    console.print("[bold]Starting[/]")
+    try:
+        devnet = start()
+    except ChainLost:
+        if StateDirectory(state_dir.absolute()).made_by() != "demo":
+            raise
+        say("the chain of the last demo was killed and is lost; starting a new one")
+        down(state_dir, say=say, wipe=True)
+        devnet = start()
+    try:
+        yield devnet
+    finally:
+        devnet.stop()
+
+
+@contextmanager
+def _signals_raise() -> Iterator[None]:
+    """Ctrl-C, SIGTERM and SIGHUP leave by the front door, so that everything is stopped."""
+
+    def asked(number: int, _frame: FrameType | None) -> None:
+        for each in numbers:
+            signal.signal(each, signal.SIG_IGN)
+        raise Stopped(signal.Signals(number).name)
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    for number in numbers:
+        signal.signal(number, asked)
+    yield
+
+
+def _show_remittance(description: Document, console: Console) -> dict[str, Any]:
+    """Make the remittance, showing each step as it happens."""
+    job = Remittance(description)
+    try:
+        before_minor = job.beneficiary_balance_minor()
+        top_up, quote = job.top_up(), job.quote()
+        _show_quote(job, quote, console)
+        transfer = job.transfer(quote)
+        console.print(f"\n[bold]Timeline[/] of {transfer['id']}")
+        events = []
+        for event in job.follow(transfer):
+            events.append(event)
+            _show_event(event, events[0], console)
+        transfer = job.find(transfer["id"])
+        result: dict[str, Any] = {
+            "completed": transfer["status"] == "completed",
+            "top_up": top_up,
+            "quote": quote,
+            "transfer": transfer,
+            "events": events,
+            "proof": None,
+        }
+        if result["completed"]:
+            result["proof"] = proof = job.proof(transfer)
+            proof["balance_before"] = _units(before_minor)
+            proof["balance_after"] = _units(job.beneficiary_balance_minor())
+            result["completed"] = proof["matches"]
+            _show_proof(transfer, proof, console)
+        result["statement"] = job.statement(transfer)
+        result["entries"] = job.ledger_entries(transfer)
+        _show_entries(result["entries"], console)
+        result["reconciliation"] = run = job.reconcile()
+        result["breaks_open"] = run["breaks_open"]
+        _show_reconciliation(run, console)
+        return result
+    finally:
+        job.close()
+
+
+def _show_quote(job: Remittance, quote: Document, console: Console) -> None:
+    sell, buy, cost = quote["sell"], quote["buy"], quote["total_cost"]
+    fees = ", ".join(f"{each['type']} {each['amount']}" for each in quote["fees"])
+    sources = ", ".join(
+        f"{each['name']} {each['sell']}/{each['buy']} {each['rate']}"
+        for each in quote["rate_sources"]
+    )
+    console.print(f"\n[bold]Quote[/] {quote['id']}, firm until {quote['expires_at']}")
+    _table(
+        console,
+        (f"{job.customer['name']} pays", f"{sell['amount']} {sell['currency']}"),
+        (f"{BENEFICIARY['name']} gets", f"[bold]{buy['amount']} {buy['currency']}[/]"),
+        ("rate", f"{quote['rate']} (mid {quote['mid_rate']}, spread {quote['spread_bps']} bps)"),
+        ("from", sources),
+        ("fees", f"{fees} {sell['currency']}"),
+        ("total cost", f"{cost['amount']} {cost['currency']} ({cost['percent']} %)"),
+    )
+
+
+def _show_event(event: Document, first: Document, console: Console) -> None:
+    took_s = (_moment(event) - _moment(first)).total_seconds()
+    detail = event["detail"]
+    known = [f"{name} {detail[name]}" for name in ("block_number", "tx_hash") if detail.get(name)]
+    console.print(f"  {took_s:5.1f} s  {event['state']:<10} {', '.join(known)}", soft_wrap=True)
+
+
+def _show_proof(transfer: Document, proof: Document, console: Console) -> None:
+    verdict = "[green]agree[/]" if proof["matches"] else "[bold red]DO NOT AGREE[/]"
+    console.print(f"\n[bold]On chain[/], asked of anvil itself: order and logs {verdict}")
+    _table(
+        console,
+        ("transaction", proof["tx_hash"]),
+        ("block", f"{proof['block_number']} {proof['block_hash']}"),
+        ("log Settled", f"payment number {transfer['settlement']['payment_number']}"),
+        ("log Transfer", f"{transfer['buy']['amount']} USDC to {BENEFICIARY['address']}"),
+        ("balanceOf", f"{proof['balance_before']} before, {proof['balance_after']} after"),
+    )
+
+
+def _show_entries(entries: list[Document], console: Console) -> None:
+    console.print("\n[bold]Ledger entries[/] of this transfer: debit account, credit account")
+    table = Table.grid(padding=(0, 2))
+    for each in entries:
+        pair = [each["account"], each["counter_account"]]
+        if each["side"] == "credit":
+            pair.reverse()
+        table.add_row(f"  {each['amount']}", each["currency"], each["status"], *map(escape, pair))
+    console.print(table)
+
+
+def _show_reconciliation(run: Document, console: Console) -> None:
+    block = run["as_of"]
+    where = f" at block {block['block_number']}" if block else ""
+    checks = run["checks"]
+    console.print(
+        f"\n[bold]Reconciliation[/]{where}: {run['status']}, "
+        f"{sum(bool(each['ok']) for each in checks)} of {len(checks)} checks agree, "
+        f"{run['breaks_open']} breaks open"
+    )
+    for each in checks:
+        mark = "[green]ok[/]" if each["ok"] else "[bold red]NO[/]"
+        same = each["actual"] if each["ok"] else f"{each['expected']}, but is {each['actual']}"
+        console.print(f"  {mark}  {escape(each['name'])}: {escape(str(same))}", soft_wrap=True)
+
+
+def _show_links(description: Document, state_dir: Path, console: Console) -> None:
+    node = description["nodes"][0]
+    customer = node["customers"][0]
+    console.print("\n[bold]Running[/] until Ctrl-C")
+    _table(
+        console,
+        ("HTTP", node["url"]),
+        ("documentation", f"{node['url']}/docs"),
+        ("chain", f"{description['chain']['rpc_url']} (chain id 31337)"),
+        ("operator key", node["keys"]["operator"]),
+        ("partner key", node["keys"]["partner"]),
+        (f"{customer['name']}'s token", customer["token"]),
+        ("all of it", str(state_dir / "devnet.json")),
+    )
+    command, place = ".venv/bin/corridor", f" --state-dir {state_dir}"
+    place = "" if state_dir == Path(".corridor") else place
+    console.print("\n[bold]Next[/], in another terminal")
+    for line in (
+        f"{command} quote 200.00 EUR USDC{place}",
+        f"{command} send 50.00 EUR USDC --to {BENEFICIARY['address']} "
+        f"--customer {customer['id']}{place}",
+        f"{command} reconcile --explain{place}",
+    ):
+        console.print(f"  {line}", soft_wrap=True)
+
+
+def _moment(event: Document) -> datetime:
+    return datetime.fromisoformat(event["occurred_at"])
+
+
+def _units(amount_minor: int) -> str:
+    return f"{Decimal(amount_minor).scaleb(-_TOKEN_DIGITS):.{_TOKEN_DIGITS}f}"
+
+
+def _table(console: Console, *rows: tuple[str, str]) -> None:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for label, value in rows:
+        table.add_row(f"  {label}", value)
+    console.print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,143 @@
+"""A node that settles on a real chain out of a real database, and whose workers a test may kill."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from adapters.evm.client import EvmChain
+from adapters.evm.contract import EvmSettlementContract
+from adapters.evm.rpc import Providers
+from adapters.evm.signer import Eip1559Reader, KeystoreSigner
+from adapters.failpoint import failpoint
+from node.core.parties import Principal
+from node.core.ports.transfers import Transfer
+from node.core.settlement import BatchRules
+from node.core.submission import FeeRules
+from node.core.transfers import State
+from node.services.settlement import SettlementService
+from node.services.settlement_parts import SettlementParts
+from node.store.database import Database
+from node.store.lane_lock import AdvisoryLaneLock
+from tests.builders import CHAIN_ID, LedgerNode, new_id
+from tests.onchain import LANE_KEY, OnChain
+
+PASSES_MAX = 200
+BUY = 1_000_000
+
+
+class Killed(Exception):
+    """Stands for kill -9 at a failpoint: nothing after it runs."""
+
+
+@dataclass
+class Rig:
+    """A node over one database and one chain, whose settlement workers a test may kill."""
+
+    database_url: str
+    database: Database
+    onchain: OnChain
+    node: LedgerNode
+    payer: Principal
+    providers: Providers
+    chain: EvmChain
+    rules: BatchRules = field(default_factory=lambda: BatchRules(payments_max=256, wait_ms=0))
+    fees: FeeRules = field(default_factory=FeeRules)
+    workers: list[AdvisoryLaneLock] = field(default_factory=list)
+
+    def worker(
+        self, at: Callable[[str], None] | None = None, chain: EvmChain | None = None
+    ) -> SettlementService:
+        """A settlement worker as a process of its own would have it."""
+        return SettlementService(self.parts(at, chain))
+
+    def parts(
+        self, at: Callable[[str], None] | None = None, chain: EvmChain | None = None
+    ) -> SettlementParts:
+        """What such a worker is made of."""
+        lock = AdvisoryLaneLock(self.database_url)
+        self.workers.append(lock)
+        return SettlementParts(
+            units=self.node.units,
+            chain=chain or self.chain,
+            contract=EvmSettlementContract(self.chain, self.onchain.contract, self.onchain.token),
+            signer=KeystoreSigner.of_key(LANE_KEY),
+            reader=Eip1559Reader(),
+            lock=lock,
+            new_id=new_id,
+            failpoint=at or failpoint(None),
+            chain_id=CHAIN_ID,
+            owner=f"worker {len(self.workers)}",
+            block_s=1,
+            batches=self.rules,
+            fees=self.fees,
+        )
+
+    async def kill(self) -> None:
+        """The database connection of every worker so far goes away, as with its process."""
+        for each in self.workers:
+            await each.release()
+
+    async def funded(self, count: int) -> Sequence[Transfer]:
+        return await self.node.funded(self.payer, count, sell_minor=100, buy_minor=BUY)
+
+    async def again(self, transfers: Sequence[Transfer]) -> list[Transfer]:
+        """The transfers as they are now, in the order given."""
+        async with self.node.units() as unit:
+            found = {each.id: each for each in await unit.transfers.lock_many(ids(transfers))}
+        return [found[each.id] for each in transfers]
+
+    async def states(self, transfers: Sequence[Transfer]) -> set[State]:
+        return {each.state for each in await self.again(transfers)}
+
+    async def settle(self, worker: SettlementService, transfers: Sequence[Transfer]) -> None:
+        """Pass until every transfer's payout is on chain."""
+        for _ in range(PASSES_MAX):
+            await worker.run_once()
+            if len(self.onchain.payouts()) >= len(transfers):
+                return
+            await asyncio.sleep(0.02)
+        pytest.fail(f"not paid: {await self.again(transfers)}")
+
+    def assert_each_paid_once(self, transfers: Sequence[Transfer]) -> None:
+        wanted = sorted(
+            ("0x" + each.beneficiary_address.hex(), each.amounts.buy) for each in transfers
+        )
+        assert sorted(self.onchain.payouts()) == wanted
+
+    async def slots(self) -> list[Any]:
+        async with self.database.transaction() as connection:
+            return list(
+                await connection.raw.fetch(
+                    "SELECT s.*, (SELECT count(*) FROM attempt a WHERE a.slot_id = s.id) AS tries"
+                    " FROM slot s ORDER BY nonce"
+                )
+            )
+
+    async def lane(self) -> Any:
+        async with self.node.units() as unit:
+            return await unit.settlement.lane(CHAIN_ID, KeystoreSigner.of_key(LANE_KEY).address)
+
+    async def execute(self, statement: str, *arguments: object) -> None:
+        async with self.database.transaction() as connection:
+            await connection.raw.execute(statement, *arguments)
+
+
+def ids(transfers: Sequence[Transfer]) -> list[UUID]:
+    return [each.id for each in transfers]
+
+
+MakeRig = Callable[..., Awaitable[Rig]]
+
+
+def killer(window: str) -> Callable[[str], None]:
+    """A failpoint that kills at one window."""
+
+    def at(name: str) -> None:
+        if name == window:
+            raise Killed(name)
+
+    return at

@@ -1,0 +1,185 @@
+"""Treasury movements: asked for by an operator, sent by the treasury's own lane, once."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import pytest
+
+from adapters.evm.addresses import Eip55
+from adapters.evm.signer import KeystoreSigner
+from node.core.errors import InvalidInput, NodeError, NotFound, Refused
+from node.core.ids import Prefix, encode_id
+from node.core.parties import Principal, Role
+from node.core.ports.idempotency import Answer, Claim
+from node.core.ports.settlement import Movement
+from node.core.settlement import PauseReason
+from node.core.units import Asset, Money
+from node.services.settlement_operations import NodeAddresses, SettlementOperations
+from node.services.treasury import TreasuryService
+from node.store.lane_lock import AdvisoryLaneLock
+from tests.builders import CHAIN_ID, new_id
+from tests.onchain import LANE, address_of
+from tests.rig import DEV_ACCOUNTS, AnvilServer
+from tests.services.settling import Killed, MakeRig, Rig, killer
+
+TREASURY, TREASURY_KEY = DEV_ACCOUNTS[2]
+OLGA = Principal(Role.OPERATOR, "olga")
+USDC = Asset("USDC", 6)
+ETH = Asset("ETH", 9)
+TOP_UP = 5_000_000
+
+
+@dataclass
+class Desk:
+    """An operator's desk over a rig whose treasury holds tokens."""
+
+    rig: Rig
+    operations: SettlementOperations
+
+    async def ask(
+        self,
+        kind: str,
+        to: str,
+        amount: Money,
+        *,
+        claim: Claim | None = None,
+        source: str = TREASURY,
+    ) -> str:
+        answer = await self.operations.request_movement(
+            OLGA,
+            kind=kind,
+            from_address=source,
+            to_address=to,
+            amount=amount,
+            claim=claim,
+            render=lambda each: Answer(201, encode_id(Prefix.MOVEMENT, each.id).encode()),
+            render_error=lambda error: Answer(422, error.code.encode()),
+        )
+        return answer.body.decode()
+
+    async def movement(self, movement_id: str) -> Movement:
+        return await self.operations.movement(movement_id)
+
+    def treasury(self, at: Callable[[str], None] | None = None) -> TreasuryService:
+        lock = AdvisoryLaneLock(self.rig.database_url)
+        self.rig.workers.append(lock)
+        parts = replace(self.rig.parts(at), signer=KeystoreSigner.of_key(TREASURY_KEY), lock=lock)
+        return TreasuryService(parts, "ETH")
+
+    @property
+    def contract(self) -> str:
+        return "0x" + self.rig.onchain.contract.hex()
+
+
+@pytest.fixture
+async def desk(make_rig: MakeRig, anvil: AnvilServer) -> Desk:
+    rig = await make_rig(anvil)
+    onchain = rig.onchain
+    onchain.send(onchain.token, "mint(address,uint256)", TREASURY, TOP_UP)
+    addresses = NodeAddresses(
+        onchain.contract, "USDC", "ETH", [address_of(LANE)], address_of(TREASURY)
+    )
+    return Desk(rig, SettlementOperations(rig.node.units, CHAIN_ID, addresses, Eip55(), new_id))
+
+
+async def test_a_float_top_up_moves_tokens_from_the_treasury_to_the_contract(desk: Desk) -> None:
+    before = desk.rig.onchain.balance(desk.rig.onchain.contract)
+    asked = await desk.ask("float_top_up", desk.contract, Money(TOP_UP, USDC))
+    await desk.treasury().run_once()
+    assert desk.rig.onchain.balance(desk.rig.onchain.contract) == before + TOP_UP
+    movement = await desk.movement(asked)
+    assert movement.state == "submitted"
+    (slot,) = await desk.rig.slots()
+    assert (slot["id"], slot["purpose"], slot["amount_total"]) == (movement.slot_id, "movement", 0)
+
+
+async def test_lane_gas_arrives_to_the_wei(desk: Desk) -> None:
+    lane = address_of(LANE)
+    before = await desk.rig.chain.native_balance(lane, "latest")
+    await desk.ask("lane_gas", LANE, Money(7, ETH))
+    await desk.treasury().run_once()
+    assert await desk.rig.chain.native_balance(lane, "latest") == before + 7 * 10**9
+
+
+@pytest.mark.parametrize(
+    "window", ["after_movement_write", "after_sign", "after_store", "after_send"]
+)
+async def test_a_movement_is_made_once_whenever_the_worker_is_killed(
+    desk: Desk, window: str
+) -> None:
+    before = desk.rig.onchain.balance(desk.rig.onchain.contract)
+    await desk.ask("float_top_up", desk.contract, Money(1, USDC))
+    with pytest.raises(Killed):
+        await desk.treasury(killer(window)).run_once()
+    await desk.rig.kill()
+    successor = desk.treasury()
+    for _ in range(3):
+        await successor.run_once()
+    assert desk.rig.onchain.balance(desk.rig.onchain.contract) == before + 1
+    assert [each["nonce"] for each in await desk.rig.slots()] == [0]
+
+
+async def test_the_same_request_twice_is_one_movement(desk: Desk) -> None:
+    claim = Claim(OLGA.key, "POST", "/v1/settlement/movements", "key", bytes(32))
+    amount = Money(1, USDC)
+    first = await desk.ask("float_top_up", desk.contract, amount, claim=claim)
+    assert await desk.ask("float_top_up", desk.contract, amount, claim=claim) == first
+    await desk.treasury().run_once()
+    assert len(await desk.rig.slots()) == 1
+
+
+async def test_nothing_is_moved_while_settlement_is_paused(desk: Desk) -> None:
+    await desk.operations.pause(OLGA, hard=False, note="looking")
+    await desk.ask("float_top_up", desk.contract, Money(1, USDC))
+    await desk.treasury().run_once()
+    assert await desk.rig.slots() == []
+    (pause,) = await desk.operations.pauses()
+    assert (pause.reason, pause.paused_by, pause.note) == (
+        PauseReason.OPERATOR,
+        OLGA.key,
+        "looking",
+    )
+    await desk.operations.resume(OLGA, PauseReason.OPERATOR)
+    assert await desk.operations.pauses() == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "to", "amount", "error"),
+    [
+        ("gift", LANE, Money(1, ETH), InvalidInput),
+        ("float_top_up", LANE, Money(1, USDC), Refused),
+        ("lane_gas", TREASURY, Money(1, ETH), Refused),
+        ("lane_gas", LANE, Money(1, USDC), Refused),
+        ("lane_gas", LANE, Money(0, ETH), Refused),
+        ("rescue", LANE, Money(1, ETH), Refused),
+    ],
+)
+async def test_only_known_movements_between_own_addresses_are_accepted(
+    desk: Desk, kind: str, to: str, amount: Money, error: type[NodeError]
+) -> None:
+    with pytest.raises(error):
+        await desk.ask(kind, to, amount)
+    with pytest.raises(Refused):
+        await desk.ask("lane_gas", LANE, Money(1, ETH), source=LANE)
+
+
+async def test_an_operator_sees_lanes_and_what_a_batch_carries(desk: Desk) -> None:
+    transfers = await desk.rig.funded(3)
+    await desk.rig.settle(desk.rig.worker(), transfers)
+    (lane,) = await desk.operations.lanes()
+    assert (lane.lane.next_nonce, lane.unmined, lane.oldest_unmined_nonce) == (1, 1, 0)
+    (slot,) = await desk.rig.slots()
+    batch = await desk.operations.batch(encode_id(Prefix.BATCH, slot["id"]))
+    assert [each.transfer_id for each in batch.members] == [each.id for each in transfers]
+    assert [each.record.amount for each in batch.members] == [
+        each.amounts.buy for each in transfers
+    ]
+    assert [each.sends for each in batch.attempts] == [1]
+    assert batch.amount_total == sum(each.amounts.buy for each in transfers)
+
+
+async def test_a_batch_or_movement_that_is_not_there_is_not_found(desk: Desk) -> None:
+    with pytest.raises(NotFound):
+        await desk.operations.batch(encode_id(Prefix.BATCH, new_id()))
+    with pytest.raises(NotFound):
+        await desk.operations.movement(encode_id(Prefix.MOVEMENT, new_id()))

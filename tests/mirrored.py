@@ -31,6 +31,7 @@ from node.services.mirroring import MirrorService
 from node.services.reconciling import ReconciliationService
 from node.services.settlement import SettlementService
 from node.services.settlement_parts import SettlementParts
+from node.services.treasury import TreasuryService
 from node.store.database import Database
 from node.store.lane_lock import AdvisoryLaneLock
 from node.store.unit_of_work import StoreUnits
@@ -121,23 +122,30 @@ class MirroredNode:
             await each.release()
         lock = AdvisoryLaneLock(self.database_url)
         self.locks.append(lock)
+        return SettlementService(self._parts(LANE_KEY, lock))
+
+    async def treasury(self) -> TreasuryService:
+        """The treasury's worker."""
+        lock = AdvisoryLaneLock(self.database_url)
+        self.locks.append(lock)
+        return TreasuryService(self._parts(DEV_ACCOUNTS[2][1], lock), "ETH")
+
+    def _parts(self, key: str, lock: AdvisoryLaneLock) -> SettlementParts:
         chain = EvmChain(self.providers)
-        return SettlementService(
-            SettlementParts(
-                units=self.ledger.units,
-                chain=chain,
-                contract=EvmSettlementContract(chain, self.onchain.contract, self.onchain.token),
-                signer=KeystoreSigner.of_key(LANE_KEY),
-                reader=Eip1559Reader(),
-                lock=lock,
-                new_id=new_id,
-                failpoint=failpoint(None),
-                chain_id=CHAIN_ID,
-                owner="worker",
-                block_s=1,
-                batches=BatchRules(payments_max=256, wait_ms=0),
-                fees=FeeRules(),
-            )
+        return SettlementParts(
+            units=self.ledger.units,
+            chain=chain,
+            contract=EvmSettlementContract(chain, self.onchain.contract, self.onchain.token),
+            signer=KeystoreSigner.of_key(key),
+            reader=Eip1559Reader(),
+            lock=lock,
+            new_id=new_id,
+            failpoint=failpoint(None),
+            chain_id=CHAIN_ID,
+            owner="worker",
+            block_s=1,
+            batches=BatchRules(payments_max=256, wait_ms=0),
+            fees=FeeRules(),
         )
 
     def mine(self, blocks: int = 1) -> None:

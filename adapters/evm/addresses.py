@@ -1,6 +1,7 @@
 """The text form of addresses: EIP-55, by which a mistyped letter is noticed."""
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from eth_utils.address import to_checksum_address
@@ -33,4 +34,9 @@ class Eip55:
 
     def text(self, address: Address) -> str:
         """The checksummed text."""
-        return str(to_checksum_address(address))
+        return _checksummed(address)
+
+
+@lru_cache(maxsize=1024)  # the node's own contract and token are printed with every transfer
+def _checksummed(address: Address) -> str:
+    return str(to_checksum_address(address))

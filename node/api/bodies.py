@@ -34,7 +34,7 @@ class Body(BaseModel):
 
 
 class EmptyBody(Body):
-    """No members; the body may be left out."""
+    """No members."""
 
 
 class Query(BaseModel):
@@ -93,7 +93,7 @@ def parse(raw: bytes, model: type[SomeBody]) -> SomeBody:
         JsonInvalid: Not strict JSON.
         InvalidInput: Not these members; `errors` says where and why.
     """
-    if not raw and issubclass(model, EmptyBody):
+    if not raw and not needs_body(model):
         return model()
     document = _strict_json(raw)
     try:
@@ -102,6 +102,11 @@ def parse(raw: bytes, model: type[SomeBody]) -> SomeBody:
         raise invalid_body(
             [(_pointer(each["loc"]), _code(each["type"]), each["msg"]) for each in _details(error)]
         ) from None
+
+
+def needs_body(model: type[Body]) -> bool:
+    """Whether a member is required; otherwise the body may be left out."""
+    return any(field.is_required() for field in model.model_fields.values())
 
 
 def invalid_body(faults: Sequence[tuple[str, str, str]]) -> InvalidInput:

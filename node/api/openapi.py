@@ -11,7 +11,7 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
 
 from node import __version__
-from node.api.bodies import PageQuery
+from node.api.bodies import PageQuery, needs_body
 from node.api.operations import KeyRule, Operation
 from node.api.problems import (
     JSON,
@@ -195,9 +195,8 @@ def _operation(operation: Operation, references: Any) -> dict[str, Any]:
         "security": [] if operation.who is None else [{"bearer": []}],
     }
     if operation.body is not None:
-        required = any(field.is_required() for field in operation.body.model_fields.values())
         made["requestBody"] = {
-            "required": required,
+            "required": needs_body(operation.body),
             "content": {
                 JSON: {
                     "schema": references[id(operation.body), "validation"],

@@ -182,8 +182,8 @@ MEANING: Final[Mapping[str, str]] = {
     "database_unavailable": "The node's database is away. Send the same request again later, with"
     " the same `Idempotency-Key`: whether it was done is not known.",
     "chain_unavailable": "No provider of the chain answers. Send the same request again later.",
-    "signer_unavailable": "The key that signs for the node cannot be used now. Send the same request"
-    " again later.",
+    "signer_unavailable": "The key that signs for the node cannot be used now. Send the same"
+    " request again later.",
     "not_ready": "A check of readiness fails; `checks` says which and why.",
 }
 """Code -> what it means and what to do. A promise: codes are added, never renamed."""

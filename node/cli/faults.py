@@ -47,7 +47,6 @@ class Fault(Exception):
 
 
 REMEDIES: Final[Mapping[str, str]] = {
-    "insufficient_funds": "top the customer up, or send less",
     "quote_expired": "run the same command again for a fresh quote",
     "credential_invalid": "check CORRIDOR_TOKEN; `corridor keys create` makes a new key",
     "scope_missing": "use a credential whose role may do this; `corridor keys list` shows roles",
@@ -55,8 +54,6 @@ REMEDIES: Final[Mapping[str, str]] = {
     "liquidity_unavailable": "try a smaller amount, or again when payments have become final",
     "database_unavailable": "`corridor doctor` shows what is wrong and how to mend it",
     "chain_unavailable": "`corridor doctor` shows what is wrong and how to mend it",
-    "address_invalid": "copy the address again in full; upper and lower case letters matter",
-    "pair_not_offered": "GET /v1/corridors lists every pair the node offers",
 }
 """Problem code -> what to do in the terminal, where that says more than the node's sentence."""
 
@@ -64,10 +61,11 @@ REMEDIES: Final[Mapping[str, str]] = {
 def refused(problem: Mapping[str, object]) -> Fault:
     """The fault that a problem answer of the node is (RFC 9457 members `detail`, `code`...)."""
     code = str(problem.get("code", ""))
-    lines = [str(problem.get("detail") or problem.get("title") or "the node refused")]
     errors = problem.get("errors")
-    if isinstance(errors, list):
-        lines += [f"  {_pointed(each)}" for each in errors if isinstance(each, dict)]
+    if isinstance(errors, list) and errors:
+        lines = [_pointed(each) for each in errors if isinstance(each, dict)]
+    else:
+        lines = [str(problem.get("detail") or problem.get("title") or "the node refused")]
     status = Status.AWAY if problem.get("retryable") else Status.REFUSED
     lines.append(f"({', '.join(_facts(problem, code))})")
     return Fault(
@@ -76,7 +74,8 @@ def refused(problem: Mapping[str, object]) -> Fault:
 
 
 def _pointed(error: Mapping[str, object]) -> str:
-    return f"{error.get('pointer', '')}: {error.get('message', '')}"
+    where = error.get("pointer") or error.get("parameter") or ""
+    return f"{where}: {error.get('message', '')}"
 
 
 _TOLD: Final = frozenset(

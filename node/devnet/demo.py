@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -135,7 +137,7 @@ def _show_remittance(description: Document, console: Console) -> dict[str, Any]:
         events = []
         for event in job.follow(transfer):
             events.append(event)
-            _show_event(event, events[0], console)
+            _show_event(event, events, console)
         transfer = job.find(transfer["id"])
         result: dict[str, Any] = {
             "completed": transfer["status"] == "completed",
@@ -181,11 +183,15 @@ def _show_quote(job: Remittance, quote: Document, console: Console) -> None:
     )
 
 
-def _show_event(event: Document, first: Document, console: Console) -> None:
-    took_s = (_moment(event) - _moment(first)).total_seconds()
-    detail = event["detail"]
-    known = [f"{name} {detail[name]}" for name in ("block_number", "tx_hash") if detail.get(name)]
-    console.print(f"  {took_s:5.1f} s  {event['state']:<10} {', '.join(known)}", soft_wrap=True)
+def _show_event(event: Document, events: list[Document], console: Console) -> None:
+    took_s = (_moment(event) - _moment(events[0])).total_seconds()
+    told = events[-2]["detail"] if len(events) > 1 else {}
+    news = [
+        f"{label} {event['detail'][name]}"
+        for name, label in (("tx_hash", "tx"), ("block_number", "block"))
+        if event["detail"].get(name) not in (None, told.get(name))
+    ]
+    console.print(f"  {took_s:5.1f} s  {event['state']:<10} {', '.join(news)}", soft_wrap=True)
 
 
 def _show_proof(transfer: Document, proof: Document, console: Console) -> None:
@@ -193,38 +199,44 @@ def _show_proof(transfer: Document, proof: Document, console: Console) -> None:
     console.print(f"\n[bold]On chain[/], asked of anvil itself: order and logs {verdict}")
     _table(
         console,
-        ("transaction", proof["tx_hash"]),
-        ("block", f"{proof['block_number']} {proof['block_hash']}"),
-        ("log Settled", f"payment number {transfer['settlement']['payment_number']}"),
-        ("log Transfer", f"{transfer['buy']['amount']} USDC to {BENEFICIARY['address']}"),
+        ("tx", proof["tx_hash"]),
+        ("block", f"{proof['block_number']}"),
+        ("", proof["block_hash"]),
+        ("Settled", f"payment number {transfer['settlement']['payment_number']}"),
+        ("Transfer", f"{transfer['buy']['amount']} USDC to {BENEFICIARY['address']}"),
         ("balanceOf", f"{proof['balance_before']} before, {proof['balance_after']} after"),
     )
 
 
 def _show_entries(entries: list[Document], console: Console) -> None:
-    console.print("\n[bold]Ledger entries[/] of this transfer: debit account, credit account")
-    table = Table.grid(padding=(0, 2))
+    console.print("\n[bold]Ledger entries[/] of this transfer: debit account -> credit account")
     for each in entries:
-        pair = [each["account"], each["counter_account"]]
-        if each["side"] == "credit":
-            pair.reverse()
-        table.add_row(f"  {each['amount']}", each["currency"], each["status"], *map(escape, pair))
-    console.print(table)
+        console.print(
+            f"  {each['amount']:>12} {each['currency']:<4}  {each['status']:<7}  "
+            f"{each['debit']} -> {each['credit']}",
+            soft_wrap=True,
+        )
 
 
 def _show_reconciliation(run: Document, console: Console) -> None:
     block = run["as_of"]
-    where = f" at block {block['block_number']}" if block else ""
-    checks = run["checks"]
+    where = f" of ledger and chain at block {block['block_number']}" if block else ""
+    wrong = [each for each in run["checks"] if not each["ok"]]
+    kinds = Counter(re.split("[.:]", each["name"])[0] for each in run["checks"])
+    console.print(f"\n[bold]Reconciliation[/]{where}: {run['status']}")
+    console.print(f"  checked: {', '.join(f'{kind} {count}' for kind, count in kinds.items())}")
+    for each in wrong:
+        console.print(
+            f"  [bold red]NO[/]  {escape(each['name'])}: should be {escape(each['expected'])}, "
+            f"is {escape(each['actual'])}",
+            soft_wrap=True,
+        )
+    colour = "green" if run["breaks_open"] == 0 and not wrong else "bold red"
+    agree = len(run["checks"]) - len(wrong)
     console.print(
-        f"\n[bold]Reconciliation[/]{where}: {run['status']}, "
-        f"{sum(bool(each['ok']) for each in checks)} of {len(checks)} checks agree, "
-        f"{run['breaks_open']} breaks open"
+        f"  [{colour}]{agree} of {len(run['checks'])} checks agree, "
+        f"{run['breaks_open']} breaks open[/]"
     )
-    for each in checks:
-        mark = "[green]ok[/]" if each["ok"] else "[bold red]NO[/]"
-        same = each["actual"] if each["ok"] else f"{each['expected']}, but is {each['actual']}"
-        console.print(f"  {mark}  {escape(each['name'])}: {escape(str(same))}", soft_wrap=True)
 
 
 def _show_links(description: Document, state_dir: Path, console: Console) -> None:
@@ -241,13 +253,13 @@ def _show_links(description: Document, state_dir: Path, console: Console) -> Non
         (f"{customer['name']}'s token", customer["token"]),
         ("all of it", str(state_dir / "devnet.json")),
     )
-    command, place = ".venv/bin/corridor", f" --state-dir {state_dir}"
-    place = "" if state_dir == Path(".corridor") else place
+    command, customer_id = ".venv/bin/corridor", customer["id"]
+    place = "" if state_dir == Path(".corridor") else f" --state-dir {state_dir}"
+    to = f"--to {BENEFICIARY['address']} --customer {customer_id}"
     console.print("\n[bold]Next[/], in another terminal")
     for line in (
         f"{command} quote 200.00 EUR USDC{place}",
-        f"{command} send 50.00 EUR USDC --to {BENEFICIARY['address']} "
-        f"--customer {customer['id']}{place}",
+        f"{command} send 50.00 EUR USDC {to}{place}",
         f"{command} reconcile --explain{place}",
     ):
         console.print(f"  {line}", soft_wrap=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -47,41 +46,40 @@ class Node:
 
     def get(self, path: str, **query: str) -> Document:
         """The object at a path."""
-        return self._answer(self._client.get(path, params=query))
+        return self._ask("GET", path, params=query)
 
     def post(self, path: str, body: Mapping[str, Any]) -> Document:
         """The object that a POST makes; a new idempotency key each time."""
-        return self._answer(
-            self._client.post(path, json=body, headers={"Idempotency-Key": str(uuid.uuid4())})
-        )
+        key = {"Idempotency-Key": str(uuid.uuid4())}
+        return self._ask("POST", path, json=body, headers=key)
 
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
 
-    def _answer(self, response: httpx.Response) -> Document:
-        if response.is_success:
-            return dict(response.json())
-        raise DevnetError(
-            f"{response.request.method} {response.request.url.path} was answered with "
-            f"{response.status_code}: {response.text}"
-        )
+    def _ask(self, method: str, path: str, **options: Any) -> Document:
+        try:
+            response = self._client.request(method, path, **options)
+        except httpx.HTTPError as error:
+            raise DevnetError(f"{method} {path} was not answered: {error}") from error
+        if not response.is_success:
+            raise DevnetError(
+                f"{method} {path} was answered with {response.status_code}: {response.text}"
+            )
+        return dict(response.json())
 
 
-@dataclass(slots=True)
 class Remittance:
     """The main job: a remitter's EUR become USDC at a beneficiary's address.
 
     Attributes:
-        description: Content of `devnet.json`.
+        customer: The remitter, as `devnet.json` knows it.
     """
 
-    description: Document
-
-    def __post_init__(self) -> None:
-        node = self.description["nodes"][0]
-        self._rpc_url = str(self.description["chain"]["rpc_url"])
-        self._token = str(self.description["contracts"]["USDC"])
+    def __init__(self, description: Document) -> None:
+        node = description["nodes"][0]
+        self._rpc_url = str(description["chain"]["rpc_url"])
+        self._token = str(description["contracts"]["USDC"])
         self.customer: Document = node["customers"][0]
         self._remitter = Node(node["url"], self.customer["token"])
         self._partner = Node(node["url"], node["keys"]["partner"])
@@ -181,14 +179,22 @@ class Remittance:
         return [each for each in page["data"] if each["transfer_id"] == transfer["id"]]
 
     def ledger_entries(self, transfer: Document) -> list[Document]:
-        """The ledger's view: every entry of this transfer, once, with both accounts."""
-        entries: dict[int, Document] = {}
+        """The ledger's view: every entry of this transfer with its two accounts, oldest first."""
+        found: dict[tuple[int, str, str], Document] = {}
         for account in self._operator.get("/v1/ledger/accounts", limit="200")["data"]:
             path = f"/v1/ledger/accounts/{account['id']}/entries"
             for entry in self._operator.get(path)["data"]:
-                if entry["transfer_id"] == transfer["id"]:
-                    entries[entry["sequence"]] = {**entry, "account": account["path"]}
-        return [entries[key] for key in sorted(entries)]
+                if entry["transfer_id"] != transfer["id"]:
+                    continue
+                sides = (account["path"], entry["counter_account"])
+                debit, credit = sides if entry["side"] == "debit" else sides[::-1]
+                kept = ("sequence", "type", "status", "currency", "amount", "occurred_at")
+                found[entry["sequence"], debit, credit] = {
+                    **{name: entry[name] for name in kept},
+                    "debit": debit,
+                    "credit": credit,
+                }
+        return [found[key] for key in sorted(found)]
 
     def reconcile(self) -> Document:
         """A reconciliation run, completed.

@@ -12,6 +12,7 @@ from node.core.errors import ChainUnavailable
 from node.core.ports.chain import BlockRef, CallReverted
 from node.core.ports.settlement import Candidate, Lane
 from node.core.settlement import (
+    BATCHES_FAILED_MAX,
     WAITING_OF,
     Cause,
     Remedy,
@@ -30,6 +31,9 @@ _FEE_BLOCKS = 10
 _FEE_PERCENTILE = 50
 _PROBES_AT_ONCE = 16
 
+NUMBER_USED = "number_used"
+BATCHES_FAILED = "batches_failed"
+
 
 @dataclass(slots=True)
 class Passage:
@@ -40,7 +44,7 @@ class Passage:
         float_units: Tokens the contract holds there.
         batches: What may be written, oldest first.
         refused: Never payable, and nothing of them is written now: the beneficiary cannot receive.
-        used: Numbers the contract has paid or voided without this transfer knowing.
+        held: Candidates an operator must look at, by the code that says why.
         waiting: Candidates that must wait, and why.
         pause_note: Set when an operator must act before anything is written.
         nonce: How many transactions of the lane the chain has seen there.
@@ -50,7 +54,7 @@ class Passage:
     float_units: int = 0
     batches: list[list[Candidate]] = field(default_factory=list)
     refused: list[Candidate] = field(default_factory=list)
-    used: list[Candidate] = field(default_factory=list)
+    held: dict[str, list[Candidate]] = field(default_factory=dict)
     waiting: dict[Waiting, list[Candidate]] = field(default_factory=dict)
     pause_note: str | None = None
     nonce: int = 0
@@ -58,6 +62,11 @@ class Passage:
     def wait(self, code: Waiting, candidates: Sequence[Candidate]) -> None:
         """Let these wait."""
         self.waiting.setdefault(code, []).extend(candidates)
+
+    def hold(self, code: str, candidates: Sequence[Candidate]) -> None:
+        """Leave these to an operator."""
+        if candidates:
+            self.held.setdefault(code, []).extend(candidates)
 
 
 class Gate:
@@ -106,7 +115,7 @@ class Gate:
                 for each, is_used in zip(everybody, facts.used, strict=True)
                 if is_used
             }
-            passage.used = [each for each in everybody if each.transfer_id in used]
+            passage.hold(NUMBER_USED, [each for each in everybody if each.transfer_id in used])
             await self._simulate(passage, lane, batches, used)
         return passage
 
@@ -196,9 +205,12 @@ class Gate:
             for each, code in zip(batch, codes, strict=True):
                 cause_found = causes.get(each.transfer_id)
                 if code == _SKIPPED:
-                    passage.used.append(each)
+                    passage.hold(NUMBER_USED, [each])
                 elif cause_found is None or remedy_of(cause_found) is Remedy.RETRY:
-                    kept.append(each)  # the contract isolates it; three batches decide
+                    if each.batches_failed < BATCHES_FAILED_MAX:
+                        kept.append(each)  # the contract isolates what fails
+                    else:
+                        passage.hold(BATCHES_FAILED, [each])
                 elif remedy_of(cause_found) is Remedy.VOID:
                     passage.refused.append(each)
                 elif cause_found in WAITING_OF:

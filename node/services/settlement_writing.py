@@ -4,14 +4,15 @@ From the commit on the composition of a slot never changes and nobody can cancel
 Not here: signing and sending (`node.services.settlement_sending`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from node.core.ports import Unit
 from node.core.ports.settlement import Candidate, Lane, Member, NewSlot
-from node.core.ports.transfers import NewEvent, Transfer
+from node.core.ports.transfers import NewEvent
 from node.core.settlement import (
+    BATCHES_FAILED_MAX,
     RECORDS_MAX,
     LaneStatus,
     PauseReason,
@@ -26,7 +27,7 @@ from node.core.settlement import (
 )
 from node.core.transfers import Happening, State
 from node.services import transfer_moves
-from node.services.settlement_gate import Gate, Passage
+from node.services.settlement_gate import BATCHES_FAILED, NUMBER_USED, Gate, Passage
 from node.services.settlement_lease import ahead_reason
 from node.services.settlement_parts import LEASE_S, NODE, SettlementParts
 
@@ -36,6 +37,10 @@ _PATIENCE = timedelta(seconds=1)
 
 _EXPIRY_PERIOD = timedelta(seconds=5)
 _EXPIRED_PER_PASS = 500
+_HELD = {
+    NUMBER_USED: "the contract has paid or voided this payment number before",
+    BATCHES_FAILED: f"{BATCHES_FAILED_MAX} batches did not pay it; nothing of it was paid",
+}
 
 
 class Writer:
@@ -98,10 +103,12 @@ class Writer:
                 parts.chain_id, contract, passage.block.number
             )
             everybody = [each.transfer_id for batch in passage.batches for each in batch]
-            others = [each for some in passage.waiting.values() for each in some] + passage.used
-            still = await unit.settlement.lock_candidates(
-                everybody + [each.transfer_id for each in others]
-            )
+            others = [
+                each.transfer_id
+                for some in (*passage.waiting.values(), *passage.held.values())
+                for each in some
+            ]
+            still = await unit.settlement.lock_candidates(everybody + others)
             slots: list[NewSlot] = []
             for batch in passage.batches:
                 eligible = [each for each in batch if each.transfer_id in still]
@@ -116,9 +123,11 @@ class Writer:
                 await unit.settlement.write_slots(lane, slots)
             for code, waiting in passage.waiting.items():
                 await _mark_waiting(unit, code, [c for c in waiting if c.transfer_id in still])
-            await unit.events.append(
-                await _hold(unit, [c.transfer_id for c in passage.used if c.transfer_id in still])
-            )
+            events: list[NewEvent] = []
+            for why, held in passage.held.items():
+                ids = [c.transfer_id for c in held if c.transfer_id in still]
+                events += await _hold(unit, ids, {"code": why, "message": _HELD[why]})
+            await unit.events.append(events)
         return len(slots)
 
     def _slot(self, nonce: int, batch: Sequence[Candidate]) -> NewSlot:
@@ -223,17 +232,17 @@ class Writer:
             await unit.events.append(events)
 
 
-async def _hold(unit: Unit, transfer_ids: Sequence[UUID]) -> list[NewEvent]:
-    """The chain has used a number that this transfer was to be paid with: people find out why."""
+async def _hold(
+    unit: Unit, transfer_ids: Sequence[UUID], failure: Mapping[str, str]
+) -> list[NewEvent]:
     if not transfer_ids:
         return []
-    failure = {
-        "code": "number_used",
-        "message": "the contract has paid or voided this payment number before",
-    }
-    held: list[Transfer] = list(await unit.transfers.lock_many(transfer_ids))
     return await transfer_moves.apply(
-        unit, held, Happening.HELD, changes=lambda _: {"failure": failure}, detail=lambda _: failure
+        unit,
+        await unit.transfers.lock_many(transfer_ids),
+        Happening.HELD,
+        changes=lambda _: {"failure": failure},
+        detail=lambda _: failure,
     )
 
 

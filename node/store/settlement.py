@@ -48,7 +48,8 @@ _RENEW_LEASE = """
 UPDATE lane SET lease_until = now() + $2 WHERE id = $1 AND lease_until < now() + $2::interval / 2
 """
 _CANDIDATES = """
-SELECT id, payment_number, beneficiary_address, buy_amount, was_written, waiting_code, created_at
+SELECT id, payment_number, beneficiary_address, buy_amount, was_written, batches_failed,
+    waiting_code, created_at
 FROM transfer WHERE state = 'funded' AND slot_id IS NULL AND chain_id = $1 AND contract = $2
   AND settle_by > now() ORDER BY created_at, id LIMIT $3
 """
@@ -94,7 +95,8 @@ UPDATE attempt a SET sends = sends + 1, last_sent_at = now(),
 FROM unnest($1::bytea[], $2::text[]) AS s (tx_hash, answer) WHERE a.tx_hash = s.tx_hash
 """
 _VOID_CANDIDATES = """
-SELECT id, payment_number, beneficiary_address, buy_amount, was_written, waiting_code, created_at
+SELECT id, payment_number, beneficiary_address, buy_amount, was_written, batches_failed,
+    waiting_code, created_at
 FROM transfer t WHERE state = 'voiding' AND chain_id = $1 AND contract = $2
   AND NOT EXISTS (SELECT FROM slot_member m WHERE m.transfer_id = t.id AND m.live
                   AND m.purpose = 'void')

@@ -41,6 +41,7 @@ def candidate_of(row: "asyncpg.Record") -> Candidate:
             row["payment_number"], Address(row["beneficiary_address"]), row["buy_amount"]
         ),
         row["was_written"],
+        row["batches_failed"],
         Waiting(row["waiting_code"]) if row["waiting_code"] else None,
         row["created_at"],
     )

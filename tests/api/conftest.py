@@ -12,6 +12,7 @@ from starlette.types import ASGIApp
 
 from node.api.app import create_app
 from tests.api.fakes import FakeNode
+from tests.builders import CONTRACT, LedgerNode
 
 BENEFICIARY = "0x90F79bf6EB2c4f870365E785982E1f101E93b906"
 
@@ -40,7 +41,7 @@ class RealNode:
     """The application over real services and PostgreSQL, with what a caller needs.
 
     Attributes:
-        customer_id: A customer of the partner, with 1,000.00 EUR.
+        customer_id: A customer of the partner, with 1,000.00 EUR. The contract has 1,200.00 USDC.
         stranger: Secret of another partner.
     """
 
@@ -70,7 +71,7 @@ async def real_app(database_url: str, tmp_path: Path) -> AsyncIterator[RealNode]
         state_dir=tmp_path,
         chain_rpc_urls=("http://127.0.0.1:9",),
         token_address=token,
-        settlement_address="0x" + "c0" * 20,
+        settlement_address=f"0x{CONTRACT.hex()}",
         signer=f"keystore:{key}",
         fx_sources="ecb:max_age_s=0,fixed:USD/USDC=1",
         sandbox=True,
@@ -102,6 +103,7 @@ async def real_app(database_url: str, tmp_path: Path) -> AsyncIterator[RealNode]
                 f"{path}/top-ups", headers={**as_partner, "Idempotency-Key": "first"}, json=top_up
             )
             assert booked.status_code == 201, booked.text
+            await LedgerNode(node.units).fund_contract(1_200_000_000)
             yield RealNode(
                 client=opened,
                 app=app,

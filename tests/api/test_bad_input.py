@@ -1,5 +1,6 @@
 """Bad input against the whole node over PostgreSQL: each its code and a sentence that helps."""
 
+import asyncio
 from typing import Any
 
 import httpx
@@ -7,7 +8,7 @@ import pytest
 
 from tests.api.conftest import BENEFICIARY, RealNode
 
-WRONG_CHECKSUM = BENEFICIARY[:-1] + BENEFICIARY[-1].swapcase()
+WRONG_CHECKSUM = BENEFICIARY.replace("F", "f", 1)
 QUOTE: dict[str, Any] = {
     "sell": {"currency": "EUR", "amount": "200.00"},
     "buy": {"currency": "USDC"},
@@ -230,14 +231,61 @@ async def test_a_reference_of_a_rail_is_booked_once(real_app: RealNode) -> None:
 
 
 async def test_a_quote_the_node_cannot_back_is_503_not_a_promise(real_app: RealNode) -> None:
-    """The contract of this node holds nothing yet."""
     node = real_app
-    response = await node.client.post("/v1/quotes", headers=headers(node.partner), json=QUOTE)
-    if response.status_code == 201:  # judged when it is accepted
-        response = await node.client.post(
-            "/v1/transfers",
-            headers=headers(node.partner, "big"),
-            json=a_transfer(node, response.json()["id"]),
-        )
+    body = {**QUOTE, "sell": {"currency": "EUR", "amount": "50000.00"}}
+    response = await node.client.post("/v1/quotes", headers=headers(node.partner), json=body)
     assert (response.status_code, code_of(response)) == (503, "liquidity_unavailable")
     assert response.headers["retry-after"] == "1"
+
+
+async def test_a_quote_that_expired_or_was_used_makes_no_transfer(real_app: RealNode) -> None:
+    node = real_app
+    short = await a_quote(node, ttl_s=1)
+    used = await a_quote(node)
+    first = await node.client.post(
+        "/v1/transfers", headers=headers(node.partner, "1"), json=a_transfer(node, used)
+    )
+    second = await node.client.post(
+        "/v1/transfers", headers=headers(node.partner, "2"), json=a_transfer(node, used)
+    )
+    assert (first.status_code, second.status_code) == (201, 409)
+    assert (code_of(second), second.json()["transfer_id"]) == ("quote_used", first.json()["id"])
+    for _ in range(100):
+        shown = await node.client.get(f"/v1/quotes/{short}", headers=headers(node.partner))
+        if shown.json()["status"] == "expired":
+            break
+        await asyncio.sleep(0.05)
+    late = await node.client.post(
+        "/v1/transfers", headers=headers(node.partner, "3"), json=a_transfer(node, short)
+    )
+    assert (late.status_code, code_of(late)) == (409, "quote_expired")
+
+
+async def test_a_customer_with_too_little_is_told_what_there_is(real_app: RealNode) -> None:
+    node = real_app
+    quotes = [await a_quote(node, sell={"currency": "EUR", "amount": "501.00"}) for _ in range(2)]
+    answers = [
+        await node.client.post(
+            "/v1/transfers", headers=headers(node.partner, each), json=a_transfer(node, each)
+        )
+        for each in quotes
+    ]
+    assert [each.status_code for each in answers] == [201, 422]
+    assert code_of(answers[1]) == "insufficient_funds"
+    assert answers[1].json()["available"] == {"currency": "EUR", "amount": "499.00"}
+
+
+async def test_a_client_reference_names_one_transfer(real_app: RealNode) -> None:
+    node = real_app
+    bodies = [
+        {**a_transfer(node, await a_quote(node)), "client_reference": "rent"} for _ in range(2)
+    ]
+    first, second = [
+        await node.client.post(
+            "/v1/transfers", headers=headers(node.partner, body["quote_id"]), json=body
+        )
+        for body in bodies
+    ]
+    assert (first.status_code, second.status_code) == (201, 409)
+    assert code_of(second) == "client_reference_used"
+    assert second.json()["transfer_id"] == first.json()["id"]

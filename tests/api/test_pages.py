@@ -13,7 +13,8 @@ STATIC = Path(node.api.__file__).parent / "static"
 
 
 def test_vendored_files_are_the_ones_that_were_checked_in_and_have_their_licence() -> None:
-    sums = dict(reversed(line.split()) for line in (STATIC / "SHA256SUMS").read_text().splitlines())
+    lines = (line.split() for line in (STATIC / "SHA256SUMS").read_text().splitlines())
+    sums = {name: digest for digest, name in lines}
     own = {"docs.css", "SHA256SUMS"}
     vendored = {each.name for each in STATIC.iterdir()} - own
     assert vendored == {name for each in sums for name in (each, f"{each}.LICENSE.txt")}

@@ -349,7 +349,7 @@ async def test_a_caller_that_leaves_in_the_middle_of_a_body_gets_no_answer(
 ) -> None:
     from node.api.app import create_app
 
-    messages = [
+    messages: list[dict[str, object]] = [
         {"type": "http.request", "body": b"{", "more_body": True},
         {"type": "http.disconnect"},
     ]
@@ -369,5 +369,5 @@ async def test_a_caller_that_leaves_in_the_middle_of_a_body_gets_no_answer(
         "query_string": b"",
         "headers": [(b"authorization", b"Bearer partner-key")],
     }
-    await create_app(fake_node.services)(scope, receive, send)  # type: ignore[arg-type]
+    await create_app(fake_node.services)(scope, receive, send)
     assert sent == []

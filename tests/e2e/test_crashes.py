@@ -1,6 +1,7 @@
 """kill -9 at any moment loses nothing and doubles nothing."""
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from itertools import islice
 from typing import Any
 
 import httpx
@@ -38,15 +39,17 @@ def _done(network: Network, transfers: list[Any]) -> int:
 
 def test_killing_both_processes_again_and_again_pays_everybody_once(network: Network) -> None:
     customer_id = network.customer(eur="5000.00")
-    with ThreadPoolExecutor(4) as pool:
-        pending = pool.map(
-            lambda number: _send_stubbornly(network, customer_id, number), range(_PAYMENTS)
-        )
-        for kill in range(_WORKER_KILLS):
+    numbers = iter(range(_PAYMENTS))
+    with ThreadPoolExecutor(_PAYMENTS // _WORKER_KILLS) as pool:
+        pending = []
+        for kill in range(_WORKER_KILLS):  # every kill finds new payments under way
+            for number in islice(numbers, _PAYMENTS // _WORKER_KILLS):
+                pending.append(pool.submit(_send_stubbornly, network, customer_id, number))
+            wait(pending, return_when=FIRST_COMPLETED)
             network.restarted("work", network.kill("work"))
             if kill % (_WORKER_KILLS // _SERVE_KILLS) == 0:
                 network.restarted("serve", network.kill("serve"))
-        transfers = list(pending)
+        transfers = [each.result() for each in pending]
     until(network.is_ready, "the node is ready again")
     until(lambda: _done(network, transfers) == _PAYMENTS, "all settled", limit_s=180)
     assert len({each["id"] for each in transfers}) == _PAYMENTS

@@ -13,6 +13,7 @@ from adapters.evm.contract import EvmSettlementContract
 from adapters.evm.rpc import Providers
 from adapters.evm.signer import Eip1559Reader, KeystoreSigner
 from adapters.failpoint import failpoint
+from adapters.machine import new_id
 from node.core.parties import Principal
 from node.core.ports.transfers import Transfer
 from node.core.settlement import BatchRules

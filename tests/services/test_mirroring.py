@@ -4,13 +4,16 @@ In `MirroredNode.follow` every pass is made by a mirror that was just started, s
 tests is also one of a mirror that is killed between any two passes.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
 
+from adapters.machine import new_id
 from node.core.ledger import in_flight_account, suspense_account
 from node.core.mirror import BlockPoint, Finality
+from node.core.ports.settlement import Movement
 from node.core.transfers import Happening, State
 from node.core.units import Address, BlockHash
 from node.services import transfer_moves
@@ -384,6 +387,61 @@ async def test_a_settlement_that_agrees_with_no_transfer_is_a_break(node: Mirror
     await node.follow()
     codes = sorted(each.code for each in await node.open_breaks())
     assert codes == ["B06", "B10", "B16"]  # and the stranger's gas
+
+
+async def test_treasury_movements_are_booked_between_the_nodes_own_addresses(
+    node: MirroredNode,
+) -> None:
+    node.onchain.send(node.onchain.token, "mint(address,uint256)", "0x" + TREASURY.hex(), 5_000)
+    lane, contract = address_of(LANE), node.onchain.contract
+    async with node.ledger.units() as unit:
+        for kind, to, asset, amount in (
+            ("lane_gas", lane, "ETH", 1_500_000_000),
+            ("float_top_up", contract, "USDC", 4_000),
+        ):
+            await unit.settlement.add_movement(
+                Movement(
+                    new_id(), kind, TREASURY, to, asset, amount, "requested", None, "test", None,
+                    unit.now,
+                )
+            )  # fmt: skip
+    treasury = await node.treasury()
+    for _ in range(20):
+        await treasury.run_once()
+        if node.pool() == 2:
+            break
+    node.mine(1 + DEPTH_BLOCKS)
+    await node.follow()
+    states = await node.rows("SELECT kind, state FROM movement ORDER BY kind")
+    assert [tuple(row) for row in states] == [("float_top_up", "settled"), ("lane_gas", "settled")]
+    assert await node.booked(contract) == FLOAT_UNITS + 4_000
+    assert await node.booked(TREASURY) == 1_000
+    assert await node.booked(lane, "ETH") == 10_000 * 10**9 + 1_500_000_000
+    assert [each.code for each in await node.open_breaks()] == ["B04"]  # the mint
+    assert failing(await node.reconcile()) == []
+
+
+async def test_two_mirrors_on_one_database_book_everything_once(node: MirroredNode) -> None:
+    mirrors = [node.mirror() for _ in range(3)]
+    for _ in range(3):
+        await node.sent(2)
+        for _ in range(1 + DEPTH_BLOCKS):
+            node.mine()
+            await asyncio.gather(*(each.run_once() for each in mirrors))
+    await node.follow()
+    rows = await node.rows("SELECT state, count(*) AS n FROM transfer GROUP BY state")
+    assert [tuple(row) for row in rows] == [("settled", 6)]
+    assert len(await node.rows("SELECT 1 FROM ledger_transaction WHERE kind = 'batch'")) == 3
+    await assert_sound(node)
+
+
+async def test_a_mirror_that_was_away_for_many_blocks_catches_up(node: MirroredNode) -> None:
+    transfers = await node.sent(2)
+    node.mine(400)  # more than one look, and states of old blocks are gone
+    await node.follow()
+    assert (await node.cursor()).head.number == int(node.onchain.anvil.rpc("eth_blockNumber"), 16)
+    assert await node.states(transfers) == {State.SETTLED}
+    await assert_sound(node)
 
 
 async def test_a_pass_takes_as_many_statements_for_40_payments_as_for_2(

@@ -8,13 +8,19 @@ from typing import Any
 
 import pytest
 
+from adapters.evm.addresses import Eip55
 from adapters.evm.client import EvmChain
+from adapters.machine import new_id
+from node.core.errors import WrongState
+from node.core.ids import Prefix, encode_id
+from node.core.parties import Principal, Role
 from node.core.ports.chain import SendAnswer
 from node.core.settlement import BatchRules, LaneStatus, PauseReason, SlotState
 from node.core.submission import FeeRules
 from node.core.transfers import Happening, State
 from node.services import transfer_moves
 from node.services.settlement import SettlementService
+from node.services.settlement_operations import NodeAddresses, SettlementOperations
 from node.services.settlement_parts import SettlementParts
 from tests.builders import CHAIN_ID
 from tests.onchain import ADMIN, LANE
@@ -393,6 +399,64 @@ async def test_a_number_that_the_chain_has_used_is_not_signed_again(rig: Rig) ->
     await rig.settle(rig.worker(), transfers[1:])
     rig.assert_each_paid_once(transfers[1:])
     assert await rig.states(transfers[:1]) == {State.ON_HOLD}
+
+
+async def test_what_three_batches_did_not_pay_is_left_to_an_operator(rig: Rig) -> None:
+    transfers = await rig.funded(2)
+    await rig.execute("UPDATE transfer SET batches_failed = 3 WHERE id = $1", transfers[0].id)
+    await rig.settle(rig.worker(), transfers[1:])
+    rig.assert_each_paid_once(transfers[1:])
+    (held,) = await rig.again(transfers[:1])
+    assert held.state is State.ON_HOLD
+    assert held.failure is not None
+    assert held.failure["code"] == "batches_failed"
+
+
+async def test_a_released_transfer_is_paid(rig: Rig) -> None:
+    transfers = await rig.funded(1)
+    await rig.execute("UPDATE transfer SET batches_failed = 3")
+    worker = rig.worker()
+    await worker.run_once()
+    assert await rig.states(transfers) == {State.ON_HOLD}
+    addresses = NodeAddresses(rig.onchain.contract, "USDC", "ETH", [])
+    operations = SettlementOperations(rig.node.units, CHAIN_ID, addresses, Eip55(), new_id)
+    olga = Principal(Role.OPERATOR, "olga")
+    await operations.release(olga, encode_id(Prefix.TRANSFER, transfers[0].id))
+    with pytest.raises(WrongState):
+        await operations.release(olga, encode_id(Prefix.TRANSFER, transfers[0].id))
+    await rig.settle(worker, transfers)
+    rig.assert_each_paid_once(transfers)
+    (paid,) = await rig.again(transfers)
+    assert (paid.batches_failed, paid.failure) == (0, None)
+
+
+async def test_a_denied_beneficiary_that_was_written_before_waits_for_its_void(rig: Rig) -> None:
+    transfers = await rig.funded(1)
+    await rig.execute("UPDATE transfer SET was_written = true, batches_failed = 1")
+    rig.onchain.send(rig.onchain.token, "deny(address)", transfers[0].beneficiary_address)
+    await rig.worker().run_once()
+    (refused,) = await rig.again(transfers)
+    assert (refused.state, refused.void_outcome) == (State.VOIDING, "failed")
+    assert rig.onchain.payouts() == []
+
+
+async def test_a_denied_contract_pauses_and_blames_no_beneficiary(rig: Rig) -> None:
+    transfers = await rig.funded(2)
+    rig.onchain.send(rig.onchain.token, "deny(address)", rig.onchain.contract)
+    await rig.worker().run_once()
+    assert await rig.states(transfers) == {State.FUNDED}
+    assert await rig.slots() == []
+    async with rig.node.units() as unit:
+        (pause,) = await unit.settlement.pauses()
+    assert pause.paused_by == "node:settle"
+
+
+async def test_an_account_without_coin_for_gas_makes_transfers_wait(rig: Rig) -> None:
+    transfers = await rig.funded(2)
+    rig.onchain.anvil.rpc("anvil_setBalance", LANE, "0x1")
+    await rig.worker().run_once()
+    assert {each.waiting_code for each in await rig.again(transfers)} == {"gas_low"}
+    assert await rig.slots() == []
 
 
 async def test_numbers_used_on_chain_are_never_allotted_again(rig: Rig) -> None:

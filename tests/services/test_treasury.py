@@ -7,6 +7,7 @@ import pytest
 
 from adapters.evm.addresses import Eip55
 from adapters.evm.signer import KeystoreSigner
+from adapters.machine import new_id
 from node.core.errors import InvalidInput, NodeError, NotFound, Refused
 from node.core.ids import Prefix, encode_id
 from node.core.parties import Principal, Role
@@ -17,7 +18,7 @@ from node.core.units import Asset, Money
 from node.services.settlement_operations import NodeAddresses, SettlementOperations
 from node.services.treasury import TreasuryService
 from node.store.lane_lock import AdvisoryLaneLock
-from tests.builders import CHAIN_ID, new_id
+from tests.builders import CHAIN_ID
 from tests.onchain import LANE, address_of
 from tests.rig import DEV_ACCOUNTS, AnvilServer
 from tests.services.settling import Killed, MakeRig, Rig, killer

@@ -44,11 +44,12 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A funded transfer that no live batch has."""
+    """A funded transfer that no live batch has. `batches_failed`: how many did not pay it."""
 
     transfer_id: UUID
     record: PaymentRecord
     was_written: bool
+    batches_failed: int
     waiting_code: Waiting | None
     created_at: datetime
 

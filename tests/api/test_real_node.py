@@ -1,0 +1,139 @@
+"""The whole HTTP interface over the real services: what happens when many ask at once."""
+
+import asyncio
+
+import httpx
+
+from tests.api.conftest import RealNode
+from tests.api.test_bad_input import a_quote, a_transfer, headers
+
+
+async def balance(node: RealNode) -> tuple[str, str]:
+    response = await node.client.get(
+        f"/v1/customers/{node.customer_id}/balances", headers=headers(node.remitter)
+    )
+    (row,) = response.json()["data"]
+    return row["available"], row["reserved"]
+
+
+async def test_200_equal_posts_at_once_make_one_transfer(real_app: RealNode) -> None:
+    node = real_app
+    body = a_transfer(node, await a_quote(node))
+    answers = await asyncio.gather(
+        *(
+            node.client.post("/v1/transfers", headers=headers(node.partner, "same"), json=body)
+            for _ in range(200)
+        )
+    )
+    assert {each.status_code for each in answers} == {201}
+    assert len({each.content for each in answers}) == 1
+    assert len({each.headers["location"] for each in answers}) == 1
+    listed = await node.client.get("/v1/transfers", headers=headers(node.partner))
+    assert len(listed.json()["data"]) == 1
+    assert await balance(node) == ("800.00", "200.00")
+
+
+async def test_of_two_transfers_for_one_quote_one_wins(real_app: RealNode) -> None:
+    node = real_app
+    body = a_transfer(node, await a_quote(node))
+    answers = await asyncio.gather(
+        *(
+            node.client.post("/v1/transfers", headers=headers(node.partner, f"k{n}"), json=body)
+            for n in range(2)
+        )
+    )
+    assert sorted(each.status_code for each in answers) == [201, 409]
+    assert await balance(node) == ("800.00", "200.00")
+
+
+async def test_of_many_at_once_exactly_those_succeed_that_there_is_money_for(
+    real_app: RealNode,
+) -> None:
+    node = real_app
+    side = {"currency": "EUR", "amount": "100.00"}
+    quotes = [await a_quote(node, sell=side) for _ in range(30)]
+
+    async def send(quote_id: str) -> httpx.Response:
+        body = a_transfer(node, quote_id)
+        return await node.client.post(
+            "/v1/transfers", headers=headers(node.partner, quote_id), json=body
+        )
+
+    answers = await asyncio.gather(*(send(each) for each in quotes))
+    succeeded = [each for each in answers if each.status_code == 201]
+    assert len(succeeded) == 10
+    assert {each.json()["code"] for each in answers if each.status_code != 201} == {
+        "insufficient_funds"
+    }
+    assert await balance(node) == ("0.00", "1000.00")
+
+
+async def test_a_canceled_transfer_gives_everything_back_and_tells_its_timeline(
+    real_app: RealNode,
+) -> None:
+    node = real_app
+    made = await node.client.post(
+        "/v1/transfers",
+        headers=headers(node.remitter, "k"),
+        json={**a_transfer(node, await remitters_quote(node)), "customer_id": None},
+    )
+    assert made.status_code == 201, made.text
+    path = f"/v1/transfers/{made.json()['id']}"
+    assert made.json()["state"] == "funded"
+    assert made.json()["cancellable"] is True
+    for key in ("c", "c", "d"):
+        canceled = await node.client.post(f"{path}/cancel", headers=headers(node.remitter, key))
+        assert (canceled.status_code, canceled.json()["status"]) == (200, "canceled")
+    assert await balance(node) == ("1000.00", "0.00")
+    timeline = (await node.client.get(f"{path}/events", headers=headers(node.partner))).json()
+    assert [(each["sequence"], each["type"]) for each in timeline["data"]] == [
+        (1, "transfer.funded"),
+        (2, "transfer.canceled"),
+    ]
+    trial = await node.client.get("/v1/ledger/trial-balance", headers=headers(node.operator))
+    assert all(each["debits"] == each["credits"] for each in trial.json()["data"])
+
+
+async def remitters_quote(node: RealNode) -> str:
+    body = {
+        "sell": {"currency": "EUR", "amount": "200.00"},
+        "buy": {"currency": "USDC"},
+    }
+    response = await node.client.post("/v1/quotes", headers=headers(node.remitter), json=body)
+    assert response.status_code == 201, response.text
+    found = response.json()["id"]
+    assert isinstance(found, str)
+    return found
+
+
+async def test_operator_pages_answer_on_a_node_that_has_done_nothing_yet(
+    real_app: RealNode,
+) -> None:
+    node = real_app
+    for path in (
+        "/v1/assets",
+        "/v1/corridors",
+        "/v1/transfers",
+        "/v1/events",
+        "/v1/ledger/accounts",
+        "/v1/settlement/lanes",
+        "/v1/reconciliation/breaks",
+        "/metrics",
+    ):
+        response = await node.client.get(path, headers=headers(node.operator))
+        assert response.status_code == 200, (path, response.text)
+    ready = await node.client.get("/readyz")
+    assert (ready.status_code, ready.json()["code"]) == (503, "not_ready")
+    accounts = (await node.client.get("/v1/ledger/accounts", headers=headers(node.operator))).json()
+    entries = await node.client.get(
+        f"/v1/ledger/accounts/{accounts['data'][0]['id']}/entries", headers=headers(node.operator)
+    )
+    assert entries.json()["data"]
+    paused = await node.client.post(
+        "/v1/settlement/pause", headers=headers(node.operator), json={"note": "a look"}
+    )
+    assert [each["reason"] for each in paused.json()["data"]] == ["operator"]
+    resumed = await node.client.post("/v1/settlement/resume", headers=headers(node.operator))
+    assert resumed.json()["data"] == []
+    away = await node.client.post("/v1/reconciliation/runs", headers=headers(node.operator))
+    assert (away.status_code, away.json()["code"]) == (503, "chain_unavailable")

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from adapters.evm.contract import EvmSettlementContract
 from adapters.evm.reader import EvmReader
 from adapters.evm.rpc import Providers
 from adapters.evm.signer import Eip1559Reader, KeystoreSigner, keystore_address
+from adapters.failpoint import failpoint
 from adapters.fx import build_sources
 from adapters.machine import SystemClock, new_id, new_secret
 from node import logs
@@ -64,16 +65,6 @@ _DEMO_CUSTOMERS: Final = (
     ("Bruno", "FR", "EUR", "10000.00"),
     ("Grace", "US", "USD", "10000.00"),
 )
-
-
-def failpoint(name: str) -> Callable[[str], None]:
-    """Dies, as by kill -9, when the point of this name is reached; for crash tests."""
-
-    def reached(point: str) -> None:
-        if point == name:
-            os._exit(137)
-
-    return reached
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +137,26 @@ class _Addresses:
     def holders(self) -> tuple[Address, ...]:
         return (self.contract,) if self.treasury is None else (self.contract, self.treasury)
 
+    def target(self, settings: Settings) -> SettlementTarget:
+        return SettlementTarget(
+            settings.chain_id,
+            self.contract,
+            USDC.code,
+            self.holders,
+            frozenset({Address(bytes(20)), self.token, self.lane, *self.holders}),
+            settings.settle_within_s,
+        )
+
+    def watch(self, chain_id: int, native: str) -> Watch:
+        return Watch(
+            chain_id,
+            self.contract,
+            self.token,
+            USDC.code,
+            native,
+            frozenset({self.lane, *self.holders}),
+        )
+
 
 def _addresses(settings: Settings) -> _Addresses:
     def parsed(text: str) -> Address:
@@ -159,32 +170,22 @@ def _addresses(settings: Settings) -> _Addresses:
     )
 
 
+def _rates(settings: Settings, clock: SystemClock) -> Rates:
+    try:
+        return Rates(build_sources(settings.fx_sources, sandbox=settings.sandbox, clock=clock))
+    except ValueError as error:
+        raise SettingsInvalid(f"CORRIDOR_FX_SOURCES: {error}") from None
+
+
 def _wire(settings: Settings, database: Database, providers: Providers) -> Node:
     own = _addresses(settings)
     clock = SystemClock()
     units = StoreUnits(database)
     catalog = catalog_of(TokenInfo(USDC, settings.chain_id, own.token))
-    target = SettlementTarget(
-        settings.chain_id,
-        own.contract,
-        USDC.code,
-        own.holders,
-        frozenset({Address(bytes(20)), own.token, own.lane, *own.holders}),
-        settings.settle_within_s,
-    )
-    watch = Watch(
-        settings.chain_id,
-        own.contract,
-        own.token,
-        USDC.code,
-        catalog.native.code,
-        frozenset({own.lane, *own.holders}),
-    )
+    target = own.target(settings)
+    watch = own.watch(settings.chain_id, catalog.native.code)
     chain, reader = EvmChain(providers), EvmReader(providers, watch)
-    try:
-        rates = Rates(build_sources(settings.fx_sources, sandbox=settings.sandbox, clock=clock))
-    except ValueError as error:
-        raise SettingsInvalid(f"CORRIDOR_FX_SOURCES: {error}") from None
+    rates = _rates(settings, clock)
     parties = PartyService(units, clock, new_id, new_secret)
     block_ms = int(settings.chain_block_s * 1000)
     services = Services(

@@ -148,9 +148,18 @@ class LedgerNode:
             render_error,
         )
 
-    async def funded(self, principal: Principal, count: int, **quote: int) -> Sequence[Transfer]:
+    async def funded(
+        self,
+        principal: Principal,
+        count: int,
+        *,
+        sell_minor: int = 20_000,
+        buy_minor: int = 230_074_048,
+    ) -> Sequence[Transfer]:
         """So many accepted transfers, each to an address of its own."""
-        quotes = [a_quote(principal, **quote) for _ in range(count)]
+        quotes = [
+            a_quote(principal, sell_minor=sell_minor, buy_minor=buy_minor) for _ in range(count)
+        ]
         await self.add_quotes(*quotes)
         for place, each in enumerate(quotes):
             answer = await self.acceptance.create(

@@ -61,7 +61,7 @@ def routes(operations: tuple[Operation, ...], *, sandbox: bool) -> list[Route]:
         "/docs/problems": _page(problems_page()),
     }
     for name in _FILES:
-        path = _STATIC / name
+        path = _STATIC.joinpath(name)
         pages[f"/docs/static/{name}"] = Response(
             path.read_bytes(), media_type=_TYPES[path.suffix], headers={"Cache-Control": _DAY}
         )

@@ -131,6 +131,7 @@ def _show_remittance(description: Document, console: Console) -> dict[str, Any]:
     try:
         before_minor = job.beneficiary_balance_minor()
         top_up, quote = job.top_up(), job.quote()
+        console.print(f"\n[bold]Top-up[/] {top_up['amount']} {top_up['currency']} has arrived")
         _show_quote(job, quote, console)
         transfer = job.transfer(quote)
         console.print(f"\n[bold]Timeline[/] of {transfer['id']}")
@@ -168,7 +169,7 @@ def _show_quote(job: Remittance, quote: Document, console: Console) -> None:
     sell, buy, cost = quote["sell"], quote["buy"], quote["total_cost"]
     fees = ", ".join(f"{each['type']} {each['amount']}" for each in quote["fees"])
     sources = ", ".join(
-        f"{each['name']} {each['sell']}/{each['buy']} {each['rate']}"
+        f"{each['name']} {each['sell']}/{each['buy']} {each['rate']} ({each['observed_at'][:10]})"
         for each in quote["rate_sources"]
     )
     console.print(f"\n[bold]Quote[/] {quote['id']}, firm until {quote['expires_at']}")
@@ -224,7 +225,8 @@ def _show_reconciliation(run: Document, console: Console) -> None:
     wrong = [each for each in run["checks"] if not each["ok"]]
     kinds = Counter(re.split("[.:]", each["name"])[0] for each in run["checks"])
     console.print(f"\n[bold]Reconciliation[/]{where}: {run['status']}")
-    console.print(f"  checked: {', '.join(f'{kind} {count}' for kind, count in kinds.items())}")
+    shown = ", ".join(f"{kind} {count}" for kind, count in kinds.items())
+    console.print(f"  checked: {shown}", soft_wrap=True)
     for each in wrong:
         console.print(
             f"  [bold red]NO[/]  {escape(each['name'])}: should be {escape(each['expected'])}, "

@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 
@@ -80,7 +80,8 @@ def _look(name: str, check: Callable[[], str]) -> Finding:
     try:
         return Finding(name, ok=True, detail=check())
     except DevnetError as error:
-        return Finding(name, ok=False, detail=error.args[0], remedy=error.remedy)
+        remedy = error.remedy or "run `corridor devnet up`, which starts what is not running"
+        return Finding(name, ok=False, detail=error.args[0], remedy=remedy)
 
 
 def _python() -> str:
@@ -209,6 +210,7 @@ def _nodes(description: Description) -> list[Finding]:
         except httpx.HTTPError as error:
             findings.append(Finding(name, ok=False, detail=f"{url}: {error}", remedy=remedy))
             continue
-        ok = answer.is_success
-        findings.append(Finding(name, ok=ok, detail=answer.text, remedy="" if ok else remedy))
+        for check in answer.json().get("checks", []):
+            found = Finding(f"{name}: {check['name']}", bool(check["ok"]), str(check["detail"]))
+            findings.append(found if found.ok else replace(found, remedy=remedy))
     return findings

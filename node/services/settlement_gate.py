@@ -201,20 +201,11 @@ class Gate:
             if cause in causes.values():
                 passage.pause_note = f"the token refuses every payment of the node ({cause})"
         for batch, codes in outcomes:
-            kept: list[Candidate] = []
-            for each, code in zip(batch, codes, strict=True):
-                cause_found = causes.get(each.transfer_id)
-                if code == _SKIPPED:
-                    passage.hold(NUMBER_USED, [each])
-                elif cause_found is None or remedy_of(cause_found) is Remedy.RETRY:
-                    if each.batches_failed < BATCHES_FAILED_MAX:
-                        kept.append(each)  # the contract isolates what fails
-                    else:
-                        passage.hold(BATCHES_FAILED, [each])
-                elif remedy_of(cause_found) is Remedy.VOID:
-                    passage.refused.append(each)
-                elif cause_found in WAITING_OF:
-                    passage.wait(WAITING_OF[cause_found], [each])
+            kept = [
+                each
+                for each, code in zip(batch, codes, strict=True)
+                if _is_to_be_written(passage, each, code, causes.get(each.transfer_id))
+            ]
             if kept:
                 passage.batches.append(kept)
 
@@ -246,3 +237,18 @@ class Gate:
                 elif reason is not None:
                     found[each.transfer_id] = cause_of(reason, each.record.beneficiary)
         return found
+
+
+def _is_to_be_written(passage: Passage, each: Candidate, code: int, cause: Cause | None) -> bool:
+    """Whether a record goes into its batch; where not, the passage says what becomes of it."""
+    if code == _SKIPPED:
+        passage.hold(NUMBER_USED, [each])
+    elif cause is None or remedy_of(cause) is Remedy.RETRY:
+        if each.batches_failed < BATCHES_FAILED_MAX:
+            return True  # the contract isolates what fails
+        passage.hold(BATCHES_FAILED, [each])
+    elif remedy_of(cause) is Remedy.VOID:
+        passage.refused.append(each)
+    elif cause in WAITING_OF:
+        passage.wait(WAITING_OF[cause], [each])
+    return False

@@ -93,8 +93,7 @@ FROM transfer t CROSS JOIN LATERAL (
       AND l.chain_id = t.chain_id AND l.status = 'final' AND l.kind = 'settled'
       AND l.beneficiary = t.beneficiary_address AND l.amount = t.buy_amount
 ) found
-WHERE t.chain_id = $1 AND t.state IN ('settled', 'payout_pending', 'paid_out')
-  AND (t.block_number IS NULL OR t.block_number > $2) AND found.n <> 1
+WHERE t.chain_id = $1 AND t.state IN ('settled', 'payout_pending', 'paid_out') AND found.n <> 1
 ORDER BY t.created_at, t.id LIMIT {limit}
 """
 _UNEXPLAINED: Final = """
@@ -320,9 +319,9 @@ class ReconciliationStore:
             for row in rows
         ]
 
-    async def transfers_without_settled(self, chain_id: int, above: int) -> Sequence[Suspect]:
-        """Transfers that ended as settled above this block without exactly one final Settled."""
-        rows = await self._raw.fetch(_TRANSFERS_ALONE.format(limit=_SUSPECTS_MAX), chain_id, above)
+    async def transfers_without_settled(self, chain_id: int) -> Sequence[Suspect]:
+        """Transfers that ended as settled without exactly one equal, final Settled."""
+        rows = await self._raw.fetch(_TRANSFERS_ALONE.format(limit=_SUSPECTS_MAX), chain_id)
         return [
             Suspect(
                 _transfer_id(row),

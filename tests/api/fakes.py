@@ -7,116 +7,45 @@ tested where they are.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from datetime import timedelta
 from uuid import UUID
 
 from adapters.evm.addresses import Eip55
 from adapters.machine import new_id
 from node.api.services import Services
-from node.core.catalog import USDC, TokenInfo, catalog_of
 from node.core.errors import (
     CancelTooLate,
-    ChainUnavailable,
     NodeError,
     NotFound,
     QuoteExpired,
     QuoteUsed,
     ReferenceUsed,
     Unauthenticated,
-    WrongState,
 )
 from node.core.ids import Prefix, decode_id, encode_id
-from node.core.ledger import AccountKind, Balance, Entry
-from node.core.mirror import BlockPoint
 from node.core.paging import ListQuery, Page, Position
 from node.core.parties import Credential, Customer, Principal, Role
-from node.core.ports.idempotency import Answer, Claim, StoredAnswer
-from node.core.ports.ledger import AccountRow, EntryRow, TrialRow
-from node.core.ports.reconciliation import Break, CheckResult, Run
-from node.core.ports.settlement import (
-    Attempt,
-    BatchView,
-    Lane,
-    LaneView,
-    Member,
-    Movement,
-    Pause,
-)
+from node.core.ports.idempotency import Answer, Claim
 from node.core.ports.transfers import EventRow, TopUp, Transfer
 from node.core.quotes import (
-    Mid,
     Price,
     Quote,
     QuoteStatus,
-    Rate,
     price_fixed_buy,
     price_fixed_sell,
 )
-from node.core.settlement import LaneStatus, PauseReason, PaymentRecord, Purpose, SlotState
-from node.core.submission import AnswerClass, Fees
 from node.core.transfers import State
-from node.core.units import Address, BlockHash, Money, TxHash, parse_minor
+from node.core.units import parse_minor
 from node.services.acceptance import Submission
 from node.services.health import Check, Readiness
-from node.services.idempotency import RenderError, is_remembered, replay
+from node.services.idempotency import RenderError
 from node.services.parties import NewSecret
 from node.services.quoting import QuoteRequest
 from node.services.top_ups import TopUpRequest
-
-NOW = datetime(2026, 11, 22, 16, 0, tzinfo=UTC)
-TOKEN = Address(b"\x70" * 20)
-CONTRACT = Address(b"\xc0" * 20)
-LANE = Address(b"\x1a" * 20)
-CATALOG = catalog_of(TokenInfo(USDC, 31337, TOKEN))
-MID = Mid(
-    Decimal("1.15626"),
-    (
-        Rate.stated("EUR", "USD", "1.15626", "ecb", NOW),
-        Rate.stated("USD", "USDC", "1", "fixed", NOW),
-    ),
-)
-
-OPERATOR = Principal(Role.OPERATOR, "ops")
-PARTNER = Principal(Role.PARTNER, "shop", partner_id=new_id())
-STRANGER = Principal(Role.PARTNER, "other", partner_id=new_id())
-ANA = Customer(new_id(), PARTNER.partner_id, "Ana", "DE", None, NOW)
-REMITTER = Principal(Role.REMITTER, "Ana", customer_id=ANA.id)
-SECRETS: Mapping[str, Principal] = {
-    "operator-key": OPERATOR,
-    "partner-key": PARTNER,
-    "stranger-key": STRANGER,
-    "remitter-key": REMITTER,
-}
-
-
-@dataclass
-class Memory:
-    """Stored answers, and how often work was done: what idempotency is about."""
-
-    stored: dict[tuple[str, str, str, str], StoredAnswer] = field(default_factory=dict)
-    locks: dict[tuple[str, str, str, str], asyncio.Lock] = field(default_factory=dict)
-
-    async def once(
-        self, claim: Claim | None, work: Callable[[], Awaitable[Answer]], render_error: RenderError
-    ) -> Answer:
-        """Do work at most once for a claim."""
-        if claim is None:
-            return await work()
-        async with self.locks.setdefault(claim.scope, asyncio.Lock()):
-            if earlier := replay(claim, self.stored):
-                return earlier
-            try:
-                answer = await work()
-            except NodeError as error:
-                if not is_remembered(error):
-                    raise
-                answer = render_error(error)
-            kept = StoredAnswer(claim.request_hash, replace(answer, replayed=True))
-            self.stored[claim.scope] = kept
-            return answer
+from tests.api.fake_operations import FakeAccounts, FakeReconciliation, FakeSettlement
+from tests.api.fake_world import ANA, CATALOG, CONTRACT, MID, NOW, SECRETS, Memory
 
 
 @dataclass
@@ -378,145 +307,6 @@ class FakeTransfers:
         return await self.memory.once(claim, work, render_error)
 
 
-class FakeAccounts:
-    """One account with one entry."""
-
-    async def balances(self, principal: Principal, customer_id: str, /) -> Sequence[Balance]:
-        if not ANA.is_visible_to(principal) or customer_id != ANA_ID:
-            raise NotFound("there is no such customer")
-        return [A_BALANCE]
-
-    async def statement(
-        self, principal: Principal, customer_id: str, query: ListQuery, /
-    ) -> Page[EntryRow]:
-        await self.balances(principal, customer_id)
-        query.position()
-        return Page([AN_ENTRY], None)
-
-    async def trial_balance(self) -> Sequence[TrialRow]:
-        return [TrialRow("EUR", 120_000, 120_000)]
-
-    async def accounts(self, query: ListQuery, /) -> Page[AccountRow]:
-        query.position()
-        return Page([AccountRow(new_id(), 1, A_BALANCE, NOW)], None)
-
-    async def account_entries(self, account_id: str, query: ListQuery, /) -> Page[EntryRow]:
-        decode_id(Prefix.ACCOUNT, account_id)
-        query.position()
-        return Page([AN_ENTRY], None)
-
-
-@dataclass
-class FakeSettlement:
-    """One lane; pauses in a list."""
-
-    memory: Memory
-    paused: list[Pause] = field(default_factory=list)
-
-    async def lanes(self) -> Sequence[LaneView]:
-        lane = Lane(1, 31337, LANE, 3, LaneStatus.ACTIVE, None, 1, "worker-1", NOW)
-        return [LaneView(lane, 1, 2, 2)]
-
-    async def pauses(self) -> Sequence[Pause]:
-        return self.paused
-
-    async def batch(self, batch_id: str, /) -> BatchView:
-        identity = decode_id(Prefix.BATCH, batch_id)
-        attempt = Attempt(
-            TxHash(bytes(32)), identity, 1, b"", Fees(2, 1), "market", NOW, NOW, 1,
-            AnswerClass.ACCEPTED,
-        )  # fmt: skip
-        member = Member(new_id(), PaymentRecord(1, LANE, 5_000_000))
-        return BatchView(
-            identity, LANE, 31337, 2, Purpose.SETTLE, SlotState.INCLUDED, CONTRACT, 410_000,
-            5_000_000, 12, TxHash(bytes(32)), True, 96_000, 10**9, NOW, None, [attempt], [member],
-        )  # fmt: skip
-
-    async def pause(self, principal: Principal, /, *, hard: bool, note: str | None) -> None:
-        self.paused = [Pause(PauseReason.OPERATOR, hard, note, principal.key, NOW)]
-
-    async def resume(self, principal: Principal, reason: PauseReason, /) -> None:
-        self.paused = [each for each in self.paused if each.reason is not reason]
-
-    async def request_movement(
-        self,
-        principal: Principal,
-        /,
-        *,
-        kind: str,
-        from_address: str,
-        to_address: str,
-        amount: Money,
-        claim: Claim | None,
-        render: Callable[[Movement], Answer],
-        render_error: RenderError,
-    ) -> Answer:
-        async def work() -> Answer:
-            codec = Eip55()
-            return render(
-                Movement(
-                    new_id(), kind, codec.parse(from_address), codec.parse(to_address),
-                    amount.asset.code, amount.minor, "requested", None, principal.key, None, NOW,
-                )
-            )  # fmt: skip
-
-        return await self.memory.once(claim, work, render_error)
-
-    async def movement(self, movement_id: str, /) -> Movement:
-        identity = decode_id(Prefix.MOVEMENT, movement_id)
-        return Movement(
-            identity, "lane_gas", LANE, CONTRACT, "ETH", 5, "requested", None, "operator:ops",
-            None, NOW,
-        )  # fmt: skip
-
-
-@dataclass
-class FakeReconciliation:
-    """A run that agrees, and one open break."""
-
-    memory: Memory
-    chain_is_away: bool = False
-
-    async def run(self, made_by: str, /) -> Run:
-        if self.chain_is_away:
-            raise ChainUnavailable("no provider answers")
-        block = BlockPoint(12, BlockHash(bytes(32)))
-        checks = [CheckResult("balance", True, "1", "1")]
-        return Run(new_id(), "completed", block, checks, 0, made_by, NOW, NOW)
-
-    async def get(self, run_id: str, /) -> Run:
-        identity = decode_id(Prefix.RUN, run_id)
-        return Run(identity, "running", None, [], None, "operator:ops", NOW, None)
-
-    async def breaks(self, query: ListQuery, /) -> Page[Break]:
-        query.position()
-        return Page([A_BREAK], None)
-
-    async def resolve(
-        self,
-        principal: Principal,
-        break_id: str,
-        /,
-        *,
-        reason: str,
-        entries: Sequence[Entry],
-        claim: Claim,
-        render: Callable[[Break], Answer],
-        render_error: RenderError,
-    ) -> Answer:
-        async def work() -> Answer:
-            decode_id(Prefix.BREAK, break_id)
-            if reason == "closed":
-                raise WrongState("the break is closed already")
-            kind = "ledger_transaction" if entries else "match"
-            resolution = {"kind": kind, "reason": reason}
-            return render(
-                replace(A_BREAK, resolved_at=NOW, resolved_by=principal.key, resolution=resolution)
-            )
-
-        return await self.memory.once(claim, work, render_error)
-
-
 @dataclass
 class FakeHealth:
     """Says what it is told to."""
@@ -560,18 +350,6 @@ class FakeNode:
             health=self.health,
             addresses=Eip55(),
         )
-
-
-ANA_ID = encode_id(Prefix.CUSTOMER, ANA.id)
-A_BALANCE = Balance(f"customer/{ANA_ID}/EUR", AccountKind.LIABILITY, "EUR", 20_000, 0, 0, 100_000)
-AN_ENTRY = EntryRow(
-    1001, 1, "top_up", "posted", None, False, "bank/sandbox_bank/EUR", "EUR", 100_000, 100_000, 1,
-    {"rail": "sandbox_bank"}, NOW,
-)  # fmt: skip
-A_BREAK = Break(
-    new_id(), "B04", "f", "warning", "money came in", "0", "5", {"tx_hash": "0x00"}, "look", NOW,
-    NOW, None, None, None,
-)  # fmt: skip
 
 
 def an_event(transfer_id: UUID) -> EventRow:

@@ -6,7 +6,8 @@ import httpx
 
 from node.api.bodies import hash_of, parse
 from node.api.schemas import QuoteBody
-from tests.api.fakes import ANA_ID, FakeNode
+from tests.api.fake_world import ANA_ID
+from tests.api.fakes import FakeNode
 
 QUOTE = {"sell": {"currency": "EUR", "amount": "200.00"}, "buy": {"currency": "USDC"}}
 CUSTOMER = {"name": "Bea", "country": "PH"}

@@ -16,7 +16,7 @@ from node.api.operations import KeyRule, Operation
 from node.api.problems import status_of
 from node.api.routes import OPERATIONS
 from node.core.parties import Role
-from tests.api.fakes import ANA_ID
+from tests.api.fake_world import ANA_ID
 
 SNAPSHOT = Path(__file__).parent / "openapi.json"
 DOCUMENT = json.loads(json.dumps(document(OPERATIONS)))

@@ -9,7 +9,8 @@ import pytest
 
 from node.api.bodies import BODY_BYTES_MAX
 from node.core.errors import DatabaseUnavailable
-from tests.api.fakes import ANA_ID, FakeNode
+from tests.api.fake_world import ANA_ID
+from tests.api.fakes import FakeNode
 
 QUOTE = {"sell": {"currency": "EUR", "amount": "200.00"}, "buy": {"currency": "USDC"}}
 TRANSFER = {

@@ -1,6 +1,6 @@
 """kill -9 at any moment loses nothing and doubles nothing."""
 
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
 from typing import Any
 
@@ -41,10 +41,12 @@ def test_killing_both_processes_again_and_again_pays_everybody_once(network: Net
     customer_id = network.customer(eur="5000.00")
     numbers = iter(range(_PAYMENTS))
     with ThreadPoolExecutor(_PAYMENTS // _WORKER_KILLS) as pool:
-        pending = []
+        pending: list[Future[Any]] = []
         for kill in range(_WORKER_KILLS):  # every kill finds new payments under way
-            for number in islice(numbers, _PAYMENTS // _WORKER_KILLS):
-                pending.append(pool.submit(_send_stubbornly, network, customer_id, number))
+            pending += [
+                pool.submit(_send_stubbornly, network, customer_id, number)
+                for number in islice(numbers, _PAYMENTS // _WORKER_KILLS)
+            ]
             wait(pending, return_when=FIRST_COMPLETED)
             network.restarted("work", network.kill("work"))
             if kill % (_WORKER_KILLS // _SERVE_KILLS) == 0:

@@ -23,7 +23,7 @@ from node.services.settlement import SettlementService
 from node.services.settlement_parts import SettlementParts
 from node.store.database import Database
 from node.store.lane_lock import AdvisoryLaneLock
-from tests.builders import CHAIN_ID, LedgerNode, new_id
+from tests.builders import CHAIN_ID, LedgerNode
 from tests.onchain import LANE_KEY, OnChain
 
 PASSES_MAX = 200

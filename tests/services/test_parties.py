@@ -8,14 +8,14 @@ import orjson
 import pytest
 
 from adapters.machine import SystemClock, new_id
-from node.core.errors import NameTaken, NotFound
+from node.core.errors import NameTaken, NotFound, Unauthenticated
 from node.core.ids import Prefix, encode_id
 from node.core.paging import ListQuery
 from node.core.parties import Customer, Principal, Role
 from node.core.ports import Unit
 from node.core.ports.idempotency import Answer, Claim
 from node.services.idempotency import IdempotencyKeyReused, once
-from node.services.parties import PartyService, Unauthenticated
+from node.services.parties import PartyService
 from node.store.database import Database
 from node.store.unit_of_work import StoreUnits
 from tests.builders import a_claim, render_error

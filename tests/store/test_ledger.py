@@ -1,7 +1,7 @@
 """The ledger in PostgreSQL: balances follow from entries, limits hold, and nobody changes a row."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
@@ -260,15 +260,15 @@ class LedgerAgainstModel(RuleBasedStateMachine):
 
 
 @pytest.fixture
-def machine(postgres_server: PostgresServer) -> Callable[[], LedgerAgainstModel]:
+def machine(postgres_server: PostgresServer) -> type[LedgerAgainstModel]:
     LedgerAgainstModel.server = postgres_server
     return LedgerAgainstModel
 
 
 def test_the_ledger_behaves_as_a_model_of_twenty_lines(
-    machine: Callable[[], LedgerAgainstModel],
+    machine: type[LedgerAgainstModel],
 ) -> None:
-    hypothesis.stateful.run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    hypothesis.stateful.run_state_machine_as_test(
         machine,
         settings=hypothesis.settings(max_examples=12, stateful_step_count=20, deadline=None),
     )

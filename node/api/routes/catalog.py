@@ -5,15 +5,17 @@ from typing import Final
 from node.api import examples
 from node.api.money import check_query
 from node.api.operations import Call, Example, Operations
-from node.api.schemas import PriceQuery
-from node.api.views import (
+from node.api.price_views import (
     AssetView,
     CorridorView,
-    ListView,
     PriceView,
     asset_view,
     corridor_view,
     price_view,
+)
+from node.api.schemas import PriceQuery
+from node.api.views import (
+    ListView,
 )
 from node.core.errors import AmountOutOfRange, PairNotOffered, RateUnavailable
 from node.core.ports.idempotency import Answer

@@ -4,22 +4,24 @@ from typing import Final
 
 from node.api import examples
 from node.api.bodies import EmptyBody, PageQuery
+from node.api.ledger_views import (
+    BalanceView,
+    MovementLineView,
+    TopUpView,
+    balance_view,
+    movement_line_view,
+    top_up_view,
+)
 from node.api.money import check_body
 from node.api.operations import INSTITUTIONS, Call, Example, KeyRule, Operations, list_query
 from node.api.schemas import CustomerBody, StatementQuery, TopUpBody
 from node.api.views import (
-    BalanceView,
     CustomerView,
     ListView,
-    MovementLineView,
     PageView,
     TokenView,
-    TopUpView,
-    balance_view,
     customer_view,
-    movement_line_view,
     time_text,
-    top_up_view,
 )
 from node.core.errors import (
     AmountOutOfRange,

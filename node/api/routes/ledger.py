@@ -4,17 +4,19 @@ from typing import Final
 
 from node.api import examples
 from node.api.bodies import PageQuery
-from node.api.operations import OPERATORS, Call, Example, Operations, list_query
-from node.api.schemas import AccountQuery
-from node.api.views import (
+from node.api.ledger_views import (
     AccountView,
     EntryView,
-    ListView,
-    PageView,
     TrialView,
     account_view,
     entry_view,
     trial_view,
+)
+from node.api.operations import OPERATORS, Call, Example, Operations, list_query
+from node.api.schemas import AccountQuery
+from node.api.views import (
+    ListView,
+    PageView,
 )
 from node.core.errors import NotFound
 from node.core.ports.idempotency import Answer

@@ -5,8 +5,11 @@ from typing import Final
 from node.api import examples
 from node.api.money import check_body
 from node.api.operations import Call, Example, Operations
+from node.api.price_views import (
+    QuoteView,
+    quote_view,
+)
 from node.api.schemas import QuoteBody
-from node.api.views import QuoteView, quote_view
 from node.core.errors import (
     AmountOutOfRange,
     LiquidityUnavailable,

@@ -8,7 +8,9 @@ from node.api.money import Fault, faults_of
 from node.api.operations import OPERATORS, Call, Example, KeyRule, Operations, list_query
 from node.api.operator_views import BreakDocument, RunDocument, break_document, run_document
 from node.api.schemas import BreakQuery, ResolveBody
-from node.api.views import PageView
+from node.api.views import (
+    PageView,
+)
 from node.core.errors import ChainUnavailable, InsufficientFunds, NotFound, WrongState
 from node.core.ids import Prefix, encode_id
 from node.core.ledger import Entry

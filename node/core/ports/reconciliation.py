@@ -171,8 +171,8 @@ class ReconciliationRepository(Protocol):
         """Final Settled events above this block without exactly one equal, ended transfer."""
         ...
 
-    async def transfers_without_settled(self, chain_id: int, above: int) -> Sequence[Suspect]:
-        """Transfers that ended as settled above this block without exactly one final Settled."""
+    async def transfers_without_settled(self, chain_id: int) -> Sequence[Suspect]:
+        """Transfers that ended as settled without exactly one equal, final Settled."""
         ...
 
     async def outbound_without_cause(self, chain_id: int) -> Sequence[Suspect]:

@@ -1,0 +1,176 @@
+"""What prices and quotes look like in answers, and what they are made of. See `views`."""
+
+from typing import Any
+
+from typing_extensions import TypedDict
+
+from node.api.views import FeeView, MoneyView, id_or_none, money_view, time_text
+from node.core.catalog import Catalog
+from node.core.ids import Prefix, encode_id
+from node.core.ports.chain import AddressCodec
+from node.core.quotes import Corridor, Price, Quote, QuoteStatus
+from node.core.units import Asset, Money
+
+
+class AssetView(TypedDict):
+    """Something that can be sold, bought or held."""
+
+    code: str
+    name: str
+    digits: int
+    kind: str
+    chain_id: int | None
+    address: str | None
+
+
+class CorridorView(TypedDict):
+    """A pair that can be exchanged, with all it costs."""
+
+    sell: str
+    buy: str
+    payout: dict[str, Any]
+    service_fee_bps: int
+    service_fee_min: MoneyView
+    network_fee: MoneyView
+    spread_bps: int
+    sell_min: MoneyView
+    sell_max: MoneyView
+
+
+class CostView(TypedDict):
+    """Everything the sender pays above the mid rate."""
+
+    currency: str
+    amount: str
+    percent: str
+
+
+class RateSourceView(TypedDict):
+    """A rate as its source states it: `rate` buy units per one sell unit."""
+
+    name: str
+    sell: str
+    buy: str
+    rate: str
+    observed_at: str
+    stale: bool
+
+
+class PayoutView(TypedDict):
+    """How and how soon the beneficiary is paid."""
+
+    method: str
+    estimated_delivery_s: int
+
+
+class PriceView(TypedDict):
+    """An indicative price; nothing is promised."""
+
+    firm: bool
+    fixed_side: str
+    sell: MoneyView
+    buy: MoneyView
+    rate: str
+    mid_rate: str
+    spread_bps: int
+    fees: list[FeeView]
+    total_cost: CostView
+    rate_sources: list[RateSourceView]
+    payout: PayoutView
+
+
+class QuoteView(PriceView):
+    """A firm quote; `status` is active, consumed, expired or revoked."""
+
+    id: str
+    status: str
+    customer_id: str | None
+    transfer_id: str | None
+    created_at: str
+    expires_at: str
+
+
+def asset_view(asset: Asset, catalog: Catalog, addresses: AddressCodec) -> AssetView:
+    """An asset; a token says where it is."""
+    is_token = asset == catalog.token.asset
+    return {
+        "code": asset.code,
+        "name": asset.name,
+        "digits": asset.digits,
+        "kind": "token" if is_token else "currency",
+        "chain_id": catalog.token.chain_id if is_token else None,
+        "address": addresses.text(catalog.token.address) if is_token else None,
+    }
+
+
+def corridor_view(corridor: Corridor) -> CorridorView:
+    """A corridor."""
+
+    def sell(minor: int) -> MoneyView:
+        return money_view(Money(minor, corridor.sell))
+
+    return {
+        "sell": corridor.sell.code,
+        "buy": corridor.buy.code,
+        "payout": {
+            "method": corridor.payout_method,
+            "estimated_delivery_s": corridor.estimated_delivery_s,
+        },
+        "service_fee_bps": corridor.service_fee_bps,
+        "service_fee_min": sell(corridor.service_fee_min_minor),
+        "network_fee": sell(corridor.network_fee_minor),
+        "spread_bps": corridor.spread_bps,
+        "sell_min": sell(corridor.sell_min_minor),
+        "sell_max": sell(corridor.sell_max_minor),
+    }
+
+
+def price_view(price: Price, *, firm: bool = False) -> PriceView:
+    """A price with everything that lies between its two amounts."""
+    currency = price.sell.asset.code
+    return {
+        "firm": firm,
+        "fixed_side": price.fixed_side.value,
+        "sell": money_view(price.sell),
+        "buy": money_view(price.buy),
+        "rate": format(price.rate, "f"),
+        "mid_rate": format(price.mid_rate, "f"),
+        "spread_bps": price.spread_bps,
+        "fees": [
+            {"type": "service", "currency": currency, "amount": str(price.service_fee)},
+            {"type": "network", "currency": currency, "amount": str(price.network_fee)},
+        ],
+        "total_cost": {
+            "currency": currency,
+            "amount": str(price.total_cost),
+            "percent": price.total_cost_percent,
+        },
+        "rate_sources": [
+            {
+                "name": each.source,
+                "sell": each.sell,
+                "buy": each.buy,
+                "rate": each.text,
+                "observed_at": time_text(each.observed_at),
+                "stale": each.stale,
+            }
+            for each in price.sources
+        ],
+        "payout": {
+            "method": price.payout_method,
+            "estimated_delivery_s": price.estimated_delivery_s,
+        },
+    }
+
+
+def quote_view(quote: Quote, status: QuoteStatus) -> QuoteView:
+    """A firm quote."""
+    return {
+        "id": encode_id(Prefix.QUOTE, quote.id),
+        "status": status.value,
+        **price_view(quote.price, firm=True),
+        "customer_id": id_or_none(Prefix.CUSTOMER, quote.customer_id),
+        "transfer_id": id_or_none(Prefix.TRANSFER, quote.transfer_id),
+        "created_at": time_text(quote.created_at),
+        "expires_at": time_text(quote.expires_at),
+    }

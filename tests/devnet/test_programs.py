@@ -1,0 +1,107 @@
+"""Programs end when their supervisor ends, and are recognised by more than their pid."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from node.devnet.programs import (
+    Lifeline,
+    ProcessId,
+    Program,
+    free_port,
+    parent_death_signal_exists,
+    spawn,
+    stop,
+    wait_until,
+)
+
+SLEEPS = "import time; time.sleep(600)"
+IGNORES_SIGTERM = (
+    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+    "print('deaf', flush=True); time.sleep(600)"
+)
+# A supervisor that starts one program, tells its pid, and waits to be killed.
+SUPERVISOR = """
+import sys, time
+from pathlib import Path
+from node.devnet.programs import Lifeline, Program, spawn
+log = Path(sys.argv[1])
+program = Program("sleeper", [sys.executable, "-c", sys.argv[2]], log, {}, log.parent)
+process = spawn(program, lifeline=Lifeline() if sys.argv[3] == "guard" else None)
+print(process.pid, flush=True)
+time.sleep(600)
+"""
+
+
+def a_program(directory: Path, code: str = SLEEPS) -> Program:
+    return Program(
+        name="sleeper",
+        command=[sys.executable, "-c", code],
+        log=directory / "sleeper.log",
+        environment={},
+        cwd=directory,
+    )
+
+
+WAYS = ["guard", *(["kernel"] if parent_death_signal_exists() else [])]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
+def test_a_program_ends_however_its_supervisor_ends(
+    tmp_path: Path, way: str, number: signal.Signals
+) -> None:
+    command = [sys.executable, "-c", SUPERVISOR, str(tmp_path / "log"), SLEEPS, way]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as supervisor:
+        assert supervisor.stdout is not None
+        program = ProcessId.of(int(supervisor.stdout.readline()))
+        assert program.alive()
+        supervisor.send_signal(number)
+    assert wait_until(lambda: not program.alive(), limit_s=10)
+
+
+@pytest.mark.parametrize("guarded", [True, *([False] if parent_death_signal_exists() else [])])
+def test_the_pid_is_that_of_the_program_itself(tmp_path: Path, guarded: bool) -> None:
+    lifeline = Lifeline() if guarded else None
+    says_its_pid = "import os; print(os.getpid(), flush=True)"
+    process = spawn(a_program(tmp_path, says_its_pid), lifeline=lifeline)
+    assert process.wait(10) == 0
+    assert int((tmp_path / "sleeper.log").read_text()) == process.pid
+    if lifeline is not None:
+        lifeline.close()
+
+
+def test_a_program_that_does_not_listen_is_killed(tmp_path: Path) -> None:
+    program = a_program(tmp_path, IGNORES_SIGTERM)
+    lifeline = None if parent_death_signal_exists() else Lifeline()
+    process = spawn(program, lifeline=lifeline)
+    assert wait_until(lambda: "deaf" in program.log.read_text(), limit_s=10)
+    assert stop(process, program, limit_s=0.2) is False
+    assert process.returncode == -signal.SIGKILL
+
+
+def test_a_later_owner_of_a_pid_is_a_stranger() -> None:
+    own = ProcessId.of(os.getpid())
+    assert own.alive()
+    assert not ProcessId(own.pid, "begun at another time").alive()
+
+
+def test_a_process_that_has_ended_is_not_alive_even_while_nobody_has_collected_it() -> None:
+    with subprocess.Popen([sys.executable, "-c", SLEEPS]) as process:
+        identity = ProcessId.of(process.pid)
+        process.kill()
+        assert wait_until(lambda: not identity.alive(), limit_s=10)
+
+
+def test_a_taken_port_is_replaced_by_a_free_one() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert free_port(port) != port
+    assert free_port(port) == port

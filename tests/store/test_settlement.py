@@ -1,0 +1,267 @@
+"""Lanes and slots in PostgreSQL: one holder, one live slot per number, nothing taken twice."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from adapters.machine import new_id
+from node.core.errors import InvariantBroken
+from node.core.ports import Unit
+from node.core.ports.settlement import Attempt, Lane, LeaseLost, Member, NewSlot
+from node.core.ports.transfers import Transfer
+from node.core.settlement import (
+    LaneStatus,
+    PauseReason,
+    PaymentRecord,
+    Purpose,
+    SlotState,
+    settle_calldata,
+)
+from node.core.submission import AnswerClass, Fees
+from node.core.units import Address, TxHash
+from node.store.database import Database
+from node.store.lane_lock import AdvisoryLaneLock
+from node.store.unit_of_work import StoreUnits
+from tests.builders import CHAIN_ID, CONTRACT, LedgerNode
+
+ACCOUNT = Address(b"\x1a" * 20)
+LEASE_S = 30
+
+
+@pytest.fixture
+async def node(database_url: str) -> AsyncIterator[LedgerNode]:
+    database = Database.at(database_url)
+    node = LedgerNode(StoreUnits(database))
+    await node.fund_contract()
+    yield node
+    await database.close()
+
+
+async def held_lane(node: LedgerNode) -> Lane:
+    async with node.units() as unit:
+        await unit.settlement.add_lane(CHAIN_ID, ACCOUNT, 7)
+        lane = await unit.settlement.lane(CHAIN_ID, ACCOUNT)
+        assert lane is not None
+        taken = await unit.settlement.take_lease(lane.id, "one", LEASE_S, at_once=True)
+        assert taken is not None
+        return taken
+
+
+async def funded(node: LedgerNode, count: int) -> list[Transfer]:
+    payer = await node.remitter(eur_minor=10**8)
+    return list(await node.funded(payer, count))
+
+
+def a_slot(nonce: int, transfers: list[Transfer], purpose: Purpose = Purpose.SETTLE) -> NewSlot:
+    members = [
+        Member(each.id, PaymentRecord(each.payment_number, each.beneficiary_address, 5))
+        for each in transfers
+    ]
+    calldata = settle_calldata([each.record for each in members])
+    return NewSlot(new_id(), nonce, purpose, CONTRACT, CONTRACT, calldata, 10**6, 0, members)
+
+
+def an_attempt(slot: NewSlot, mark: int, sequence: int = 1) -> Attempt:
+    hash_ = TxHash(bytes([mark]) * 32)
+    return Attempt(hash_, slot.id, sequence, b"\x02raw", Fees(3, 2), "test", None)  # type: ignore[arg-type]
+
+
+async def write(unit: Unit, lane: Lane, *slots: NewSlot) -> None:
+    await unit.settlement.write_slots(
+        await unit.settlement.lock_lane(lane.id, lane.epoch, LEASE_S), slots
+    )
+
+
+async def test_a_lane_that_exists_keeps_its_nonce(node: LedgerNode) -> None:
+    lane = await held_lane(node)
+    async with node.units() as unit:
+        await unit.settlement.add_lane(CHAIN_ID, ACCOUNT, 99)
+        found = await unit.settlement.lane(CHAIN_ID, ACCOUNT)
+    assert found is not None
+    assert (found.next_nonce, found.status, found.id) == (7, LaneStatus.ACTIVE, lane.id)
+
+
+async def test_an_older_epoch_writes_nothing(node: LedgerNode) -> None:
+    old = await held_lane(node)
+    async with node.units() as unit:
+        assert await unit.settlement.take_lease(old.id, "two", LEASE_S, at_once=False) is None
+        new = await unit.settlement.take_lease(old.id, "two", LEASE_S, at_once=True)
+    assert new is not None
+    assert new.epoch == old.epoch + 1
+    with pytest.raises(LeaseLost):
+        async with node.units() as unit:
+            await unit.settlement.lock_lane(old.id, old.epoch, LEASE_S)
+
+
+async def test_a_lease_that_ended_can_be_taken(node: LedgerNode) -> None:
+    lane = await held_lane(node)
+    async with node.units() as unit:
+        assert await unit.settlement.take_lease(lane.id, "x", 0, at_once=True) is not None
+    async with node.units() as unit:
+        assert await unit.settlement.take_lease(lane.id, "two", LEASE_S, at_once=False) is not None
+
+
+async def test_a_number_has_one_live_settle_slot(node: LedgerNode) -> None:
+    lane = await held_lane(node)
+    transfers = await funded(node, 1)
+    first, second = a_slot(7, transfers), a_slot(8, transfers)
+    async with node.units() as unit:
+        await write(unit, lane, first)
+    with pytest.raises(asyncpg.UniqueViolationError):
+        async with node.units() as unit:
+            await write(unit, lane, second)
+    async with node.units() as unit:  # a void of the same number is another matter
+        await write(unit, lane, a_slot(8, transfers, Purpose.VOID))
+
+
+async def test_a_transfer_that_is_not_funded_any_more_is_not_written(node: LedgerNode) -> None:
+    lane = await held_lane(node)
+    transfers = await funded(node, 2)
+    async with node.units() as unit:
+        await write(unit, lane, a_slot(7, transfers[:1]))
+        await unit.settlement.release_members([])
+    with pytest.raises((InvariantBroken, asyncpg.UniqueViolationError)):
+        async with node.units() as unit:
+            await write(unit, lane, a_slot(8, transfers))
+    async with node.units() as unit:
+        assert await unit.settlement.lock_candidates([each.id for each in transfers]) == {
+            transfers[1].id
+        }
+
+
+async def test_slots_take_exactly_the_next_nonces(node: LedgerNode) -> None:
+    lane = await held_lane(node)
+    transfers = await funded(node, 2)
+    for nonces in ((8,), (7, 9), (6,)):
+        with pytest.raises(InvariantBroken):
+            async with node.units() as unit:
+                await write(
+                    unit, lane, *(a_slot(n, [t]) for n, t in zip(nonces, transfers, strict=False))
+                )
+    async with node.units() as unit:
+        await write(unit, lane, *(a_slot(n, [t]) for n, t in zip((7, 8), transfers, strict=True)))
+    async with node.units() as unit:
+        found = await unit.settlement.lane(CHAIN_ID, ACCOUNT)
+        assert found is not None
+        assert found.next_nonce == 9
+        assert [each.nonce for each in await unit.settlement.open_slots(lane.id)] == [7, 8]
+
+
+async def test_candidates_are_funded_oldest_first_and_once(node: LedgerNode) -> None:
+    lane = await held_lane(node)
+    transfers = await funded(node, 5)
+    async with node.units() as unit:
+        await write(unit, lane, a_slot(7, transfers[1:2]))
+    async with node.units() as unit:
+        found = await unit.settlement.candidates(CHAIN_ID, CONTRACT, 3)
+    assert [each.transfer_id for each in found] == [transfers[n].id for n in (0, 2, 3)]
+    assert [each.record.amount for each in found] == [transfers[0].amounts.buy] * 3
+
+
+async def test_the_first_attempt_stored_stays(node: LedgerNode) -> None:
+    lane = await held_lane(node)
+    slot = a_slot(7, await funded(node, 1))
+    async with node.units() as unit:
+        await write(unit, lane, slot)
+        first, other = an_attempt(slot, 1), an_attempt(slot, 2)
+        assert await unit.settlement.add_attempts([first]) == [first.tx_hash]
+        assert await unit.settlement.add_attempts([other]) == []
+        (stored,) = await unit.settlement.open_slots(lane.id)
+    assert [each.tx_hash for each in stored.attempts] == [first.tx_hash]
+
+
+async def test_a_lost_answer_does_not_hide_that_the_bytes_were_seen(node: LedgerNode) -> None:
+    lane = await held_lane(node)
+    slot = a_slot(7, await funded(node, 1))
+    attempt = an_attempt(slot, 1)
+    said = []
+    for answer in (
+        AnswerClass.AMBIGUOUS,
+        AnswerClass.ACCEPTED,
+        AnswerClass.AMBIGUOUS,
+        AnswerClass.UNDERPRICED,
+    ):
+        async with node.units() as unit:
+            if not said:
+                await write(unit, lane, slot)
+                await unit.settlement.add_attempts([attempt])
+            await unit.settlement.record_sends({attempt.tx_hash: answer})
+            (stored,) = await unit.settlement.open_slots(lane.id)
+            said.append(stored.attempts[0].last_answer)
+    assert said == [
+        AnswerClass.AMBIGUOUS,
+        AnswerClass.ACCEPTED,
+        AnswerClass.ACCEPTED,
+        AnswerClass.UNDERPRICED,
+    ]
+    assert stored.attempts[0].sends == 4
+
+
+async def test_what_the_mirror_has_included_is_not_moved_back(node: LedgerNode) -> None:
+    lane = await held_lane(node)
+    slot = a_slot(7, await funded(node, 1))
+    async with node.units() as unit:
+        await write(unit, lane, slot)
+        assert await unit.settlement.mark_slots([slot.id], SlotState.SUBMITTED) == [slot.id]
+        assert await unit.settlement.mark_slots([slot.id], SlotState.SUBMITTED) == []
+        assert await unit.settlement.mark_slots([slot.id], SlotState.FOREIGN) == [slot.id]
+        assert await unit.settlement.mark_slots([slot.id], SlotState.SUBMITTED) == []
+
+
+async def test_committed_units_are_those_of_payments_not_yet_in_the_block(
+    node: LedgerNode, database_url: str
+) -> None:
+    lane = await held_lane(node)
+    transfers = await funded(node, 3)
+    void = a_slot(9, transfers[2:], Purpose.VOID)
+    async with node.units() as unit:
+        await write(unit, lane, a_slot(7, transfers[:1]), a_slot(8, transfers[1:2]), void)
+    connection = await asyncpg.connect(database_url)
+    await connection.execute(
+        "UPDATE slot SET state = 'included', included_block_number = 10 WHERE nonce = 7"
+    )
+    await connection.close()
+    async with node.units() as unit:
+        at = {
+            block: await unit.settlement.committed_units(CHAIN_ID, CONTRACT, block)
+            for block in (9, 10)
+        }
+    assert at == {9: 10, 10: 5}
+
+
+async def test_the_number_counter_only_rises(node: LedgerNode) -> None:
+    async with node.units() as unit:
+        await unit.settlement.raise_number_counter(CHAIN_ID, CONTRACT, 100)
+        await unit.settlement.raise_number_counter(CHAIN_ID, CONTRACT, 50)
+        assert await unit.settlement.next_number(CHAIN_ID, CONTRACT) == 100
+        assert await unit.transfers.allot_numbers(CHAIN_ID, CONTRACT, 1) == 100
+
+
+async def test_a_reason_pauses_once_and_becomes_hard_but_not_soft(node: LedgerNode) -> None:
+    async with node.units() as unit:
+        for hard in (False, True, False):
+            await unit.settlement.pause(PauseReason.OPERATOR, "olga", hard=hard, note=None)
+        await unit.settlement.pause(PauseReason.FLOAT, "node", hard=False, note=None)
+        found = await unit.settlement.pauses()
+        assert [(each.reason, each.hard) for each in found] == [
+            (PauseReason.OPERATOR, True),
+            (PauseReason.FLOAT, False),
+        ]
+        assert await unit.settlement.resume(PauseReason.OPERATOR, "olga") == 1
+        assert await unit.settlement.resume(None, "olga") == 1
+        assert await unit.settlement.pauses() == []
+
+
+async def test_the_lane_lock_is_free_as_soon_as_its_holder_is_gone(database_url: str) -> None:
+    one, two = AdvisoryLaneLock(database_url), AdvisoryLaneLock(database_url)
+    assert await one.hold(1)
+    assert await one.hold(1)
+    assert not await two.hold(1)
+    assert await two.hold(2)
+    await one.release()
+    async with asyncio.timeout(5):
+        while not await two.hold(1):
+            await asyncio.sleep(0.01)
+    await two.release()

@@ -4,7 +4,7 @@ Settlement sends, the mirror follows, reconciliation compares; a test decides wh
 runs and when a block is mined. Not here: HTTP, and processes of their own.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 from uuid import UUID
@@ -12,7 +12,7 @@ from uuid import UUID
 from adapters.evm.client import EvmChain
 from adapters.evm.contract import EvmSettlementContract
 from adapters.evm.reader import EvmReader
-from adapters.evm.rpc import Providers
+from adapters.evm.rpc import Call, Providers
 from adapters.evm.signer import Eip1559Reader, KeystoreSigner
 from adapters.failpoint import failpoint
 from adapters.machine import new_id
@@ -107,11 +107,11 @@ class MirroredNode:
             new_id=new_id,
         )
 
-    def reconciliation(self) -> ReconciliationService:
+    def reconciliation(self, providers: Providers | None = None) -> ReconciliationService:
         """Reconciliation as a new process has it."""
         return ReconciliationService(
             units=self.ledger.units,
-            reader=EvmReader(self.providers, self.watch),
+            reader=EvmReader(providers or self.providers, self.watch),
             watch=self.watch,
             new_id=new_id,
         )
@@ -234,3 +234,16 @@ class MirroredNode:
 def failing(run: Run) -> list[str]:
     """Names of the checks that do not hold."""
     return [check.name for check in run.checks if not check.ok]
+
+
+class Lying(Providers):
+    """A provider whose answers to some calls are changed."""
+
+    def __init__(self, honest: Providers, lie: Callable[[Call, Any], Any]) -> None:
+        super().__init__(honest.all)
+        self._lie = lie
+
+    async def batch(self, calls: Sequence[Call]) -> list[Any]:
+        """Results of many calls, some of them lies."""
+        answers = await super().batch(calls)
+        return [self._lie(each, answer) for each, answer in zip(calls, answers, strict=True)]

@@ -37,12 +37,13 @@ _REFERENCE: Final = """<!doctype html>
 </head>
 <body>
 <rapi-doc spec-url="/openapi.json" render-style="focused" theme="light" load-fonts="false"
- show-header="false" allow-server-selection="false" allow-spec-file-download="true"
+ show-header="false" allow-server-selection="false" allow-spec-file-download="false"
  schema-style="table" default-schema-tab="example" primary-color="#0b6b57"
  nav-bg-color="#f4f7f6" nav-text-color="#1d2b28" bg-color="#ffffff" text-color="#1d2b28"
  regular-font="system-ui, sans-serif" mono-font="ui-monospace, monospace"
  persist-auth="false" sort-endpoints-by="none">
 <p slot="nav-logo" class="name">Corridor</p>
+<p slot="overview">The document itself: <a href="/openapi.json">/openapi.json</a></p>
 <noscript><p>The reference needs JavaScript. The same is at
 <a href="/openapi.json">/openapi.json</a>, and the error codes at
 <a href="/docs/problems">/docs/problems</a>.</p></noscript>

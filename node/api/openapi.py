@@ -200,7 +200,7 @@ def _operation(operation: Operation, references: Any) -> dict[str, Any]:
             "content": {
                 JSON: {
                     "schema": references[id(operation.body), "validation"],
-                    "example": operation.example.body,
+                    "examples": _one(operation.example.body),
                 }
             },
         }
@@ -287,7 +287,7 @@ def _responses(operation: Operation, reference: Any) -> dict[str, Any]:
         str(operation.status): {
             "description": "Done.",
             "headers": extra,
-            "content": {JSON: {"schema": reference, "example": operation.example.answer}},
+            "content": {JSON: {"schema": reference, "examples": _one(operation.example.answer)}},
         }
     }
     by_status: dict[int, list[type[NodeError]]] = {}
@@ -296,6 +296,11 @@ def _responses(operation: Operation, reference: Any) -> dict[str, Any]:
     for status, errors in sorted(by_status.items()):
         responses[str(status)] = _problem_response(status, errors, dict(headers))
     return responses
+
+
+def _one(example: object) -> dict[str, Any]:
+    """Under a name: tools take a bare example with a null in it for a map of examples."""
+    return {"example": {"value": example}}
 
 
 def _problem_response(

@@ -1,6 +1,6 @@
 """The mirror's reads on a real chain: three ways to the same facts, and no belief in a lie."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -10,6 +10,7 @@ from adapters.evm.rpc import Call, Providers
 from node.core.errors import ChainUnavailable
 from node.core.mirror import Facts, SettlementKind, Watch
 from node.core.units import BlockHash, TxHash
+from tests.mirrored import Lying
 from tests.onchain import ADMIN, FLOAT_UNITS, LANE, OnChain, address_of, call
 from tests.rig import AnvilServer
 
@@ -48,18 +49,6 @@ def onchain(anvil: AnvilServer) -> OnChain:
 def watch(onchain: OnChain) -> Watch:
     addresses = frozenset({onchain.contract, address_of(LANE)})
     return Watch(CHAIN_ID, onchain.contract, onchain.token, "USDC", "ETH", addresses)
-
-
-class Lying(Providers):
-    """A provider whose answers to some calls are changed."""
-
-    def __init__(self, honest: Providers, lie: Callable[[Call, Any], Any]) -> None:
-        super().__init__(honest.all)
-        self._lie = lie
-
-    async def batch(self, calls: Sequence[Call]) -> list[Any]:
-        answers = await super().batch(calls)
-        return [self._lie(each, answer) for each, answer in zip(calls, answers, strict=True)]
 
 
 async def newest_facts(reader: EvmReader) -> Facts:

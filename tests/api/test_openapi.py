@@ -62,7 +62,8 @@ def test_every_operation_is_described_with_examples_that_fit(operation: Operatio
     assert fits(operation.answer, operation.example.answer)
     if operation.body is not None:
         operation.body.model_validate(operation.example.body)
-        assert "example" in described["requestBody"]["content"]["application/json"]
+        content = described["requestBody"]["content"]["application/json"]
+        assert content["examples"]["example"]["value"] == operation.example.body
     assert set(re.findall(r"{(\w+)}", operation.path)) == set(operation.example.path)
     assert {str(status_of(each)) for each in errors_of(operation)} <= set(described["responses"])
     assert (described["security"] == []) == (operation.who is None)

@@ -9,28 +9,36 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from subprocess import Popen
 
 import pytest
 
 from node.devnet import programs
+from node.devnet.errors import DevnetError
 from node.devnet.network import CHECKOUT
 from node.devnet.postgres import Postgres
 
 
 @contextmanager
-def running(server: Postgres) -> Iterator["Popen[bytes]"]:
+def started(program: programs.Program) -> Iterator["Popen[bytes]"]:
     lifeline = None if programs.parent_death_signal_exists() else programs.Lifeline()
-    server.remove_stale_lock()
-    process = programs.spawn(server.program(), lifeline=lifeline)
+    process = programs.spawn(program, lifeline=lifeline)
     try:
-        programs.wait_ready(process, server.program(), server.ready)
         yield process
     finally:
-        programs.stop(process, server.program())
+        programs.stop(process, program)
         if lifeline is not None:
             lifeline.close()
+
+
+@contextmanager
+def running(server: Postgres) -> Iterator["Popen[bytes]"]:
+    server.remove_stale_lock()
+    with started(server.program()) as process:
+        programs.wait_ready(process, server.program(), server.ready)
+        yield process
 
 
 @pytest.fixture
@@ -55,13 +63,25 @@ def test_it_starts_again_on_its_directory_and_has_kept_what_was_committed(server
         assert server.sql("SELECT n FROM kept", database="corridor") == "7"
 
 
-def test_a_lock_file_that_names_a_strangers_pid_is_repaired(server: Postgres) -> None:
-    # Given the lock file of a killed server, whose pid now belongs to somebody else
-    lock = server.directory / "data" / "postmaster.pid"
-    lock.write_text(f"{os.getpid()}\n{server.directory / 'data'}\n1\n5432\n\nlocalhost\n\nready\n")
-    # When the server is started, then it runs, and the stranger (this test) was left alone
-    with running(server):
-        assert server.sql("SELECT 1") == "1"
+def test_a_lock_file_that_names_a_strangers_pid_is_repaired(
+    server: Postgres, tmp_path: Path
+) -> None:
+    # Given the lock file of a killed server, whose pid a program of the same user has now
+    sleeper = replace(
+        server.program(),
+        name="stranger",
+        command=["sleep", "600"],
+        log=tmp_path / "stranger.log",
+        stop_signal=signal.SIGTERM,
+    )
+    with started(sleeper) as stranger:
+        lock = server.directory / "data" / "postmaster.pid"
+        data = server.directory / "data"
+        lock.write_text(f"{stranger.pid}\n{data}\n1\n5432\n\nlocalhost\n\nready\n")
+        # When the server is started, then it runs, and the stranger was left alone
+        with running(server):
+            assert server.sql("SELECT 1") == "1"
+        assert stranger.poll() is None
 
 
 def test_a_server_that_still_holds_the_directory_is_ended_first(server: Postgres) -> None:
@@ -83,7 +103,7 @@ def test_it_asks_for_a_password_and_listens_to_this_machine_only(server: Postgre
         secret = server.directory / "password"
         assert secret.stat().st_mode & 0o077 == 0
         secret.write_text("wrong\n")
-        with pytest.raises(programs.DevnetError, match="password authentication failed"):
+        with pytest.raises(DevnetError, match="password authentication failed"):
             server.sql("SELECT 1")
 
 
@@ -99,6 +119,7 @@ AS_ORDINARY_USER = """
 import os, sys
 from pathlib import Path
 from node.devnet import programs
+from node.devnet.errors import DevnetError
 from node.devnet.postgres import Postgres
 assert os.geteuid() != 0
 directory = Path(sys.argv[1])
@@ -154,6 +175,7 @@ def test_it_ends_in_good_order_when_its_supervisor_is_killed(server: Postgres) -
 import sys, time
 from pathlib import Path
 from node.devnet import programs
+from node.devnet.errors import DevnetError
 from node.devnet.postgres import Postgres
 server = Postgres(Path(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))
 lifeline = None if programs.parent_death_signal_exists() else programs.Lifeline()

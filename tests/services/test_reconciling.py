@@ -7,6 +7,8 @@ from uuid import UUID
 import orjson
 import pytest
 
+from adapters.evm.errors import RpcError
+from adapters.evm.rpc import Call
 from node.core.errors import ChainUnavailable, InvalidInput, NotFound, WrongState
 from node.core.ids import Prefix, encode_id
 from node.core.ledger import Entry, chain_account, customer_account, suspense_account
@@ -16,7 +18,7 @@ from node.core.ports.reconciliation import Break
 from node.core.ports.transfers import Transfer
 from node.services.reconciling import ReconciliationService
 from tests.builders import CHAIN_ID, render_error
-from tests.mirrored import BUY, DEPTH_BLOCKS, TREASURY, MirroredNode, failing
+from tests.mirrored import BUY, DEPTH_BLOCKS, TREASURY, Lying, MirroredNode, failing
 from tests.onchain import LANE
 from tests.rig import AnvilServer
 
@@ -120,6 +122,33 @@ async def test_a_row_that_was_changed_behind_the_nodes_back_is_found(
     assert any(name.startswith(check) for name in failing(run)), failing(run)
     assert run.breaks_open
     assert all(each.next_action for each in await node.open_breaks())
+
+
+async def test_logs_are_read_in_spans_that_the_provider_allows(node: MirroredNode) -> None:
+    await paid(node)
+    node.mine(20)
+    await node.follow()
+
+    def capped(asked: Call, answer: object) -> object:
+        ranges = [each for each in asked[1] if isinstance(each, dict) and "fromBlock" in each]
+        too_long = any(int(r["toBlock"], 16) - int(r["fromBlock"], 16) >= 5 for r in ranges)
+        return RpcError(-32005, "query exceeds max block range 5") if too_long else answer
+
+    service = node.reconciliation(Lying(node.providers, capped))
+    assert failing(await service.run("operator:test")) == []
+
+
+async def test_a_log_the_provider_invents_is_no_log_of_ours(node: MirroredNode) -> None:
+    await paid(node)
+
+    def inventing(asked: Call, answer: object) -> object:
+        if asked[0] != "eth_getLogs" or not isinstance(answer, list) or not answer:
+            return answer
+        return [*answer, {**answer[-1], "logIndex": "0x63"}]
+
+    run = await node.reconciliation(Lying(node.providers, inventing)).run("operator:test")
+    assert failing(run) == ["completeness.logs"]
+    assert {each.code for each in await node.open_breaks()} == {"B02"}
 
 
 async def test_an_entry_that_was_changed_behind_the_nodes_back_is_found(

@@ -43,7 +43,6 @@ _REFERENCE: Final = """<!doctype html>
  regular-font="system-ui, sans-serif" mono-font="ui-monospace, monospace"
  persist-auth="false" sort-endpoints-by="none">
 <p slot="nav-logo" class="name">Corridor</p>
-<p slot="overview">The document itself: <a href="/openapi.json">/openapi.json</a></p>
 <noscript><p>The reference needs JavaScript. The same is at
 <a href="/openapi.json">/openapi.json</a>, and the error codes at
 <a href="/docs/problems">/docs/problems</a>.</p></noscript>

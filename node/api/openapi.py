@@ -49,6 +49,12 @@ Quotes, transfers and their settlement on chain.
 * **Errors** are problem documents (RFC 9457); program against `code`. All codes are at
   [/docs/problems](/docs/problems).
 * **Lists** answer `data` and `next_cursor`; give it back as `cursor` for the next page.
+
+A first transfer takes four calls: `POST /v1/customers/{customer_id}/top-ups` books money,
+`POST /v1/quotes` fixes the price, `POST /v1/transfers` sends, and
+`GET /v1/transfers/{transfer_id}/events` tells what happens.
+
+This document is at [/openapi.json](/openapi.json).
 """.strip()
 
 _SANDBOX: Final = (

@@ -73,7 +73,9 @@ def up(
             f"a devnet of {nodes} nodes is not there yet", remedy="leave --nodes out, or give 1"
         )
     if detach or supervisor_of(StateDirectory(state_dir.absolute())) is not None:
-        on_ready(Background.start(state_dir, say=say, port=port).description)
+        background = Background.start(state_dir, say=say, port=port)
+        on_ready(background.description)
+        background.leave_running()
     else:
         supervise(state_dir, say=say, on_ready=on_ready, port=port)
 
@@ -191,6 +193,12 @@ class Background:
             self._process.wait()
         if self._lifeline is not None:
             self._lifeline.close()
+
+    def leave_running(self) -> None:
+        """Part from it: it goes on when this process ends, and nobody waits for its end."""
+        if self._process is not None:
+            self._process.returncode = 0  # or its finalizer would warn of a forgotten child
+        self._process = None
 
     def ended(self) -> bool:
         """Whether its supervisor is gone."""

@@ -41,12 +41,22 @@ class SettlementService:
             lane = await self._lease.hold()
             if lane is None:
                 return 0
-            done = await self._writer.expire()
-            done += await self._sender.sign_written(lane)  # left by a holder before
-            done += await self._sender.send_due(lane)
-            done += await self._find_foreign(lane)
-            written = await self._writer.write_voids(lane)
-            written += await self._writer.write_batches(lane)
+            async with self._parts.units() as unit:
+                load = await unit.settlement.workload(
+                    lane.id, self._parts.chain_id, self._parts.contract.address
+                )
+                now = unit.now
+            done = written = 0
+            if load.has_funded:
+                done += await self._writer.expire(now)
+            if load.unmined:
+                done += await self._sender.sign_written(lane)  # left by a holder before
+                done += await self._sender.send_due(lane)
+                done += await self._find_foreign(lane, now)
+            if load.has_voids:
+                written += await self._writer.write_voids(lane)
+            if load.has_funded:
+                written += await self._writer.write_batches(lane)
             if written:
                 done += written + await self._sender.sign_written(lane)
                 done += await self._sender.send_due(lane)
@@ -59,7 +69,7 @@ class SettlementService:
         """Let a successor take the lane at once."""
         await self._parts.lock.release()
 
-    async def _find_foreign(self, lane: Lane) -> int:
+    async def _find_foreign(self, lane: Lane, now: datetime) -> int:
         """Nonces that were finally used by transactions that are not ours.
 
         The mirror books every final transaction of the lane together with the final block. A slot
@@ -67,13 +77,13 @@ class SettlementService:
         stranger: settlement pauses, and its transfers, provably unpaid by it, are funded again.
         """
         parts = self._parts
+        if self._foreign_due is not None and now < self._foreign_due:
+            return 0
+        self._foreign_due = now + _FOREIGN_PERIOD
         async with parts.units() as unit:
-            if self._foreign_due is not None and unit.now < self._foreign_due:
-                return 0
-            self._foreign_due = unit.now + _FOREIGN_PERIOD
             final = await unit.settlement.final_block(parts.chain_id)
-            if final is None or not await unit.settlement.unmined(lane.id):
-                return 0
+        if final is None:
+            return 0
         nonce = await parts.chain.nonce(lane.address, final[1])
         async with parts.units() as unit:
             await unit.settlement.lock_lane(lane.id, lane.epoch, LEASE_S)

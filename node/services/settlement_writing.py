@@ -59,7 +59,7 @@ class Writer:
         async with parts.units() as unit:
             if self._patient_until is not None and unit.now < self._patient_until:
                 return 0
-            unmined = await unit.settlement.unmined(lane.id)
+            unmined = (await unit.settlement.workload(lane.id, parts.chain_id, contract)).unmined
             free = rules.slots_unmined_max - unmined
             if free <= 0:
                 return 0
@@ -160,9 +160,6 @@ class Writer:
         parts = self._parts
         contract = parts.contract.address
         async with parts.units() as unit:
-            if not await unit.settlement.void_candidates(parts.chain_id, contract, 1):
-                return 0
-        async with parts.units() as unit:
             lane = await unit.settlement.lock_lane(lane.id, lane.epoch, LEASE_S)
             candidates = await unit.settlement.void_candidates(
                 parts.chain_id, contract, RECORDS_MAX
@@ -183,16 +180,16 @@ class Writer:
         parts.failpoint("after_void_write")
         return 1 if candidates else 0
 
-    async def expire(self) -> int:
+    async def expire(self, now: datetime) -> int:
         """End what is still funded after `settle_by`; now and then, how many."""
         parts = self._parts
+        if self._expiry_due is not None and now < self._expiry_due:
+            return 0
+        self._expiry_due = now + _EXPIRY_PERIOD
         async with parts.units() as unit:
-            if self._expiry_due is not None and unit.now < self._expiry_due:
-                return 0
             overdue = await unit.settlement.overdue(
                 parts.chain_id, parts.contract.address, _EXPIRED_PER_PASS
             )
-            self._expiry_due = unit.now + _EXPIRY_PERIOD
         if overdue:
             await self._end(
                 overdue,

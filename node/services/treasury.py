@@ -48,7 +48,8 @@ class TreasuryService:
         """Give requested movements their nonces, in one transaction."""
         parts = self._parts
         async with parts.units() as unit:
-            free = parts.batches.slots_unmined_max - await unit.settlement.unmined(lane.id)
+            load = await unit.settlement.workload(lane.id, parts.chain_id, parts.contract.address)
+            free = parts.batches.slots_unmined_max - load.unmined
             requested = await unit.settlement.requested_movements(lane.address, max(0, free))
             if not requested or await unit.settlement.pauses():
                 return 0

@@ -22,6 +22,7 @@ from node.core.ports.settlement import (
     NewSlot,
     OpenSlot,
     Pause,
+    Workload,
 )
 from node.core.settlement import LaneStatus, PauseReason, Purpose, SlotState
 from node.core.submission import SEEN, AnswerClass
@@ -93,6 +94,16 @@ UPDATE attempt a SET sends = sends + 1, last_sent_at = now(),
     last_answer = CASE WHEN s.answer = 'ambiguous' AND a.last_answer = ANY($3::text[])
         THEN a.last_answer ELSE s.answer END
 FROM unnest($1::bytea[], $2::text[]) AS s (tx_hash, answer) WHERE a.tx_hash = s.tx_hash
+"""
+_WORKLOAD = """
+SELECT
+    (SELECT count(*) FROM slot WHERE lane_id = $1 AND state NOT IN ('final', 'foreign')
+     AND state <> 'included') AS unmined,
+    EXISTS (SELECT FROM transfer WHERE state = 'funded' AND slot_id IS NULL AND chain_id = $2
+            AND contract = $3) AS has_funded,
+    EXISTS (SELECT FROM transfer t WHERE state = 'voiding' AND chain_id = $2 AND contract = $3
+            AND NOT EXISTS (SELECT FROM slot_member m WHERE m.transfer_id = t.id AND m.live
+                            AND m.purpose = 'void')) AS has_voids
 """
 _VOID_CANDIDATES = """
 SELECT id, payment_number, beneficiary_address, buy_amount, was_written, batches_failed,
@@ -291,14 +302,11 @@ class SettlementStore:
 
     # ---------------------------------------------------------------------------------- sending
 
-    async def unmined(self, lane_id: int) -> int:
-        """How many slots of the lane are not mined, as far as the mirror has told."""
-        count: int = await self._raw.fetchval(
-            "SELECT count(*) FROM slot WHERE lane_id = $1 AND state NOT IN ('final', 'foreign')"
-            " AND state <> 'included'",
-            lane_id,
-        )
-        return count
+    async def workload(self, lane_id: int, chain_id: int, contract: Address) -> Workload:
+        """What there is to do, in one look."""
+        row = await self._raw.fetchrow(_WORKLOAD, lane_id, chain_id, contract)
+        assert row is not None
+        return Workload(row["unmined"], row["has_funded"], row["has_voids"])
 
     async def open_slots(self, lane_id: int) -> Sequence[OpenSlot]:
         """Slots that are not mined, by nonce."""

@@ -172,13 +172,17 @@ async def test_a_batch_with_an_answer_missing_is_no_answer() -> None:
         await provider.close()
 
 
-async def test_a_chain_is_read_at_one_block_by_its_hash(anvil: AnvilServer) -> None:
+async def test_a_chain_is_read_at_one_block_by_its_hash(
+    start_anvil: Callable[..., AnvilServer],
+) -> None:
+    anvil = start_anvil(automine=False)
     providers = Providers.at([anvil.rpc_url])
     chain = EvmChain(providers)
     before = await chain.head()
     sender, to = (bytes.fromhex(each[2:]) for each in anvil.rpc("eth_accounts")[:2])
     transaction = {"from": "0x" + sender.hex(), "to": "0x" + to.hex(), "value": "0x5"}
     tx_hash = anvil.rpc("eth_sendTransaction", transaction)
+    anvil.mine()
     after = await chain.head()
     account = Address(to)
     assert after.parent_hash == before.hash

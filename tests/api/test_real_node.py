@@ -137,3 +137,49 @@ async def test_operator_pages_answer_on_a_node_that_has_done_nothing_yet(
     assert resumed.json()["data"] == []
     away = await node.client.post("/v1/reconciliation/runs", headers=headers(node.operator))
     assert (away.status_code, away.json()["code"]) == (503, "chain_unavailable")
+
+
+async def test_every_filter_narrows_its_list_and_its_pages(real_app: RealNode) -> None:
+    node = real_app
+    for place in range(3):
+        side = {"currency": "EUR", "amount": "10.00"}
+        body = a_transfer(node, await a_quote(node, sell=side))
+        body["client_reference"] = f"rent-{place}"
+        made = await node.client.post(
+            "/v1/transfers", headers=headers(node.partner, f"k{place}"), json=body
+        )
+        assert made.status_code == 201, made.text
+    nobody = "cus_01jd0000000000000000000001"
+    expected = {
+        f"/v1/transfers?customer_id={node.customer_id}": 3,
+        f"/v1/transfers?customer_id={nobody}": 0,
+        "/v1/transfers?status=processing&state=funded": 3,
+        "/v1/transfers?status=completed": 0,
+        "/v1/transfers?client_reference=rent-1": 1,
+        f"/v1/customers/{node.customer_id}/entries?currency=EUR": 1,
+        f"/v1/customers/{node.customer_id}/entries?currency=USD": 0,
+        f"/v1/ledger/accounts?path=customer/{node.customer_id}": 1,
+        "/v1/ledger/accounts?path=nothing%25": 0,
+        "/v1/ledger/accounts?currency=JPY": 0,
+        "/v1/reconciliation/breaks?status=open&code=B04": 0,
+    }
+    for path, count in expected.items():
+        response = await node.client.get(path, headers=headers(node.operator))
+        assert response.status_code == 200, (path, response.text)
+        assert len(response.json()["data"]) == count, path
+    seen = []
+    cursor = ""
+    while True:
+        page = await node.client.get(
+            f"/v1/transfers?limit=2&customer_id={node.customer_id}{cursor}",
+            headers=headers(node.remitter),
+        )
+        seen += [each["client_reference"] for each in page.json()["data"]]
+        if page.json()["next_cursor"] is None:
+            break
+        cursor = f"&cursor={page.json()['next_cursor']}"
+    assert seen == ["rent-2", "rent-1", "rent-0"]
+    malformed = await node.client.get(
+        "/v1/transfers?customer_id=me", headers=headers(node.operator)
+    )
+    assert (malformed.status_code, malformed.json()["code"]) == (422, "invalid_query")

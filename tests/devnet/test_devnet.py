@@ -90,6 +90,7 @@ def test_down_and_up_go_on_with_the_same_chain_and_the_same_keys(state_dir: Path
     processes = all_of(state_dir)
     down(state_dir, say=print)
     assert [name for name, each in processes.items() if each.alive()] == []
+    first.stop()
     assert not (state_dir / "devnet.json").exists()
     second = Background.start(state_dir, say=print, tied=True)
     again = second.description

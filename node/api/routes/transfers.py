@@ -1,5 +1,6 @@
 """Transfers and their timelines."""
 
+from dataclasses import replace
 from typing import Final
 
 from node.api import examples
@@ -13,6 +14,7 @@ from node.api.operations import (
     Operations,
     list_query,
 )
+from node.api.problems import QueryInvalid
 from node.api.schemas import EventQuery, TransferBody, TransferQuery
 from node.api.views import (
     EventsView,
@@ -37,6 +39,7 @@ from node.core.errors import (
     WrongState,
 )
 from node.core.ids import Prefix, decode_id, encode_id
+from node.core.paging import ListQuery
 from node.core.parties import Role
 from node.core.ports.idempotency import Answer
 from node.core.ports.transfers import Beneficiary, Transfer
@@ -99,7 +102,7 @@ async def create_transfer(call: Call[TransferBody, None]) -> Answer:
 )
 async def list_transfers(call: Call[None, TransferQuery]) -> Answer:
     """List transfers, newest first."""
-    page = await call.services.transfers.list(call.principal, list_query(call))
+    page = await call.services.transfers.list(call.principal, _filtered(call))
     head = None
     if any(each.block_number is not None for each in page.items):
         head = await call.services.health.mirror_head()
@@ -206,6 +209,19 @@ async def list_events(call: Call[None, EventQuery]) -> Answer:
             "next_after": rows[-1].sequence if rows else query.after,
         }
     )
+
+
+def _filtered(call: Call[None, TransferQuery]) -> ListQuery:
+    """The list asked for, with the customer as the store knows it."""
+    query, customer_id = list_query(call), call.query.customer_id
+    if customer_id is None:
+        return query
+    try:
+        known = decode_id(Prefix.CUSTOMER, customer_id)
+    except NotFound as error:
+        fault = {"parameter": "customer_id", "code": "wrong_form", "message": error.detail}
+        raise QueryInvalid("query parameters are wrong; see `errors`", errors=[fault]) from None
+    return replace(query, filters={**query.filters, "customer_id": str(known)})
 
 
 def _customer_id(call: Call[TransferBody, None]) -> str:

@@ -115,6 +115,21 @@ class OpenSlot:
 
 
 @dataclass(frozen=True, slots=True)
+class Workload:
+    """What there is to do for a lane.
+
+    Attributes:
+        unmined: Slots of the lane that are not mined, as far as the mirror has told.
+        has_funded: Whether a transfer waits for a batch.
+        has_voids: Whether a transfer waits for a void.
+    """
+
+    unmined: int
+    has_funded: bool
+    has_voids: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Pause:
     """Why nothing new is signed. `hard` stops bumps too."""
 
@@ -249,8 +264,8 @@ class SettlementRepository(Protocol):
         """
         ...
 
-    async def unmined(self, lane_id: int) -> int:
-        """How many slots of the lane are not mined, as far as the mirror has told."""
+    async def workload(self, lane_id: int, chain_id: int, contract: Address) -> Workload:
+        """What there is to do, in one look."""
         ...
 
     async def open_slots(self, lane_id: int) -> Sequence[OpenSlot]:

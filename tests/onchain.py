@@ -13,6 +13,7 @@ from tests.rig import DEV_ACCOUNTS, AnvilServer
 ADMIN: Final = DEV_ACCOUNTS[0][0]
 LANE, LANE_KEY = DEV_ACCOUNTS[1]
 FLOAT_UNITS: Final = 10**14
+_GAS: Final = 6_000_000
 _TRANSFER: Final = "0x" + keccak(text="Transfer(address,address,uint256)").hex()
 
 
@@ -90,7 +91,7 @@ def _deploy(anvil: AnvilServer, name: str, arguments: bytes) -> str:
 
 
 def _mined(anvil: AnvilServer, transaction: dict[str, str]) -> dict[str, str]:
-    tx_hash = anvil.rpc("eth_sendTransaction", transaction)
+    tx_hash = anvil.rpc("eth_sendTransaction", {"gas": hex(_GAS), **transaction})
     if anvil.rpc("eth_getTransactionReceipt", tx_hash) is None:
         anvil.mine()
     receipt = anvil.rpc("eth_getTransactionReceipt", tx_hash)

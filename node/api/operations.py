@@ -42,6 +42,8 @@ OPERATORS: Final = frozenset({Role.OPERATOR})
 INSTITUTIONS: Final = frozenset({Role.PARTNER, Role.OPERATOR})
 
 _KEY_MAX: Final = 255
+_NO_CONTENT: Final = 204
+_FIRST_ERROR: Final = 400
 
 BodyT = TypeVar("BodyT", bound=Body)
 QueryT = TypeVar("QueryT", bound=Query)
@@ -269,11 +271,11 @@ def list_query(call: Call[None, PageQuery]) -> ListQuery:
 
 async def send_answer(send: Send, answer: Answer, headers: Mapping[str, str]) -> None:
     """Send an answer; a refusal that was remembered is a problem document like a new one."""
-    media_type = JSON if answer.status < 400 else PROBLEM_JSON  # noqa: PLR2004 - first error
-    fields = [
-        (b"content-type", media_type.encode()),
-        (b"content-length", str(len(answer.body)).encode()),
-    ]
+    fields = []
+    if answer.status != _NO_CONTENT:
+        media_type = JSON if answer.status < _FIRST_ERROR else PROBLEM_JSON
+        fields.append((b"content-type", media_type.encode()))
+        fields.append((b"content-length", str(len(answer.body)).encode()))
     if answer.location is not None:
         fields.append((b"location", answer.location.encode()))
     if answer.replayed:

@@ -39,6 +39,7 @@ Currency = Annotated[
     str,
     Field(min_length=1, max_length=16, description="A code of `GET /v1/assets`, such as `EUR`."),
 ]
+CurrencyFilter = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9]{2,16}$")]
 # Digits and size depend on the currency, so the form is checked with it, in `node.api.money`.
 Amount = Annotated[
     str,
@@ -209,14 +210,14 @@ class TransferQuery(PageQuery):
 class StatementQuery(PageQuery):
     """Which movements."""
 
-    currency: Currency | None = None
+    currency: CurrencyFilter | None = None
 
 
 class AccountQuery(PageQuery):
     """Which accounts."""
 
     path: Annotated[Text | None, Field(description="Paths that start so.")] = None
-    currency: Currency | None = None
+    currency: CurrencyFilter | None = None
 
 
 class BreakQuery(PageQuery):

@@ -290,6 +290,7 @@ async def test_a_method_the_path_has_not_is_405_and_names_those_it_has(
     assert response.headers["allow"] == allowed
     options = await client.options(path)
     assert (options.status_code, options.headers["allow"]) == (204, allowed)
+    assert "content-length" not in options.headers  # RFC 9110 8.6
 
 
 async def test_head_answers_as_get_does(client: httpx.AsyncClient) -> None:

@@ -26,6 +26,15 @@ _POOL_SIZE: Final = 10
 _CONNECT_TIMEOUT_S: Final = 5
 _COMMAND_TIMEOUT_S: Final = 60
 
+# Statements are prepared once. One planned while its tables were still empty would read them
+# from end to end for ever after; every hot statement has an index, so it is told to use it.
+_SESSION: Final = {
+    "application_name": "corridor",
+    "timezone": "UTC",
+    "enable_seqscan": "off",
+    "jit": "off",
+}
+
 _AWAY = (
     OSError,
     TimeoutError,
@@ -87,7 +96,7 @@ class Database:
                 connect_args={
                     "timeout": _CONNECT_TIMEOUT_S,
                     "command_timeout": _COMMAND_TIMEOUT_S,
-                    "server_settings": {"application_name": "corridor", "timezone": "UTC"},
+                    "server_settings": _SESSION,
                 },
             )
         )

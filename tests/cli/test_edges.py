@@ -176,3 +176,45 @@ def test_reconcile_with_breaks_ends_with_status_1_and_explains_them(
     status, out = run_reconcile(node, run, 1, "--json")
     assert status == Status.NO
     assert json.loads(out)["breaks"][0]["code"] == "B01"
+
+
+def test_doctor_says_what_it_looked_at_and_its_status_agrees(run: Run, tmp_path: Path) -> None:
+    outcome = run("doctor", "--state-dir", str(tmp_path), "--json")
+    document = json.loads(outcome.out)
+    assert {"Python", "PostgreSQL", "anvil"} <= {each["name"] for each in document["findings"]}
+    assert outcome.status == (Status.DONE if document["ok"] else Status.NO)
+    assert all(each["remedy"] for each in document["findings"] if not each["ok"])
+
+
+def test_doctor_finds_a_wrong_setting_and_tells_the_remedy(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CORRIDOR_HTTP_PORT", "eighty")
+    outcome = run("doctor", "--state-dir", str(tmp_path))
+    assert outcome.status == Status.NO
+    assert "CORRIDOR_HTTP_PORT" in outcome.out
+    assert "Remedy:" in outcome.out
+
+
+def test_a_terminal_that_cannot_show_a_character_gets_the_rest(node: FakeNode) -> None:
+    node.breaks = []
+    node.run = {
+        "id": "run_1",
+        "status": "completed",
+        "as_of": None,
+        "checks": [{"name": "nonce:0x" + "a" * 40, "ok": True, "expected": "1", "actual": "1"}],
+        "breaks_open": 0,
+    }
+    settings = {"CORRIDOR_URL": node.url, "CORRIDOR_TOKEN": TOKEN, "PYTHONIOENCODING": "ascii"}
+    ended = subprocess.run(
+        [
+            "env",
+            *(f"{name}={value}" for name, value in settings.items()),
+            *(sys.executable, "-m", "node", "reconcile", "--explain"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == Status.DONE, ended.stderr
+    assert "0xaaaaaa" in ended.stdout

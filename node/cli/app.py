@@ -236,7 +236,7 @@ def serve(state_dir: StateDir = DEFAULT_STATE_DIR) -> None:
 @app.command(rich_help_panel=_OPERATE)
 def work(
     only: Annotated[
-        str | None, typer.Option(help="Some jobs: settle, mirror, reconcile, deliver.")
+        str | None, typer.Option(help="Some jobs, such as settle,mirror; default: all.")
     ] = None,
     state_dir: StateDir = DEFAULT_STATE_DIR,
 ) -> None:

@@ -1,5 +1,6 @@
 """Customers, partners and the credentials by which they are known."""
 
+import asyncio
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -47,6 +48,7 @@ class PartyService:
         self._new_id = new_id
         self._new_secret = new_secret
         self._known: dict[bytes, tuple[datetime, Credential]] = {}
+        self._asking: dict[bytes, asyncio.Future[Credential | None]] = {}
 
     async def authenticate(self, secret: str) -> Principal:
         """The principal of a bearer credential.
@@ -60,19 +62,32 @@ class PartyService:
         digest, now = hash_of(secret), self._clock.now()
         known = self._known.get(digest)
         if known is None or now - known[0] > timedelta(seconds=_CACHE_S):
-            async with self._units() as unit:
-                credential = await unit.parties.credential_by_hash(digest)
-            if credential is None:
-                raise Unauthenticated("the credential is not known; check the Authorization header")
-            if len(self._known) >= _CACHE_MAX:
-                self._known.clear()
-            known = self._known[digest] = (now, credential)
-        credential = known[1]
+            credential = await self._look_up(digest, now)
+        else:
+            credential = known[1]
         if credential.revoked_at is not None:
             raise Unauthenticated("the credential was revoked; ask for a new one")
         if credential.expires_at is not None and credential.expires_at <= now:
             raise Unauthenticated("the credential has expired; ask for a new one")
         return credential.principal
+
+    async def _look_up(self, digest: bytes, now: datetime) -> Credential:
+        """The stored credential; requests that ask at once share one look-up."""
+        asking = self._asking.get(digest)
+        if asking is None:
+            asking = self._asking[digest] = asyncio.ensure_future(self._credential(digest))
+            asking.add_done_callback(lambda _: self._asking.pop(digest, None))
+        credential = await asyncio.shield(asking)
+        if credential is None:
+            raise Unauthenticated("the credential is not known; check the Authorization header")
+        if len(self._known) >= _CACHE_MAX:
+            self._known.clear()
+        self._known[digest] = (now, credential)
+        return credential
+
+    async def _credential(self, digest: bytes) -> Credential | None:
+        async with self._units() as unit:
+            return await unit.parties.credential_by_hash(digest)
 
     async def create_customer(  # noqa: PLR0913 - what a customer is
         self,

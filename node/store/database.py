@@ -22,7 +22,10 @@ from node.core.errors import DatabaseUnavailable
 Row = asyncpg.Record | RowMapping
 """A row as either way gives it."""
 
-_POOL_SIZE: Final = 10
+# A new connection costs a PostgreSQL process, a handshake and the look-up of every array type, so
+# the pool never grows beyond what it keeps; requests wait their turn instead.
+_POOL_SIZE: Final = 8
+_POOL_WAIT_S: Final = 10
 _CONNECT_TIMEOUT_S: Final = 5
 _COMMAND_TIMEOUT_S: Final = 60
 
@@ -54,6 +57,8 @@ def translated() -> Iterator[None]:
         yield
     except _AWAY as error:
         raise DatabaseUnavailable("the database does not answer; is PostgreSQL up?") from error
+    except exc.TimeoutError as error:
+        raise DatabaseUnavailable("every connection to the database is busy; try again") from error
     except exc.DBAPIError as error:
         cause = error.orig.__cause__ if error.orig is not None else None
         if error.connection_invalidated or isinstance(cause, _AWAY):
@@ -91,7 +96,8 @@ class Database:
                 isolation_level="AUTOCOMMIT",
                 json_deserializer=orjson.loads,  # for both ways to speak
                 pool_size=_POOL_SIZE,
-                max_overflow=_POOL_SIZE,
+                max_overflow=0,
+                pool_timeout=_POOL_WAIT_S,
                 pool_pre_ping=False,
                 connect_args={
                     "timeout": _CONNECT_TIMEOUT_S,

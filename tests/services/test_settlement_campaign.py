@@ -1,7 +1,7 @@
 """Seeded histories of faults over settlement and mirror: whatever happens, each is paid once.
 
-A worker that dies at any window, lost answers, dropped transactions, reorgs before finality, a
-token that is paused and a beneficiary that is denied for a while, in an order a seed decides.
+A worker that dies at any window, lost answers, dropped transactions, reorgs before finality, jumps
+of the base fee and a token that is paused for a while, in an order a seed decides.
 """
 
 import random  # noqa: TID251 - seeded by each test
@@ -77,7 +77,7 @@ class Campaign:
                 parts,
                 chain=parts.chain if is_reliable else Unreliable(self.node, self.chance),
                 failpoint=killer(window),
-                fees=FeeRules(resend_after_s=0, bump_after_blocks=2),
+                fees=FeeRules(resend_after_s=0, bump_after_blocks=0),
             )
         )
 
@@ -93,7 +93,8 @@ class Campaign:
     async def step(self) -> None:
         onchain, anvil = self.node.onchain, self.node.onchain.anvil
         match self.chance.choices(
-            ("fund", "work", "mine", "follow", "reorg", "drop", "pause"), (2, 9, 5, 5, 2, 1, 1)
+            ("fund", "work", "mine", "follow", "reorg", "drop", "dear", "pause"),
+            (2, 9, 5, 5, 2, 1, 1, 1),
         )[0]:
             case "fund":
                 self.transfers += await self.node.funded(self.chance.randint(1, 4))
@@ -107,6 +108,9 @@ class Campaign:
                 anvil.rpc("anvil_reorg", 1, [])
             case "drop":
                 anvil.rpc("anvil_dropAllTransactions")
+            case "dear":
+                base_fee_wei = self.chance.randint(1, 20) * 10**9
+                anvil.rpc("anvil_setNextBlockBaseFeePerGas", hex(base_fee_wei))
             case _:
                 onchain.send(onchain.token, "unpause()" if self.is_paused() else "pause()")
 

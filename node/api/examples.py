@@ -149,7 +149,10 @@ TRANSFER: Final[dict[str, Any]] = {
     **TRANSFER_BODY,
     "sell": eur("200.00"),
     "buy": {"currency": "USDC", "amount": "230.074048"},
-    "fees": [{"type": "total", "currency": "EUR", "amount": "0.62"}],
+    "fees": [
+        {"type": "service", "currency": "EUR", "amount": "0.60"},
+        {"type": "network", "currency": "EUR", "amount": "0.02"},
+    ],
     "created_at": _WHEN,
     "settle_by": "2026-11-23T16:00:00Z",
     "cancellable": False,

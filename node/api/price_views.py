@@ -4,7 +4,7 @@ from typing import Any
 
 from typing_extensions import TypedDict
 
-from node.api.views import FeeView, MoneyView, id_or_none, money_view, time_text
+from node.api.views import FeeView, MoneyView, fee_views, id_or_none, money_view, time_text
 from node.core.catalog import Catalog
 from node.core.ids import Prefix, encode_id
 from node.core.ports.chain import AddressCodec
@@ -136,10 +136,7 @@ def price_view(price: Price, *, firm: bool = False) -> PriceView:
         "rate": format(price.rate, "f"),
         "mid_rate": format(price.mid_rate, "f"),
         "spread_bps": price.spread_bps,
-        "fees": [
-            {"type": "service", "currency": currency, "amount": str(price.service_fee)},
-            {"type": "network", "currency": currency, "amount": str(price.network_fee)},
-        ],
+        "fees": fee_views(price.service_fee, price.network_fee),
         "total_cost": {
             "currency": currency,
             "amount": str(price.total_cost),

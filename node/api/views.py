@@ -17,7 +17,7 @@ from node.core.parties import Customer
 from node.core.ports.chain import AddressCodec
 from node.core.ports.transfers import EventRow, Transfer
 from node.core.transfers import STATUS, State
-from node.core.units import Money, format_minor
+from node.core.units import Money
 
 View = TypeVar("View")
 
@@ -185,6 +185,14 @@ def customer_view(customer: Customer) -> CustomerView:
     }
 
 
+def fee_views(service: Money, network: Money) -> list[FeeView]:
+    """Fees as a quote and its transfer list them."""
+    return [
+        {"type": kind, "currency": fee.asset.code, "amount": str(fee)}
+        for kind, fee in (("service", service), ("network", network))
+    ]
+
+
 def transfer_view(
     transfer: Transfer, catalog: Catalog, addresses: AddressCodec, head_number: int | None
 ) -> TransferView:
@@ -203,13 +211,9 @@ def transfer_view(
         "customer_id": encode_id(Prefix.CUSTOMER, transfer.customer_id),
         "sell": money_view(Money(amounts.sell, sell)),
         "buy": money_view(Money(amounts.buy, buy)),
-        "fees": [
-            {
-                "type": "total",
-                "currency": sell.code,
-                "amount": format_minor(amounts.fees, sell.digits),
-            }
-        ],
+        "fees": fee_views(
+            Money(amounts.service_fee_minor, sell), Money(amounts.network_fee_minor, sell)
+        ),
         "beneficiary": {
             "name": transfer.beneficiary.name,
             "country": transfer.beneficiary.country,

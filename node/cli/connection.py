@@ -5,6 +5,7 @@
 """
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,12 @@ from typing import Any, Final
 from node.cli.faults import Fault, Status
 
 DEFAULT_STATE_DIR: Final = Path(".corridor")
+
+
+def suffix(state_dir: Path) -> str:
+    """The option that names this state directory; empty for the default one."""
+    is_default = state_dir == DEFAULT_STATE_DIR
+    return "" if is_default else f" --state-dir {shlex.quote(str(state_dir))}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +33,10 @@ class Where:
     url: str | None
     token: str | None
     state_dir: Path
+
+    def command(self, text: str) -> str:
+        """`text` as a command that reaches the same node when it is typed in the same place."""
+        return text + suffix(self.state_dir)
 
 
 @dataclass(frozen=True, slots=True)

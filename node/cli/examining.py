@@ -9,7 +9,7 @@ from pathlib import Path
 import typer
 from rich.markup import escape
 
-from node.cli.console import columns, good, next_steps, print_json, stdout
+from node.cli.console import columns, good, print_json, stdout
 from node.cli.faults import Status
 
 
@@ -37,4 +37,3 @@ def run(state_dir: Path, *, as_json: bool) -> None:
         stdout().print(f"[bold red]Wrong: {len(wrong)} of {len(findings)}.[/]")
         raise typer.Exit(Status.NO)
     stdout().print("[green]Nothing is wrong.[/]")
-    next_steps(("corridor verify", "prove the books as well"))

@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.markup import escape
 
+from node.cli.connection import suffix
 from node.cli.console import next_steps, pairs, print_json, stderr, stdout
 from node.cli.faults import Fault, Status
 from node.devnet import DevnetError
@@ -75,13 +76,11 @@ def _show(found: Mapping[str, Any], state_dir: Path, is_detached: bool) -> None:
         ]
         console.print(pairs(rows))
     customer = found["nodes"][0]["customers"][0]["id"]
+    send = f"corridor send 200.00 EUR USDC --to {_SOMEBODY} --customer {customer}"
+    option = suffix(state_dir)
     next_steps(
-        ("corridor quote 200.00 EUR USDC", "what arrives, and what it costs"),
-        (
-            f"corridor send 200.00 EUR USDC --to {_SOMEBODY} --customer {customer}",
-            "send it, and follow it to its end",
-        ),
-        ("corridor reconcile --explain", "compare the books with the chain"),
+        (f"corridor quote 200.00 EUR USDC{option}", "what arrives, and what it costs"),
+        (f"{send}{option}", "send it, and follow it to its end"),
+        (f"corridor reconcile --explain{option}", "compare the books with the chain"),
+        (f"corridor devnet down{option}", "stop" if is_detached else "stop (or Ctrl-C here)"),
     )
-    here = "" if is_detached else "Ctrl-C here, or "
-    stderr().print(f"[dim]stop:[/] {here}[bold]corridor devnet down[/]")

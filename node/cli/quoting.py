@@ -41,7 +41,9 @@ def run(
     flag = " --arrives" if arrives else ""
     next_steps(
         (
-            f"corridor send {amount} {sell} {buy}{flag} --to ADDRESS --customer {who}",
+            where.command(
+                f"corridor send {amount} {sell} {buy}{flag} --to ADDRESS --customer {who}"
+            ),
             "send it; a fresh quote is shown and you are asked first",
         )
     )

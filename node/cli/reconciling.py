@@ -38,6 +38,9 @@ def run(where: Where, *, explain: bool, as_json: bool) -> None:
     else:
         _print_run(made, explain=explain)
         _print_breaks(breaks, explain=explain)
+        if breaks and not explain:
+            command = where.command("corridor reconcile --explain")
+            next_steps((command, "what each break is, and what to do"))
     is_clean = made["status"] == "completed" and not made["breaks_open"]
     raise typer.Exit(Status.DONE if is_clean else Status.NO)
 
@@ -115,7 +118,5 @@ def _print_breaks(breaks: Sequence[Json], *, explain: bool) -> None:
                 ("break", each["id"]),
             ]
             stdout().print(pairs(rows))
-    if breaks and not explain:
-        next_steps(("corridor reconcile --explain", "what each break is, and what to do"))
     if len(breaks) == _PAGE:
         stderr().print(f"Only the newest {_PAGE} breaks are shown.")

@@ -80,9 +80,10 @@ def run(
             return
         if manner.watch:
             stdout().print(f"\n[dim]transfer[/] {transfer['id']}", soft_wrap=True)
-            watching.follow(client, str(transfer["id"]), as_json=False)
+            watching.follow(client, where, str(transfer["id"]), as_json=False)
         stdout().print(pairs(transfer_rows(transfer)))
-    next_steps((f"corridor watch {transfer['id']}", "follow it to its end"))
+    command = where.command(f"corridor watch {transfer['id']}")
+    next_steps((command, "follow it to its end"))
 
 
 def _quote(client: NodeClient, order: Order) -> Json:

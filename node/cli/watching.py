@@ -89,16 +89,22 @@ class _Timeline:
 def run(where: Where, transfer_id: str, *, wait_s: int | None, as_json: bool) -> NoReturn:
     """Follow one transfer; ends with status 0 when it completed, else 1."""
     with NodeClient(operator(where)) as client:
-        follow(client, transfer_id, as_json=as_json, wait_s=wait_s)
+        follow(client, where, transfer_id, as_json=as_json, wait_s=wait_s)
 
 
 def follow(
-    client: NodeClient, transfer_id: str, *, as_json: bool, wait_s: int | None = None
+    client: NodeClient,
+    where: Where,
+    transfer_id: str,
+    *,
+    as_json: bool,
+    wait_s: int | None = None,
 ) -> NoReturn:
     """Show the timeline until the transfer ends.
 
     Args:
         client: Speaks for somebody who may see the transfer.
+        where: What the command line said, for the commands that are printed.
         transfer_id: The transfer.
         as_json: One document on a line instead of words.
         wait_s: Give up after so many seconds; None: never.
@@ -118,7 +124,8 @@ def follow(
             _follow_lines(timeline, fresh, wait_s)
     except KeyboardInterrupt:
         stderr().print("\nThe transfer goes on without this command. To come back:")
-        stderr().print(f"  corridor watch {transfer_id}", soft_wrap=True)
+        command = where.command(f"corridor watch {transfer_id}")
+        stderr().print(f"  {escape(command)}", soft_wrap=True)
         raise typer.Exit(Status.INTERRUPTED) from None
     if not timeline.has_ended:
         stderr().print(f"Still {timeline.transfer['status']} after {wait_s} s; it goes on.")
@@ -126,7 +133,7 @@ def follow(
     if as_json:
         print_json(timeline.transfer)
     else:
-        _print_end(timeline.transfer)
+        _print_end(timeline.transfer, where)
     completed = timeline.transfer["status"] == "completed"
     raise typer.Exit(Status.DONE if completed else Status.NO)
 
@@ -223,8 +230,9 @@ def _waits_for(timeline: _Timeline) -> str:
     return f"{words} ({confirmations} deep)" if transfer["state"] == "included" else words
 
 
-def _print_end(transfer: Json) -> None:
+def _print_end(transfer: Json, where: Where) -> None:
     stdout().print()
     stdout().print(pairs(transfer_rows(transfer)))
     if transfer["status"] == "completed":
-        next_steps(("corridor reconcile --explain", "compare the books with the chain"))
+        command = where.command("corridor reconcile --explain")
+        next_steps((command, "compare the books with the chain"))

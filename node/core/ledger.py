@@ -191,10 +191,16 @@ class TransferAmounts:
 
     sell_asset: str
     sell: int
-    fees: int
+    service_fee_minor: int
+    network_fee_minor: int
     spread: int
     buy_asset: str
     buy: int
+
+    @property
+    def fees(self) -> int:
+        """Both fees."""
+        return self.service_fee_minor + self.network_fee_minor
 
     @property
     def principal(self) -> int:

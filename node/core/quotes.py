@@ -424,7 +424,8 @@ class Quote:
         return TransferAmounts(
             sell_asset=price.sell.asset.code,
             sell=price.sell.minor,
-            fees=price.fees.minor,
+            service_fee_minor=price.service_fee.minor,
+            network_fee_minor=price.network_fee.minor,
             spread=price.spread.minor,
             buy_asset=price.buy.asset.code,
             buy=price.buy.minor,

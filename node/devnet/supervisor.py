@@ -232,8 +232,11 @@ def supervisor_of(state: StateDirectory) -> ProcessId | None:
 
 
 def is_ready(state: StateDirectory) -> bool:
-    """Whether everything has been started and is being watched."""
-    return read_json(state.processes).get("ready") is True and state.description.exists()
+    """Whether everything has been started and is being watched.
+
+    A killed supervisor leaves its notes behind, so it must be alive too.
+    """
+    return read_json(state.processes).get("ready") is True and supervisor_of(state) is not None
 
 
 def leftovers(state: StateDirectory) -> dict[str, ProcessId]:

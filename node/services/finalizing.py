@@ -17,7 +17,7 @@ from node.core.mirror import BlockPoint, Cursor, SettlementKind, Watch
 from node.core.ports import Unit, UnitOfWork
 from node.core.ports.mirror import ChainReader, OutcomeRow, SlotRow
 from node.core.ports.transfers import NewEvent, Transfer
-from node.core.settlement import PauseReason
+from node.core.settlement import PauseReason, Remedy, cause_of, remedy_of
 from node.core.transfers import Happening, State, accepts
 from node.core.units import Address
 from node.services import transfer_moves
@@ -201,7 +201,7 @@ def _changes(
             "slot_id": None,
             "tx_hash": None,
             "block_number": None,
-            "batches_failed": transfer.batches_failed + 1,
+            "batches_failed": transfer.batches_failed + _counts(transfer, outcome),
         }
     assert outcome is not None
     if happening is not Happening.SETTLED:
@@ -211,6 +211,17 @@ def _changes(
         "tx_hash": outcome.tx_hash,
         "block_number": outcome.block.number,
     }
+
+
+def _counts(transfer: Transfer, outcome: OutcomeRow | None) -> bool:
+    """Whether a batch that did not pay counts against its transfer.
+
+    Only where nobody knows why: what waits for its cause to end (pause, float, gas), and a
+    transaction that reverted as a whole, say nothing about the transfer.
+    """
+    if outcome is None:
+        return False
+    return remedy_of(cause_of(outcome.reason, transfer.beneficiary_address)) is Remedy.RETRY
 
 
 def _detail(outcome: OutcomeRow | None) -> Mapping[str, object]:

@@ -27,15 +27,16 @@ SET next_number = settlement_contract.next_number + $3 RETURNING next_number
 _INSERT: Final = """
 INSERT INTO transfer (
     id, version, state, customer_id, owner, quote_id, client_reference, purpose, beneficiary,
-    beneficiary_address, sell_asset, sell_amount, fee_amount, spread_amount, buy_asset, buy_amount,
-    chain_id, contract, payment_number, pending_sequence, created_at, updated_at, settle_by)
-SELECT i, v, s, c, o, q, r, p, b::jsonb, a, sa, sm, fm, pm, ba, bm, ch, co, n, ps, t, t, sb
+    beneficiary_address, sell_asset, sell_amount, service_fee, network_fee, spread_amount,
+    buy_asset, buy_amount, chain_id, contract, payment_number, pending_sequence, created_at,
+    updated_at, settle_by)
+SELECT i, v, s, c, o, q, r, p, b::jsonb, a, sa, sm, sf, nf, pm, ba, bm, ch, co, n, ps, t, t, sb
 FROM unnest(
     $1::uuid[], $2::int[], $3::text[], $4::uuid[], $5::text[], $6::uuid[], $7::text[], $8::text[],
     $9::text[], $10::bytea[], $11::text[], $12::bigint[], $13::bigint[], $14::bigint[],
-    $15::text[], $16::bigint[], $17::bigint[], $18::bytea[], $19::bigint[], $20::bigint[],
-    $21::timestamptz[], $22::timestamptz[]
-) AS new (i, v, s, c, o, q, r, p, b, a, sa, sm, fm, pm, ba, bm, ch, co, n, ps, t, sb)
+    $15::bigint[], $16::text[], $17::bigint[], $18::bigint[], $19::bytea[], $20::bigint[],
+    $21::bigint[], $22::timestamptz[], $23::timestamptz[]
+) AS new (i, v, s, c, o, q, r, p, b, a, sa, sm, sf, nf, pm, ba, bm, ch, co, n, ps, t, sb)
 """
 _APPLY: Final = """
 UPDATE transfer t SET
@@ -224,7 +225,8 @@ def _row(each: Transfer) -> tuple[Any, ...]:
         each.beneficiary_address,
         each.amounts.sell_asset,
         each.amounts.sell,
-        each.amounts.fees,
+        each.amounts.service_fee_minor,
+        each.amounts.network_fee_minor,
         each.amounts.spread,
         each.amounts.buy_asset,
         each.amounts.buy,
@@ -253,7 +255,8 @@ def transfer_of(row: Row) -> Transfer:
         amounts=TransferAmounts(
             row["sell_asset"],
             row["sell_amount"],
-            row["fee_amount"],
+            row["service_fee"],
+            row["network_fee"],
             row["spread_amount"],
             row["buy_asset"],
             row["buy_amount"],

@@ -84,7 +84,8 @@ HAVING coalesce(max(n.sequence), 0) <> l.sequence
 
 _TRANSFER_MONEY: Final = """
 WITH booked AS (
-    SELECT t.id, t.sell_asset, t.sell_amount, t.fee_amount, t.spread_amount, t.buy_amount,
+    SELECT t.id, t.sell_asset, t.sell_amount, t.service_fee + t.network_fee AS fee_amount,
+        t.spread_amount, t.buy_amount,
         coalesce(sum(e.amount) FILTER (WHERE d.path LIKE 'customer/%'), 0) AS sold,
         coalesce(sum(e.amount) FILTER (WHERE c.path LIKE 'deferred/fee/%'), 0) AS fees,
         coalesce(sum(e.amount) FILTER (WHERE c.path LIKE 'deferred/spread/%'), 0) AS spread,

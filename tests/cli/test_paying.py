@@ -55,6 +55,14 @@ def test_a_quote_shows_both_amounts_every_fee_the_rate_and_the_age_of_its_source
     assert "corridor send 200.00 EUR USDC" in outcome.err
 
 
+def test_a_printed_command_names_the_state_directory_unless_it_is_the_default(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert f"--state-dir {tmp_path}/state\n" in run("quote", "1", "EUR", "USDC").err
+    monkeypatch.delenv("CORRIDOR_STATE_DIR")
+    assert "--state-dir" not in run("quote", "1", "EUR", "USDC").err
+
+
 def test_json_of_a_quote_is_the_nodes_answer_and_nothing_else(run: Run) -> None:
     outcome = run("quote", "200.00", "EUR", "USDC", "--json")
     assert json.loads(outcome.out)["buy"] == {"currency": "USDC", "amount": "230.074048"}

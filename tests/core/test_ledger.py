@@ -33,7 +33,7 @@ def test_acceptance_holds_exactly_what_the_customer_pays_and_what_is_promised(
     fees: int, principal: int, spread_bps: int, buy: int
 ) -> None:
     spread = principal * spread_bps // 10_000
-    amounts = TransferAmounts("EUR", fees + principal, fees, spread, "USDC", buy)
+    amounts = TransferAmounts("EUR", fees + principal, fees, 0, spread, "USDC", buy)
     entries = acceptance_entries(CUSTOMER, 1, amounts)
     assert sum(each.amount for each in entries if each.asset == "EUR") == fees + principal
     assert all(each.debit.startswith("customer/cus_") for each in entries if each.asset == "EUR")
@@ -41,7 +41,7 @@ def test_acceptance_holds_exactly_what_the_customer_pays_and_what_is_promised(
 
 
 def test_the_worked_example_of_200_euro_is_booked_as_written() -> None:
-    amounts = TransferAmounts("EUR", 20000, 62, 39, "USDC", 230_074_048)
+    amounts = TransferAmounts("EUR", 20000, 60, 2, 39, "USDC", 230_074_048)
     entries = acceptance_entries(CUSTOMER, 31337, amounts)
     assert [(each.credit, each.amount) for each in entries] == [
         ("fx_position/EUR", 19899),

@@ -16,7 +16,7 @@ from node.devnet.network import CHECKOUT, ChainLost, answers
 from node.devnet.programs import ProcessId, wait_until
 from node.devnet.rpc import call
 from node.devnet.state import StateDirectory
-from node.devnet.supervisor import leftovers, supervisor_of
+from node.devnet.supervisor import is_ready, leftovers, supervisor_of
 
 
 @pytest.fixture(scope="module")
@@ -123,10 +123,12 @@ def test_the_end_of_the_one_who_started_it_is_its_end(state_dir: Path) -> None:
     )
     command = [sys.executable, "-c", code, str(state_dir)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as starter:
-        assert starter.stdout is not None
-        assert "up\n" in starter.stdout
-        processes = all_of(state_dir)
-        starter.kill()
+        try:
+            assert starter.stdout is not None
+            assert "up\n" in starter.stdout
+            processes = all_of(state_dir)
+        finally:
+            starter.kill()
     assert wait_until(lambda: not any(each.alive() for each in processes.values()), limit_s=30)
 
 
@@ -136,10 +138,14 @@ def test_a_home_that_cannot_be_used_is_not_used(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "node.devnet", str(root)]
     environment = {"HOME": str(home), "PATH": os.defpath, "TMPDIR": str(home)}
     with subprocess.Popen(command, env=environment, cwd=CHECKOUT) as supervisor:
-        assert wait_until(lambda: bool(describe(root)) or supervisor.poll() is not None, limit_s=90)
-        assert describe(root)
-        supervisor.send_signal(signal.SIGINT)
-        assert supervisor.wait(60) == 0
+        try:
+            settled = lambda: is_ready(StateDirectory(root)) or supervisor.poll() is not None  # noqa: E731
+            assert wait_until(settled, limit_s=90)
+            assert describe(root)
+            supervisor.send_signal(signal.SIGINT)
+            assert supervisor.wait(60) == 0
+        finally:
+            supervisor.kill()
     assert list(home.iterdir()) == []
     down(root, say=print, wipe=True)
 

@@ -303,7 +303,8 @@ CREATE TABLE transfer (
     beneficiary_address bytea NOT NULL CHECK (length(beneficiary_address) = 20),
     sell_asset text NOT NULL,
     sell_amount bigint NOT NULL CHECK (sell_amount > 0),
-    fee_amount bigint NOT NULL CHECK (fee_amount >= 0),
+    service_fee bigint NOT NULL CHECK (service_fee >= 0),
+    network_fee bigint NOT NULL CHECK (network_fee >= 0),
     spread_amount bigint NOT NULL CHECK (spread_amount >= 0),
     buy_asset text NOT NULL,
     buy_amount bigint NOT NULL CHECK (buy_amount > 0),
@@ -333,7 +334,7 @@ CREATE INDEX transfer_to_batch ON transfer (created_at, id)
     WHERE state = 'funded' AND slot_id IS NULL;
 CREATE INDEX transfer_open ON transfer (state) WHERE state NOT IN
     ('settled', 'paid_out', 'canceled', 'failed', 'expired', 'refunded');
-CREATE INDEX transfer_by_slot ON transfer (slot_id) WHERE slot_id IS NOT NULL;
+CREATE INDEX transfer_voiding ON transfer (created_at, id) WHERE state = 'voiding';
 
 -- Sequences are taken under one advisory lock held to the commit: a lower one never appears late.
 CREATE TABLE event (

@@ -160,6 +160,18 @@ class Transfers(Protocol):
         """Ask for a void."""
         ...
 
+    async def release(
+        self,
+        principal: Principal,
+        transfer_id: str,
+        claim: Claim,
+        render: Callable[[Transfer], Answer],
+        render_error: RenderError,
+        /,
+    ) -> Answer:
+        """End a hold."""
+        ...
+
 
 class Accounts(Protocol):
     """See `node.services.accounts.AccountService`."""

@@ -12,9 +12,7 @@ from node.core.ports.chain import AddressCodec
 from node.core.ports.idempotency import Answer, Claim
 from node.core.ports.settlement import BatchView, LaneView, Movement, Pause
 from node.core.settlement import PauseReason
-from node.core.transfers import Happening
 from node.core.units import Address, Money
-from node.services import transfer_moves
 from node.services.idempotency import RenderError, once
 
 FLOAT_TOP_UP = "float_top_up"
@@ -79,26 +77,6 @@ class SettlementOperations:
         """End the pause of a reason; nothing happens where there is none."""
         async with self.units() as unit:
             await unit.settlement.resume(reason, principal.key)
-
-    async def release(self, principal: Principal, transfer_id: str, /) -> None:
-        """Let a transfer that is on hold try again, with three batches before it.
-
-        Raises:
-            NotFound: There is no such transfer.
-            WrongState: It is not on hold.
-        """
-        async with self.units() as unit:
-            found = await unit.transfers.lock_many([decode_id(Prefix.TRANSFER, transfer_id)])
-            if not found:
-                raise NotFound(f"there is no transfer {transfer_id}")
-            events = await transfer_moves.apply(
-                unit,
-                found,
-                Happening.RELEASED,
-                changes=lambda _: {"batches_failed": 0, "failure": None},
-                detail=lambda _: {"released_by": principal.key},
-            )
-            await unit.events.append(events)
 
     async def request_movement(  # noqa: PLR0913 - all by name
         self,

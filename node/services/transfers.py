@@ -1,6 +1,7 @@
 """What can be asked of an accepted transfer: look, cancel, void, follow its timeline."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 from node.core.errors import CancelTooLate, NotFound
@@ -69,28 +70,8 @@ class TransferService:
         Raises:
             CancelTooLate: It is written into a batch or has ended otherwise.
         """
-
-        async def work(unit: Unit) -> Answer:
-            transfer = await _locked(unit, principal, decode_id(Prefix.TRANSFER, transfer_id))
-            if transfer.state is State.CANCELED:
-                return render(transfer)
-            if not transfer.is_cancellable:
-                raise CancelTooLate(
-                    f"the transfer is {transfer.state} and can no longer be canceled; an operator"
-                    " may ask for a void"
-                )
-            events = await apply(
-                unit,
-                [transfer],
-                Happening.CANCELED,
-                changes=lambda _: {
-                    "failure": {"code": "canceled", "message": "canceled before it was sent"}
-                },
-            )
-            await unit.events.append(events)
-            return render(await _visible(unit, principal, transfer.id))
-
-        return await once(self._units, claim, work, render_error)
+        act = self._act(principal, transfer_id, _cancel, render)
+        return await once(self._units, claim, act, render_error)
 
     async def void(
         self,
@@ -105,29 +86,87 @@ class TransferService:
         Raises:
             WrongState: The transfer has ended.
         """
+        act = self._act(principal, transfer_id, _void, render)
+        return await once(self._units, claim, act, render_error)
+
+    async def release(
+        self,
+        principal: Principal,
+        transfer_id: str,
+        claim: Claim,
+        render: Render,
+        render_error: RenderError,
+    ) -> Answer:
+        """Let a transfer that is on hold try again, with three batches before it.
+
+        Raises:
+            WrongState: It is not on hold.
+        """
+        act = self._act(principal, transfer_id, _release, render)
+        return await once(self._units, claim, act, render_error)
+
+    @staticmethod
+    def _act(
+        principal: Principal,
+        transfer_id: str,
+        decide: Callable[[Transfer], "_Act | None"],
+        render: Render,
+    ) -> Callable[[Unit], Awaitable[Answer]]:
+        """Work that lets `decide` say what happens to one transfer; None: nothing is to be done."""
 
         async def work(unit: Unit) -> Answer:
             transfer = await _locked(unit, principal, decode_id(Prefix.TRANSFER, transfer_id))
-            if transfer.state is State.VOIDING:
-                return render(transfer)
-            if transfer.is_cancellable:
-                happening, message = Happening.CANCELED, "canceled by the operator"
-            else:
-                happening, message = Happening.VOID_ASKED, "a void was asked for by the operator"
-            events = await apply(
-                unit,
-                [transfer],
-                happening,
-                changes=lambda _: {
-                    "void_outcome": "canceled",
-                    "failure": {"code": "canceled", "message": message},
-                },
-                detail=lambda _: {"reason": message},
-            )
-            await unit.events.append(events)
+            act = decide(transfer)
+            if act is not None:
+                events = await apply(
+                    unit,
+                    [transfer],
+                    act.happening,
+                    changes=lambda _: act.changes,
+                    detail=lambda _: {"reason": act.reason},
+                )
+                await unit.events.append(events)
             return render(await _visible(unit, principal, transfer.id))
 
-        return await once(self._units, claim, work, render_error)
+        return work
+
+
+@dataclass(frozen=True, slots=True)
+class _Act:
+    """What somebody does to a transfer; `reason` is for its timeline."""
+
+    happening: Happening
+    reason: str
+    changes: Mapping[str, object]
+
+
+def _cancel(transfer: Transfer) -> _Act | None:
+    if transfer.state is State.CANCELED:
+        return None
+    if not transfer.is_cancellable:
+        raise CancelTooLate(
+            f"the transfer is {transfer.state} and can no longer be canceled; an operator may ask"
+            " for a void"
+        )
+    return _canceled(Happening.CANCELED, "canceled before it was sent")
+
+
+def _void(transfer: Transfer) -> _Act | None:
+    if transfer.state is State.VOIDING:
+        return None
+    if transfer.is_cancellable:
+        return _canceled(Happening.CANCELED, "canceled by the operator")
+    return _canceled(Happening.VOID_ASKED, "a void was asked for by the operator")
+
+
+def _canceled(happening: Happening, reason: str) -> _Act:
+    failure = {"code": "canceled", "message": reason}
+    return _Act(happening, reason, {"void_outcome": "canceled", "failure": failure})
+
+
+def _release(_transfer: Transfer) -> _Act:
+    changes = {"batches_failed": 0, "failure": None}
+    return _Act(Happening.RELEASED, "released by the operator", changes)
 
 
 async def _visible(unit: Unit, principal: Principal, transfer_id: UUID) -> Transfer:

@@ -306,6 +306,20 @@ class FakeTransfers:
 
         return await self.memory.once(claim, work, render_error)
 
+    async def release(
+        self,
+        principal: Principal,
+        transfer_id: str,
+        claim: Claim,
+        render: Callable[[Transfer], Answer],
+        render_error: RenderError,
+        /,
+    ) -> Answer:
+        async def work() -> Answer:
+            return render(await self.get(principal, transfer_id))
+
+        return await self.memory.once(claim, work, render_error)
+
 
 @dataclass
 class FakeHealth:

@@ -6,12 +6,10 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
+import orjson
 import pytest
 
-from adapters.evm.addresses import Eip55
 from adapters.evm.client import EvmChain
-from adapters.machine import new_id
-from node.core.errors import WrongState
 from node.core.ids import Prefix, encode_id
 from node.core.parties import Principal, Role
 from node.core.ports.chain import SendAnswer
@@ -20,9 +18,8 @@ from node.core.submission import FeeRules
 from node.core.transfers import Happening, State
 from node.services import transfer_moves
 from node.services.settlement import SettlementService
-from node.services.settlement_operations import NodeAddresses, SettlementOperations
 from node.services.settlement_parts import SettlementParts
-from tests.builders import CHAIN_ID
+from tests.builders import CHAIN_ID, a_claim, render, render_error
 from tests.onchain import ADMIN, LANE
 from tests.rig import AnvilServer
 from tests.services.settling import BUY, PASSES_MAX, Killed, MakeRig, Rig, ids, killer
@@ -418,12 +415,13 @@ async def test_a_released_transfer_is_paid(rig: Rig) -> None:
     worker = rig.worker()
     await worker.run_once()
     assert await rig.states(transfers) == {State.ON_HOLD}
-    addresses = NodeAddresses(rig.onchain.contract, "USDC", "ETH", [])
-    operations = SettlementOperations(rig.node.units, CHAIN_ID, addresses, Eip55(), new_id)
     olga = Principal(Role.OPERATOR, "olga")
-    await operations.release(olga, encode_id(Prefix.TRANSFER, transfers[0].id))
-    with pytest.raises(WrongState):
-        await operations.release(olga, encode_id(Prefix.TRANSFER, transfers[0].id))
+    transfer_id = encode_id(Prefix.TRANSFER, transfers[0].id)
+    release = rig.node.transfers.release
+    answer = await release(olga, transfer_id, a_claim(olga), render, render_error)
+    assert orjson.loads(answer.body)["state"] == "funded"
+    again = await release(olga, transfer_id, a_claim(olga), render, render_error)
+    assert orjson.loads(again.body) == {"code": "wrong_state"}
     await rig.settle(worker, transfers)
     rig.assert_each_paid_once(transfers)
     (paid,) = await rig.again(transfers)

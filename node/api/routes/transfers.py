@@ -176,6 +176,30 @@ async def void_transfer(call: Call[EmptyBody, None]) -> Answer:
     )
 
 
+@operations.post(
+    "/v1/transfers/{transfer_id}/release",
+    who=OPERATORS,
+    body=EmptyBody,
+    key=KeyRule.REQUIRED,
+    answer=TransferView,
+    status=200,
+    example=Example(examples.TRANSFER, body={}, path=_PATH),
+    refusals=(NotFound, WrongState),
+)
+async def release_transfer(call: Call[EmptyBody, None]) -> Answer:
+    """Let a transfer on hold try again.
+
+    For a transfer that is `on_hold`: it is `funded` again, with three batches before it.
+    """
+    return await call.services.transfers.release(
+        call.principal,
+        call.parameters["transfer_id"],
+        call.required_claim,
+        lambda transfer: call.answer(_view(call, transfer, None)),
+        call.refusal,
+    )
+
+
 @operations.get(
     "/v1/transfers/{transfer_id}/events",
     answer=ListView[TimelineView],

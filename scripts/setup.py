@@ -67,6 +67,8 @@ def set_up() -> None:
         return
     # Locking the checkout's directory itself leaves no file behind.
     checkout = os.open(ROOT, os.O_RDONLY)
+    # What is started holds the lock too: a pip whose set-up was killed is waited for.
+    os.set_inheritable(checkout, True)  # noqa: FBT003 - the standard library's own signature
     try:
         try:
             fcntl.flock(checkout, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -77,7 +79,8 @@ def set_up() -> None:
         if done.get("python") != wanted["python"] or not venv_works():
             STAMP.unlink(missing_ok=True)
             install_python_packages()
-            done = {}
+            done = {**done, "python": wanted["python"]}
+            STAMP.write_text(json.dumps(done))
         if done.get("javascript") != wanted["javascript"] or not anvil_installed():
             install_javascript_packages()
         STAMP.write_text(json.dumps(wanted))
@@ -261,6 +264,7 @@ def run(
         process = subprocess.Popen(
             command, cwd=cwd, env=environment(), stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+            close_fds=False,
         )  # fmt: skip
         assert process.stdout is not None
         lines: list[str] = []

@@ -39,6 +39,8 @@ def create_app(services: Services, *, sandbox: bool = False) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        # It would look for a configuration of its own at every request; /metrics has the figures.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
         middleware=[Middleware(Envelope, metrics=metrics)],
     )
     by_path: dict[str, list[Operation]] = {}

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import cache
 from typing import Any, Final
 from uuid import UUID
 
@@ -38,30 +39,17 @@ FROM unnest(
     $21::bigint[], $22::timestamptz[], $23::timestamptz[]
 ) AS new (i, v, s, c, o, q, r, p, b, a, sa, sm, sf, nf, pm, ba, bm, ch, co, n, ps, t, sb)
 """
-_APPLY: Final = """
-UPDATE transfer t SET
-    version = t.version + 1,
-    state = m.state,
-    slot_id = CASE WHEN m.changes ? 'slot_id' THEN (m.changes ->> 'slot_id')::uuid
-        ELSE t.slot_id END,
-    was_written = coalesce((m.changes ->> 'was_written')::boolean, t.was_written),
-    batches_failed = coalesce((m.changes ->> 'batches_failed')::smallint, t.batches_failed),
-    void_outcome = CASE WHEN m.changes ? 'void_outcome' THEN m.changes ->> 'void_outcome'
-        ELSE t.void_outcome END,
-    tx_hash = CASE WHEN m.changes ? 'tx_hash' THEN decode(m.changes ->> 'tx_hash', 'hex')
-        ELSE t.tx_hash END,
-    block_number = CASE WHEN m.changes ? 'block_number'
-        THEN (m.changes ->> 'block_number')::bigint ELSE t.block_number END,
-    failure = CASE WHEN m.changes ? 'failure' THEN nullif(m.changes -> 'failure', 'null'::jsonb)
-        ELSE t.failure END,
-    waiting_code = NULL,
-    waiting_since = NULL,
-    updated_at = now()
-FROM (
-    SELECT i AS id, v AS version, s AS state, c::jsonb AS changes
-    FROM unnest($1::uuid[], $2::int[], $3::text[], $4::text[]) AS new (i, v, s, c)
-) m WHERE t.id = m.id AND t.version = m.version
-"""
+_CHANGEABLE: Final = {
+    "slot_id": "uuid",
+    "was_written": "boolean",
+    "batches_failed": "smallint",
+    "void_outcome": "text",
+    "tx_hash": "bytea",
+    "block_number": "bigint",
+    "failure": "jsonb",
+}
+"""Columns a move may change besides state and version, with their types."""
+
 _MARK_WAITING: Final = """
 UPDATE transfer SET waiting_code = $2, waiting_since = CASE WHEN $2 IS NOT NULL THEN now() END
 WHERE id = ANY($1::uuid[]) AND waiting_code IS DISTINCT FROM $2
@@ -131,17 +119,19 @@ class TransferStore:
 
     async def apply_moves(self, moves: Sequence[TransferMove]) -> None:
         """Store next versions, all or none."""
-        if not moves:
-            return
-        tag = await self._raw.execute(
-            _APPLY,
-            [each.transfer_id for each in moves],
-            [each.version for each in moves],
-            [each.state.value for each in moves],
-            [orjson.dumps(each.changes, default=_plain).decode() for each in moves],
-        )
-        if tag != f"UPDATE {len(moves)}":
-            raise Conflict("a transfer changed meanwhile; look at it again")
+        groups: dict[tuple[str, ...], list[TransferMove]] = {}
+        for each in moves:
+            groups.setdefault(tuple(sorted(each.changes)), []).append(each)
+        for names, group in groups.items():
+            tag = await self._raw.execute(
+                _apply_statement(names),
+                [each.transfer_id for each in group],
+                [each.version for each in group],
+                [each.state.value for each in group],
+                *([_plain(name, each.changes[name]) for each in group] for name in names),
+            )
+            if tag != f"UPDATE {len(group)}":
+                raise Conflict("a transfer changed meanwhile; look at it again")
 
     async def mark_waiting(self, ids: Sequence[UUID], code: str | None) -> None:
         """Say why funded transfers cannot be batched now; the time of a code it has stays."""
@@ -204,11 +194,26 @@ def _filtered(query: ListQuery) -> list[ColumnElement[bool]]:
     return conditions
 
 
-def _plain(value: object) -> str:
-    """Bytes in changes travel as hex."""
-    if isinstance(value, bytes):
-        return value.hex()
-    raise TypeError(f"{type(value).__name__} is no change of a transfer")
+@cache
+def _apply_statement(names: tuple[str, ...]) -> str:
+    """One statement for all moves that change the same columns."""
+    places = [f"${place}::text[]" if name == "failure" else f"${place}::{_CHANGEABLE[name]}[]"
+              for place, name in enumerate(names, start=4)]  # fmt: skip
+    sets = [f"{name} = m.{name}::{_CHANGEABLE[name]}" for name in names]
+    return f"""
+    UPDATE transfer t SET {", ".join(["version = t.version + 1", "state = m.state", *sets])},
+        waiting_code = NULL, waiting_since = NULL, updated_at = now()
+    FROM unnest({", ".join(["$1::uuid[]", "$2::int[]", "$3::text[]", *places])})
+        AS m ({", ".join(["id", "version", "state", *names])})
+    WHERE t.id = m.id AND t.version = m.version
+    """  # noqa: S608 - names are those of _CHANGEABLE
+
+
+def _plain(name: str, value: object) -> object:
+    """JSON travels as text."""
+    if name == "failure" and value is not None:
+        return orjson.dumps(value).decode()
+    return value
 
 
 def _row(each: Transfer) -> tuple[Any, ...]:

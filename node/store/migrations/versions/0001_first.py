@@ -112,7 +112,7 @@ CREATE INDEX ledger_transaction_by_transfer ON ledger_transaction (transfer_id)
 
 CREATE TABLE entry (
     id bigint PRIMARY KEY,                       -- sequence * 1000 + position
-    sequence bigint NOT NULL REFERENCES ledger_transaction,
+    sequence bigint NOT NULL,                    -- held to ledger_transaction by moves_counters
     debit_account_id bigint NOT NULL,
     credit_account_id bigint NOT NULL,
     asset text NOT NULL,
@@ -168,6 +168,12 @@ DECLARE
     expected bigint;
     moved bigint;
 BEGIN
+    IF EXISTS (SELECT FROM new_entry e LEFT JOIN ledger_transaction t USING (sequence)
+               WHERE t.sequence IS NULL)
+    THEN
+        RAISE EXCEPTION 'an entry belongs to a ledger transaction'
+            USING ERRCODE = 'foreign_key_violation';
+    END IF;
     IF EXISTS (SELECT FROM new_entry e JOIN ledger_resolution r ON r.pending_sequence = e.sequence)
     THEN
         RAISE EXCEPTION 'a resolved ledger transaction takes no more entries'

@@ -53,8 +53,9 @@ class Anvil:
         log: anvil's log file.
         block_time_s: A block each so many seconds; None mines each transaction at once.
         automine: False mines only on `evm_mine` (with `block_time_s` None).
-        states_kept: Old blocks that can be asked for state (`eth_call`, balances). Blocks,
-            receipts and logs are kept without limit.
+        states_kept: Old blocks that can be asked for state (`eth_call`, balances); with a
+            `block_time_s` of 1 or 2 anvil keeps 1,500 instead. Blocks, receipts and logs are
+            kept without limit.
         keep_state: Load `directory/state.json` at start and write it in an orderly end.
         options: More options of anvil, literally.
     """

@@ -2,11 +2,19 @@
 
 import os
 import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 
+from node.devnet.programs import free_port
 from tests.e2e.conftest import Network, fresh_address, until
+from tests.e2e.forwarding import Door
 
 
 def _readiness(network: Network) -> dict[str, Any]:
@@ -62,3 +70,64 @@ def test_a_killed_database_is_answered_with_503_and_comes_back_by_itself(
     assert network.balances(customer_id)["EUR"]["available"] == "70.00"
     until(network.is_ready, "ready again")
     network.prove()
+
+
+@contextmanager
+def _second_node(network: Network, database: Door, chain: Door) -> Iterator[str]:
+    """`serve` and `work` of the same node again, reaching database and chain through doors."""
+    environment = Path(f"/proc/{network.node['pids']['serve'][0]}/environ").read_text()
+    settings = dict(line.split("=", 1) for line in environment.split("\0") if line)
+    port = free_port()
+    url = urlsplit(settings["CORRIDOR_DATABASE_URL"])
+    settings |= {
+        "CORRIDOR_HTTP_PORT": str(port),
+        "CORRIDOR_CHAIN_RPC_URLS": f"http://127.0.0.1:{chain.port}",
+        "CORRIDOR_DATABASE_URL": url._replace(
+            netloc=f"{url.username}:{url.password}@127.0.0.1:{database.port}"
+        ).geturl(),
+    }
+    processes = [
+        subprocess.Popen([sys.executable, "-m", "node", *command], env=settings)
+        for command in (["serve"], ["work", "--only", "mirror"])
+    ]
+    try:
+        yield f"http://127.0.0.1:{port}"
+        assert [process.poll() for process in processes] == [None, None]
+    finally:
+        for process in processes:
+            process.terminate()
+            process.wait(20)
+
+
+def _failing(url: str) -> set[str] | None:
+    """Names of the readiness checks that fail; None while nobody answers."""
+    try:
+        body = httpx.get(url + "/readyz", timeout=30).json()
+    except httpx.HTTPError:
+        return None
+    return {check["name"] for check in body["checks"] if not check["ok"]}
+
+
+def test_what_is_away_at_start_or_later_is_named_and_waited_for(network: Network) -> None:
+    database_port = urlsplit(network.node["database_url"]).port
+    chain_port = urlsplit(network.described["chain"]["rpc_url"]).port
+    assert database_port is not None
+    assert chain_port is not None
+    database, chain = Door(free_port(), database_port), Door(free_port(), chain_port)
+    with _second_node(network, database, chain) as url:
+        until(lambda: _failing(url) == {"database", "chain"}, "both are named at start")
+        assert httpx.get(url + "/healthz").status_code == 200
+        chain.open()
+        until(lambda: _failing(url) == {"database"}, "the database is still away")
+        database.open()
+        until(lambda: _failing(url) == set(), "ready by itself")
+        database.shut()
+        until(lambda: "database" in (_failing(url) or ()), "the database is away again")
+        database.open()
+        until(lambda: _failing(url) == set(), "ready by itself, again")
+        chain.shut()
+        until(lambda: "chain" in (_failing(url) or ()), "the chain is away")
+        chain.open()
+        until(lambda: _failing(url) == set(), "ready by itself, at last")
+    database.shut()
+    chain.shut()

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import structlog
 import uvicorn
@@ -28,11 +28,8 @@ from node.api.app import create_app
 from node.api.services import Services
 from node.config import Settings, SettingsInvalid
 from node.core.catalog import USDC, TokenInfo, catalog_of
-from node.core.errors import DatabaseUnavailable, NodeError, Unavailable
-from node.core.ids import Prefix, encode_id
+from node.core.errors import DatabaseUnavailable, Unavailable
 from node.core.mirror import Finality, Watch
-from node.core.parties import Principal, Role
-from node.core.ports.idempotency import Answer, Claim
 from node.core.settlement import BatchRules
 from node.core.units import Address
 from node.services.acceptance import Acceptance, SettlementTarget
@@ -46,7 +43,7 @@ from node.services.reconciling import ReconciliationService
 from node.services.settlement import SettlementService
 from node.services.settlement_operations import NodeAddresses, SettlementOperations
 from node.services.settlement_parts import SettlementParts
-from node.services.top_ups import SANDBOX_RAIL, TopUpRequest, TopUpService
+from node.services.top_ups import TopUpService
 from node.services.transfers import TransferService
 from node.services.treasury import TreasuryService
 from node.services.verifying import VerifyService
@@ -60,11 +57,6 @@ _log = structlog.get_logger()
 
 _RATES_EVERY_S: Final = 60
 _WAIT_FOR_OTHERS_S: Final = 1
-_DEMO_CUSTOMERS: Final = (
-    ("Ada", "DE", "EUR", "10000.00"),
-    ("Bruno", "FR", "EUR", "10000.00"),
-    ("Grace", "US", "USD", "10000.00"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,71 +224,6 @@ def migrate(settings: Settings) -> None:
     """
     settings.require("database_url")
     asyncio.run(schema.migrate(settings.database_url))
-
-
-def seed_devnet(settings: Settings) -> dict[str, Any]:
-    """Give a fresh local network an operator, a partner, customers and money to play with.
-
-    Returns:
-        `keys` and `customers` as they stand in `devnet.json`; each key and token is a bearer
-        credential.
-
-    Raises:
-        SettingsInvalid: The node is not a sandbox.
-    """
-    if not settings.sandbox:
-        raise SettingsInvalid("demo customers and money exist only with CORRIDOR_SANDBOX=1")
-    return asyncio.run(_seed(settings))
-
-
-async def _seed(settings: Settings) -> dict[str, Any]:
-    async with open_node(settings) as node:
-        operator = Principal(Role.OPERATOR, "devnet")
-        partner = await node.parties.create_partner("demo partner")
-        principal = Principal(Role.PARTNER, partner.name, partner_id=partner.id)
-        customers = []
-        for name, country, currency, amount in _DEMO_CUSTOMERS:
-            customer = await _seed_customer(node, principal, name, country)
-            await _top_up(node, operator, customer["id"], currency, amount)
-            customers.append(customer)
-        return {
-            "keys": {
-                "operator": (await node.parties.create_key(operator)).secret,
-                "partner": (await node.parties.create_key(principal)).secret,
-            },
-            "customers": customers,
-        }
-
-
-async def _seed_customer(node: Node, partner: Principal, name: str, country: str) -> dict[str, str]:
-    answer = await node.parties.create_customer(
-        partner,
-        name=name,
-        country=country,
-        email=None,
-        claim=None,
-        render=lambda made: Answer(201, encode_id(Prefix.CUSTOMER, made.id).encode()),
-        render_error=_unexpected,
-    )
-    customer_id = answer.body.decode()
-    token = await node.parties.create_token(partner, customer_id)
-    return {"id": customer_id, "name": name, "country": country, "token": token.secret}
-
-
-async def _top_up(
-    node: Node, operator: Principal, customer_id: str, currency: str, amount: str
-) -> None:
-    reference = f"opening {customer_id}"
-    await node.services.top_ups.create(
-        TopUpRequest(operator, customer_id, currency, amount, SANDBOX_RAIL, reference),
-        Claim(operator.key, "POST", "devnet", reference, bytes(32)),
-        lambda _: Answer(201, b"{}"),
-        _unexpected,
-    )
-
-
-def _unexpected(error: NodeError) -> Answer:
-    raise error
 
 
 def run_serve(settings: Settings) -> None:

@@ -13,6 +13,7 @@ from typing import Final
 import structlog
 import uvicorn
 import uvloop
+from eth_utils.crypto import keccak
 
 from adapters.evm.addresses import Eip55
 from adapters.evm.client import EvmChain
@@ -51,12 +52,15 @@ from node.store import schema
 from node.store.database import Database
 from node.store.lane_lock import AdvisoryLaneLock
 from node.store.unit_of_work import StoreUnits
-from node.workers.loop import Job, run_all
+from node.workers.loop import Job, run_all, wait
 
 _log = structlog.get_logger()
 
 _RATES_EVERY_S: Final = 60
-_WAIT_FOR_OTHERS_S: Final = 1
+_WAIT_FOR_OTHERS_MS: Final = 1000
+_NO_CODE: Final = keccak(b"")
+_JOBS: Final = frozenset({"settle", "mirror", "reconcile", "deliver"})
+"""Names for `corridor work --only`; there is nothing to deliver yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,7 @@ class Node:
     reader: EvmReader
     watch: Watch
     units: StoreUnits
+    bound: asyncio.Event  # set once the settings were compared with database and chain
 
 
 @asynccontextmanager
@@ -178,6 +183,7 @@ def _wire(settings: Settings, database: Database, providers: Providers) -> Node:
     watch = own.watch(settings.chain_id, catalog.native.code)
     chain, reader = EvmChain(providers), EvmReader(providers, watch)
     rates = _rates(settings, clock)
+    bound = asyncio.Event()
     parties = PartyService(units, clock, new_id, new_secret)
     block_ms = int(settings.chain_block_s * 1000)
     services = Services(
@@ -196,7 +202,7 @@ def _wire(settings: Settings, database: Database, providers: Providers) -> Node:
         top_ups=TopUpService(
             units, catalog, new_id, sandbox=settings.sandbox, rails=settings.rails
         ),
-        transfers=TransferService(units, Acceptance(units, target, Eip55(), new_id)),
+        transfers=TransferService(units, Acceptance(units, target, Eip55(), new_id, bound.is_set)),
         accounts=AccountService(units),
         settlement=SettlementOperations(
             units,
@@ -212,7 +218,7 @@ def _wire(settings: Settings, database: Database, providers: Providers) -> Node:
     )
     return Node(
         settings, database, services, parties, VerifyService(units), rates, chain, reader, watch,
-        units,
+        units, bound,
     )  # fmt: skip
 
 
@@ -245,6 +251,7 @@ def run_work(settings: Settings, only: Sequence[str] = ()) -> None:
 
 async def _serve(settings: Settings) -> None:
     async with open_node(settings) as node:
+        await _compare(node)  # what answers and is wrong stops the program before it listens
         await node.rates.refresh()
         for fault in node.rates.faults:
             _log.warning("rate source", fault=fault)
@@ -263,21 +270,21 @@ async def _serve(settings: Settings) -> None:
             )
         )
         rates = asyncio.create_task(node.rates.keep_fresh(_RATES_EVERY_S))
-        checked = asyncio.create_task(_check_binding(node, server))
+        compared = asyncio.create_task(_keep_comparing(node, server))
         try:
             await server.serve()
         finally:
             rates.cancel()
-            checked.cancel()
-        if checked.done() and not checked.cancelled() and (error := checked.exception()):
+            compared.cancel()
+        if compared.done() and not compared.cancelled() and (error := compared.exception()):
             raise error
 
 
-async def _check_binding(node: Node, server: uvicorn.Server) -> None:
-    """Stop the server when the database belongs to another settlement contract."""
+async def _keep_comparing(node: Node, server: uvicorn.Server) -> None:
+    """Compare until everything has answered; what is wrong then stops the server."""
     try:
-        await _wait_until_bound(node, asyncio.Event())
-    except SettingsInvalid:
+        await _until_compared(node, asyncio.Event())
+    except BaseException:
         server.should_exit = True
         raise
 
@@ -288,13 +295,13 @@ async def _work(settings: Settings, only: Sequence[str]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     async with open_node(settings) as node, AsyncExitStack() as stack:
-        await _wait_until_bound(node, stop)
+        await _until_compared(node, stop)
         jobs = await _jobs(node, stack)
-        unknown = set(only) - {job.name for job in jobs}
+        unknown = set(only) - _JOBS
         if unknown:
             raise SettingsInvalid(
                 f"there is no job {', '.join(sorted(unknown))};"
-                f" there are {', '.join(job.name for job in jobs)}"
+                f" there are {', '.join(sorted(_JOBS))}"
             )
         chosen = [job for job in jobs if not only or job.name in only]
         _log.info("working", jobs=[job.name for job in chosen])
@@ -324,7 +331,7 @@ async def _jobs(node: Node, stack: AsyncExitStack) -> list[Job]:
         treasury = TreasuryService(
             _parts(node, settings.treasury_signer_path, stack), node.services.catalog.native.code
         )
-        jobs.append(Job("treasury", treasury.run_once, idle_ms=block_ms))
+        jobs.append(Job("settle", treasury.run_once, idle_ms=block_ms))
     return jobs
 
 
@@ -349,23 +356,53 @@ def _parts(node: Node, keystore: Path, stack: AsyncExitStack) -> SettlementParts
     )
 
 
-async def _wait_until_bound(node: Node, stop: asyncio.Event) -> None:
-    """Wait for the database and its schema, and refuse one that belongs to another contract."""
-    while not stop.is_set():
-        try:
-            if await schema.missing_migrations(node.settings.database_url):
-                _log.warning("the database's schema is not this program's: run `corridor migrate`")
-            else:
-                async with node.units() as unit:
-                    other = await unit.transfers.open_elsewhere(
-                        node.watch.chain_id, node.watch.contract
-                    )
-                if other:
-                    raise SettingsInvalid(
-                        f"{other} open transfers belong to another settlement contract: set"
-                        " CORRIDOR_SETTLEMENT_ADDRESS and CORRIDOR_CHAIN_ID back until they ended"
-                    )
-                return
-        except (Unavailable, DatabaseUnavailable) as error:
-            _log.warning("waiting", reason=error.detail)
-        await asyncio.sleep(_WAIT_FOR_OTHERS_S)
+async def _until_compared(node: Node, stop: asyncio.Event) -> None:
+    while not stop.is_set() and not await _compare(node):
+        await wait(stop, _WAIT_FOR_OTHERS_MS)
+
+
+async def _compare(node: Node) -> bool:
+    """Compare the settings with database and chain, as far as they answer.
+
+    Returns:
+        Whether both have.
+
+    Raises:
+        SettingsInvalid: They are those of another node; says which, and the remedy.
+    """
+    try:
+        if not node.bound.is_set():
+            await _compare_with_database(node)
+            node.bound.set()
+        await _compare_with_chain(node)
+    except Unavailable as error:
+        _log.warning("waiting", reason=error.detail)
+        return False
+    return True
+
+
+async def _compare_with_database(node: Node) -> None:
+    if await schema.missing_migrations(node.settings.database_url):
+        raise DatabaseUnavailable("the schema is not this program's: run `corridor migrate`")
+    async with node.units() as unit:
+        other = await unit.transfers.open_elsewhere(node.watch.chain_id, node.watch.contract)
+    if other:
+        raise SettingsInvalid(
+            f"{other} open transfers belong to another settlement contract: set"
+            " CORRIDOR_SETTLEMENT_ADDRESS and CORRIDOR_CHAIN_ID back until they ended"
+        )
+
+
+async def _compare_with_chain(node: Node) -> None:
+    chain_id = await node.chain.chain_id()
+    if chain_id != node.watch.chain_id:
+        raise SettingsInvalid(
+            f"CORRIDOR_CHAIN_ID is {node.watch.chain_id}, but CORRIDOR_CHAIN_RPC_URLS answers for"
+            f" chain {chain_id}: set the one that is meant"
+        )
+    for name, address in (("TOKEN", node.watch.token), ("SETTLEMENT", node.watch.contract)):
+        if await node.chain.code_hash(address, "latest") == _NO_CODE:
+            raise SettingsInvalid(
+                f"CORRIDOR_{name}_ADDRESS 0x{address.hex()} has no code on chain {chain_id}:"
+                " set the address of the deployed contract"
+            )

@@ -120,7 +120,8 @@ MOVES: Final[Mapping[tuple[State, Happening], State]] = {
 }
 """Every move there is; all others are refused. Terminal states have none."""
 
-_ENDINGS: Final = frozenset({Happening.CANCELED, Happening.FAILED, Happening.EXPIRED})
+ENDINGS: Final = frozenset({Happening.CANCELED, Happening.FAILED, Happening.EXPIRED})
+"""What gives the money back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +155,7 @@ def move(state: State, happening: Happening, *, was_written: bool) -> Move:
     """
     following = MOVES.get((state, happening))
     if following is None or (
-        was_written and happening in _ENDINGS and state in (State.FUNDED, State.ON_HOLD)
+        was_written and happening in ENDINGS and state in (State.FUNDED, State.ON_HOLD)
     ):
         raise WrongState(f"a transfer that is {state} does not accept '{happening}'", state=state)
     if happening in (Happening.REORGED, Happening.REQUEUED):
@@ -162,7 +163,7 @@ def move(state: State, happening: Happening, *, was_written: bool) -> Move:
     booking = None
     if happening is Happening.SETTLED:
         booking = Outcome.POSTED
-    elif happening in _ENDINGS:
+    elif happening in ENDINGS:
         booking = Outcome.VOIDED
     return Move(following, f"transfer.{following}", booking)
 

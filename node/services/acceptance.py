@@ -6,6 +6,7 @@ copy of the books in which those before it in the batch have already happened. W
 transfer afterwards is in `node.services.transfers`.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -14,6 +15,7 @@ from uuid import UUID
 from node.core.errors import (
     AddressInvalid,
     ClientReferenceUsed,
+    DatabaseUnavailable,
     InsufficientFunds,
     LiquidityUnavailable,
     NodeError,
@@ -40,7 +42,13 @@ from node.core.quotes import Quote, QuoteStatus
 from node.core.transfers import State
 from node.core.units import Address, Money
 from node.services.batching import GroupCommit
-from node.services.idempotency import RenderError, is_remembered, replay
+from node.services.idempotency import (
+    WAIT_MS,
+    RenderError,
+    in_progress,
+    is_remembered,
+    replay,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +111,7 @@ class _Books:
     references: dict[tuple[str, str], UUID]
     available: dict[str, int]  # by customer account
     headroom: int  # token units the node can still promise
+    is_recovering: bool
 
 
 class Acceptance:
@@ -114,8 +123,10 @@ class Acceptance:
         target: SettlementTarget,
         addresses: AddressCodec,
         new_id: Callable[[], UUID],
+        is_bound: Callable[[], bool] = lambda: True,
     ) -> None:
         self._units = units
+        self._is_bound = is_bound
         self._target = target
         self._addresses = addresses
         self._new_id = new_id
@@ -126,8 +137,17 @@ class Acceptance:
 
         Raises:
             NodeError: A refusal that is not remembered: 404, 503, another body under the same key.
+            IdempotencyInProgress: There is no answer after 10 s; it may still be accepted.
         """
-        return await self._group.submit(submission)
+        if not self._is_bound():
+            raise DatabaseUnavailable(
+                "the node has not yet compared its settings with its database; try again soon"
+            )
+        try:
+            async with asyncio.timeout(WAIT_MS // 1000):
+                return await self._group.submit(submission)
+        except TimeoutError:
+            raise in_progress() from None
 
     async def _process(self, batch: Sequence[Submission]) -> Sequence[Answer | Exception]:
         first: dict[tuple[str, str, str, str], Submission] = {}
@@ -176,8 +196,6 @@ class Acceptance:
         return answers
 
     async def _read_books(self, unit: Unit, requests: Sequence[TransferRequest]) -> _Books:
-        if await unit.settlement.is_recovering(self._target.chain_id):
-            raise SettlementRecovering("a settlement lane must be adopted by the operator first")
         quotes = dict(await unit.quotes.lock_many([each.quote_id for each in requests]))
         accounts = {
             customer_account(each.customer_id, quotes[each.quote_id].price.sell.asset.code)
@@ -199,12 +217,15 @@ class Acceptance:
             ),
             available={path: balances[path].available for path in accounts},
             headroom=headroom(self._target, balances),
+            is_recovering=await unit.settlement.is_recovering(self._target.chain_id),
         )
 
     def _decide(
         self, unit: Unit, books: _Books, request: TransferRequest, transfer_id: UUID
     ) -> tuple[Quote, Address]:
         """Accept against the working copy, which then holds it; the first failing check raises."""
+        if books.is_recovering:
+            raise SettlementRecovering("a settlement lane must be adopted by the operator first")
         customer = books.customers.get(request.customer_id)
         if customer is None or not customer.is_visible_to(request.principal):
             raise NotFound("there is no such customer")
@@ -347,7 +368,8 @@ def _repeated(
 ) -> Answer | Exception:
     """What a request gets that came in the same batch as the first of its claim."""
     if isinstance(answer, Exception):
-        return answer
+        same = repeated.claim.request_hash == first.claim.request_hash
+        return answer if same else in_progress()
     stored = StoredAnswer(first.claim.request_hash, replace(answer, replayed=True))
     try:
         return replay(repeated.claim, {repeated.claim.scope: stored}) or answer

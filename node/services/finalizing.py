@@ -17,13 +17,14 @@ from node.core.mirror import BlockPoint, Cursor, SettlementKind, Watch
 from node.core.ports import Unit, UnitOfWork
 from node.core.ports.mirror import ChainReader, OutcomeRow, SlotRow
 from node.core.ports.transfers import NewEvent, Transfer
-from node.core.settlement import PauseReason, Remedy, cause_of, remedy_of
-from node.core.transfers import Happening, State, accepts
+from node.core.settlement import LaneStatus, PauseReason, Remedy, cause_of, remedy_of
+from node.core.transfers import ENDINGS, Happening, State, accepts
 from node.core.units import Address
 from node.services import transfer_moves
 from node.services.final_bookings import FinalBookings
 
 _LOGS_PER_STEP: Final = 20_000
+_VOIDED_ON_CHAIN: Final = {"code": "canceled", "message": "its payment number was voided on chain"}
 _IN_THE_AIR: Final = (State.SUBMITTED, State.UNKNOWN, State.INCLUDED)
 
 
@@ -80,6 +81,7 @@ class Finalizing:
         bookings = FinalBookings(watch, dict(await mirror.holdings(watch.chain_id)))
 
         await unit.ledger.lock()
+        await self._stop_useless_lanes(unit, slots)
         await mirror.finish_slots([slot.slot_id for slot in slots])
         settled, events = await self._move_transfers(unit, outcomes, slots, bookings)
         bookings.book_batches(settled)
@@ -94,6 +96,16 @@ class Finalizing:
         await mirror.set_holdings(watch.chain_id, target.number, bookings.holdings)
         await self._report(unit, bookings)
         await unit.events.append(events)
+
+    async def _stop_useless_lanes(self, unit: Unit, slots: Sequence[SlotRow]) -> None:
+        """A lane whose void reverted stops, rather than pay for another at every block."""
+        senders = {slot.sender for slot in slots if slot.purpose == "void" and not slot.succeeded}
+        for sender in sorted(senders):
+            lane = await unit.settlement.lane(self.watch.chain_id, sender)
+            if lane is not None:
+                await unit.settlement.set_lane_status(
+                    lane.id, LaneStatus.STOPPED, "its void reverted: is it still an operator?"
+                )
 
     async def _move_transfers(
         self,
@@ -115,11 +127,11 @@ class Finalizing:
             if transfer.state in _IN_THE_AIR:
                 decided[transfer.id] = (Happening.REQUEUED, None)
 
+        transfers, events = await _bring_to_voiding(unit, transfers, decided)
         groups: dict[Happening, list[Transfer]] = defaultdict(list)
         for transfer in transfers:
             if transfer.id in decided:
                 groups[decided[transfer.id][0]].append(transfer)
-        events: list[NewEvent] = []
         for happening, group in groups.items():
             events += await transfer_moves.apply(
                 unit,
@@ -164,20 +176,66 @@ def _decide(
                 decided.setdefault(transfer.id, (Happening.REQUEUED, outcome))
             continue
         happening = _ending(outcome, transfer)
-        if transfer is None or happening is None or not _accepts(transfer, happening):
+        if transfer is None or happening is None:
             bookings.report_payout(outcome, transfer)
-        else:
-            decided[transfer.id] = (happening, outcome)
+            continue
+        if happening is Happening.SETTLED and not _accepts(transfer, happening):
+            bookings.report_payout(outcome, transfer)
+            continue
+        if happening is not Happening.SETTLED and transfer.void_outcome is None:
+            bookings.report_payout(
+                outcome, transfer
+            )  # somebody else voided it; it ends all the same
+        decided[transfer.id] = (happening, outcome)
     return decided
+
+
+async def _bring_to_voiding(
+    unit: Unit, transfers: Sequence[Transfer], decided: Mapping[UUID, _Decided]
+) -> tuple[list[Transfer], list[NewEvent]]:
+    """Let what a final Voided ends pass through `voiding`, whatever state it is in.
+
+    Whoever voided the number: it can never be paid from now on, so the money goes back.
+    """
+    events: list[NewEvent] = []
+    moved = {transfer.id: transfer for transfer in transfers}
+    for happening in (Happening.RELEASED, Happening.VOID_ASKED):
+        group = [
+            transfer
+            for transfer in moved.values()
+            if decided.get(transfer.id, (Happening.SETTLED, None))[0] in ENDINGS
+            and _accepts(transfer, happening)
+        ]
+        events += await transfer_moves.apply(
+            unit,
+            group,
+            happening,
+            changes=lambda each: {} if each.void_outcome else {"failure": _VOIDED_ON_CHAIN},
+            detail=lambda _: {"reason": "voided on chain"},
+        )
+        moved |= {each.id: transfer_moves.after(each, happening) for each in group}
+    return list(moved.values()), events
+
+
+_VOIDABLE: Final = frozenset(
+    {
+        State.FUNDED,
+        State.ON_HOLD,
+        State.SUBMITTED,
+        State.UNKNOWN,
+        State.INCLUDED,
+        State.VOIDING,
+    }
+)
 
 
 def _ending(outcome: OutcomeRow, transfer: Transfer | None) -> Happening | None:
     """How a final Settled or Voided ends its transfer; None: it is not the transfer's own."""
     if outcome.kind is SettlementKind.SETTLED:
         return Happening.SETTLED if outcome.agrees else None
-    if transfer is None or transfer.void_outcome is None:
+    if transfer is None or transfer.state not in _VOIDABLE:
         return None
-    return Happening(transfer.void_outcome)
+    return Happening(transfer.void_outcome or Happening.CANCELED)
 
 
 def _accepts(transfer: Transfer, happening: Happening) -> bool:
@@ -205,11 +263,13 @@ def _changes(
         }
     assert outcome is not None
     if happening is not Happening.SETTLED:
-        return {"slot_id": None}
+        return {"slot_id": None, "tx_hash": None, "block_number": None}
     return {
         "slot_id": None,
         "tx_hash": outcome.tx_hash,
         "block_number": outcome.block.number,
+        "void_outcome": None,
+        "failure": None,
     }
 
 

@@ -13,7 +13,7 @@ from node.core.ports.idempotency import Answer, Claim, StoredAnswer
 
 RenderError = Callable[[NodeError], Answer]
 
-_WAIT_MS: Final = 10_000  # how long a repeated request waits for the first one's answer
+WAIT_MS: Final = 10_000  # how long a repeated request waits for the first one's answer
 
 
 class IdempotencyKeyReused(Refused):
@@ -93,10 +93,15 @@ async def once(
     return answer
 
 
+def in_progress() -> IdempotencyInProgress:
+    """What a request is told that has waited `WAIT_MS` for the first one's answer."""
+    return IdempotencyInProgress(
+        "the first request with this Idempotency-Key is still running; ask again in a second",
+        retry_after_s=1,
+    )
+
+
 async def _claimed(unit: Unit, claim: Claim) -> Answer | None:
-    if not await unit.idempotency.lock(claim, timeout_ms=_WAIT_MS):
-        raise IdempotencyInProgress(
-            "the first request with this Idempotency-Key is still running; ask again in a second",
-            retry_after_s=1,
-        )
+    if not await unit.idempotency.lock(claim, timeout_ms=WAIT_MS):
+        raise in_progress()
     return replay(claim, await unit.idempotency.find([claim]))

@@ -203,6 +203,7 @@ class MirrorService:
             if not await unit.mirror.move_head(self._watch.chain_id, held=cursor.head.hash, to=to):
                 return 0
             orphaned = await unit.mirror.orphan_above(self._watch.chain_id, to.number)
+            await unit.mirror.forget_payouts(self._watch.chain_id, orphaned, State.VOIDING)
             payouts = await unit.mirror.payouts_seen(
                 self._watch.chain_id, orphaned, [State.INCLUDED]
             )

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from node.core.errors import NotFound, Unauthenticated
-from node.core.ids import Prefix, decode_id
+from node.core.errors import Conflict, NotFound, Unauthenticated
+from node.core.ids import Prefix, decode_id, encode_id
 from node.core.paging import ListQuery, Page
 from node.core.parties import Credential, Customer, Partner, Principal, Role
 from node.core.ports import Clock, Unit, UnitOfWork
@@ -18,6 +18,13 @@ from node.services.idempotency import RenderError, once
 
 _CACHE_S: Final = 1  # a revoked credential is refused at most this much later
 _CACHE_MAX: Final = 10_000
+
+
+class TokenAlreadyCreated(Conflict):
+    """The request was carried out before; its secret cannot be shown again (`key_id`)."""
+
+    code = "token_already_created"
+    title = "The token was created before"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +135,39 @@ class PartyService:
     async def create_token(self, principal: Principal, customer_id: str) -> NewSecret:
         """A remitter's credential for a customer."""
         async with self._units() as unit:
-            customer = await visible_customer(unit, principal, customer_id)
-            return await self._issue(
-                unit, Principal(Role.REMITTER, customer.name, customer_id=customer.id), None
+            return await self._issue_token(unit, principal, customer_id)
+
+    async def create_token_once(
+        self,
+        principal: Principal,
+        customer_id: str,
+        *,
+        claim: Claim | None,
+        render: Callable[[NewSecret], Answer],
+        render_error: RenderError,
+    ) -> Answer:
+        """`create_token` for a request that may come again.
+
+        What is kept for a repeated request is `TokenAlreadyCreated` with the `key_id`: the secret
+        itself is stored nowhere.
+        """
+        if claim is None:
+            return render(await self.create_token(principal, customer_id))
+        shown: list[Answer] = []
+
+        async def work(unit: Unit) -> Answer:
+            made = await self._issue_token(unit, principal, customer_id)
+            shown.append(render(made))
+            return render_error(
+                TokenAlreadyCreated(
+                    "this request made a token before, and its secret is shown only once;"
+                    " make another with a new Idempotency-Key",
+                    key_id=encode_id(Prefix.KEY, made.credential.id),
+                )
             )
+
+        kept = await once(self._units, claim, work, render_error)
+        return shown[0] if shown else kept
 
     async def create_partner(self, name: str) -> Partner:
         """A new partner; the one of this name when there is one."""
@@ -164,6 +200,11 @@ class PartyService:
             if not await unit.parties.revoke_credential(decode_id(Prefix.KEY, key_id)):
                 raise NotFound("there is no such key")
         self._known.clear()
+
+    async def _issue_token(self, unit: Unit, principal: Principal, customer_id: str) -> NewSecret:
+        customer = await visible_customer(unit, principal, customer_id)
+        owner = Principal(Role.REMITTER, customer.name, customer_id=customer.id)
+        return await self._issue(unit, owner, None)
 
     async def _issue(self, unit: Unit, principal: Principal, expires_in_s: int | None) -> NewSecret:
         secret = self._new_secret()

@@ -13,9 +13,16 @@ from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
-from node.core.errors import ChainUnavailable, InvariantBroken, NodeError, NotFound, WrongState
+from node.core.errors import (
+    ChainUnavailable,
+    InvalidInput,
+    InvariantBroken,
+    NodeError,
+    NotFound,
+    WrongState,
+)
 from node.core.ids import Prefix, decode_id
-from node.core.ledger import Balance, Entry, LedgerTransaction, chain_account
+from node.core.ledger import Entry, LedgerTransaction, chain_account, suspense_account
 from node.core.mirror import Facts, Watch
 from node.core.paging import ListQuery, Page
 from node.core.parties import Principal
@@ -35,11 +42,11 @@ from node.core.reconcile import (
     native_units,
     none_of,
     same,
-    solvency,
-    unequal_sides,
 )
 from node.core.settlement import PauseReason
-from node.services.idempotency import RenderError, once
+from node.core.units import MINOR_LIMIT
+from node.services.idempotency import RenderError, once, replay
+from node.services.solvency import solvency_checks
 
 _BLOCKS_PER_SPAN: Final = 100
 _BLOCKS_BY_RECEIPTS: Final = 16
@@ -98,6 +105,30 @@ class ReconciliationService:
         self._reconciled_number = books.final.number
         return _present(run)
 
+    async def request_run(
+        self,
+        principal: Principal,
+        *,
+        claim: Claim | None,
+        render: Callable[[Run], Answer],
+        render_error: RenderError,
+    ) -> Answer:
+        """`run` for a request that may come again.
+
+        A run reads the chain, so it holds no lock: of two equal requests at once both may run, and
+        both get the answer of the one that ended first.
+        """
+        if claim is not None:
+            async with self._units() as unit:
+                if earlier := replay(claim, await unit.idempotency.find([claim])):
+                    return earlier
+        answer = render(await self.run(principal.key))
+
+        async def keep(_: Unit) -> Answer:
+            return answer
+
+        return await once(self._units, claim, keep, render_error)
+
     async def run_once(self) -> int:
         """The job: compare what became final since the last time.
 
@@ -135,6 +166,12 @@ class ReconciliationService:
             raise NotFound("there is no such reconciliation run")
         return run
 
+    async def get_break(self, break_id: str) -> Break:
+        """One break. Raises NotFound."""
+        async with self._units() as unit:
+            found = await unit.reconciliation.lock_break(decode_id(Prefix.BREAK, break_id))
+        return _known(found)
+
     async def breaks(self, query: ListQuery) -> Page[Break]:
         """Breaks, newest first. Filters: `status` (open, resolved), `code`."""
         async with self._units() as unit:
@@ -156,7 +193,8 @@ class ReconciliationService:
         Raises:
             NotFound: There is no such break.
             WrongState: It is closed already.
-            InvalidInput: The entries name accounts that a correction may not touch.
+            InvalidInput: The entries name accounts that a correction may not touch, or leave an
+                unknown deposit in suspense.
             InsufficientFunds: An account would fall below its floor.
         """
         identity = decode_id(Prefix.BREAK, break_id)
@@ -165,11 +203,10 @@ class ReconciliationService:
 
         async def work(unit: Unit) -> Answer:
             sequence = await self._correct(unit, break_id, reason, entries)
-            found = await unit.reconciliation.lock_break(identity)
-            if found is None:
-                raise NotFound("there is no such break")
+            found = _known(await unit.reconciliation.lock_break(identity))
             if found.resolved_at is not None:
                 raise WrongState("the break is closed already")
+            self._check_suspense(found, entries)
             resolution = {"kind": "match", "reason": reason}
             if sequence is not None:
                 resolution |= {"kind": "ledger_transaction", "ledger_sequence": str(sequence)}
@@ -184,6 +221,20 @@ class ReconciliationService:
             )
 
         return await once(self._units, claim, work, render_error)
+
+    def _check_suspense(self, found: Break, entries: Sequence[Entry]) -> None:
+        """An unknown deposit is closed by moving it to whoever it belongs to, all of it."""
+        units = int(found.evidence.get("minor", "0"))
+        if found.code != BreakCode.UNKNOWN_DEPOSIT or not 0 < units < MINOR_LIMIT:
+            return  # an amount that no entry can hold was never booked
+        path = suspense_account(self._watch.chain_id, self._watch.token_asset)
+        moved = sum(each.amount for each in entries if each.debit == path)
+        moved -= sum(each.amount for each in entries if each.credit == path)
+        if moved != units:
+            raise InvalidInput(
+                f"an unknown deposit is closed by entries that debit {path} with all of it,"
+                f" {units} minor units; these debit it with {moved}"
+            )
 
     async def _correct(
         self, unit: Unit, break_id: str, reason: str, entries: Sequence[Entry]
@@ -382,52 +433,6 @@ class ReconciliationService:
         return checks
 
 
-def solvency_checks(watch: Watch, books: Books) -> list[Check]:
-    """Law 1, law 8, and that open payouts are the pending credits of in_flight."""
-    checks: list[Check] = []
-    unequal = unequal_sides(books.balances)
-    for asset in sorted({each.asset for each in books.balances}):
-        debits, credits_ = unequal.get(asset, (0, 0))
-        checks.append(
-            same(
-                f"ledger.trial_balance:{asset}",
-                BreakCode.LEDGER_LAW,
-                expected=debits,
-                actual=credits_,
-            )
-        )
-        owed, covered = solvency(asset, books.balances)
-        checks.append(
-            same(
-                f"solvency:{asset}",
-                BreakCode.LEDGER_LAW,
-                expected="covered",
-                actual="covered" if owed <= covered else f"owed {owed}, covered {covered}",
-            )
-        )
-    in_flight = next(
-        (
-            each
-            for each in books.balances
-            if each.path == "in_flight" and each.asset == watch.token_asset
-        ),
-        None,
-    )
-    checks.append(_in_flight_check(watch, books, in_flight))
-    return checks
-
-
-def _in_flight_check(watch: Watch, books: Books, in_flight: Balance | None) -> Check:
-    promised = books.open_buys.get(watch.token_asset, 0)
-    pending, posted = (in_flight.credits_pending, in_flight.posted) if in_flight else (0, 0)
-    return same(
-        f"in_flight:{watch.token_asset}",
-        BreakCode.LEDGER_LAW,
-        expected=f"{promised} promised, 0 posted",
-        actual=f"{pending} promised, {posted} posted",
-    )
-
-
 def _suspects(name: str, code: BreakCode, suspects: Sequence[Suspect]) -> Check:
     return none_of(
         name,
@@ -453,6 +458,12 @@ def _log_break(code: BreakCode, facts: Facts, log_index: int) -> NewBreak:
         actual="none in the mirror, or another one" if missed else "a log in the mirror",
         evidence={"block_number": str(facts.block.number), "log_index": str(log_index)},
     )
+
+
+def _known(found: Break | None) -> Break:
+    if found is None:
+        raise NotFound("there is no such break")
+    return found
 
 
 def _present(run: Run | None) -> Run:

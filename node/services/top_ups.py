@@ -32,6 +32,10 @@ SANDBOX_RAIL: Final = "sandbox_bank"
 """A bank for play: open to operators and partners, only where the node is a sandbox."""
 
 
+_MINOR_MAX: Final = 10**15
+"""Largest single top-up, minor units: thousands of them still fit the ledger's counters."""
+
+
 @dataclass(frozen=True, slots=True)
 class TopUpRequest:
     """What a caller says arrived; `amount` is a decimal string."""
@@ -86,8 +90,17 @@ class TopUpService:
             if customer is None or not customer.is_visible_to(request.principal):
                 raise NotFound("there is no such customer")
             funded_by = self._funded_by(request)
-            if amount.minor == 0:
-                raise AmountOutOfRange("the amount must be above zero")
+            if not 0 < amount.minor <= _MINOR_MAX:
+                least, most = (
+                    {"currency": amount.asset.code, "amount": str(Money(minor, amount.asset))}
+                    for minor in (1, _MINOR_MAX)
+                )
+                raise AmountOutOfRange(
+                    f"a top-up is at least {least['amount']} and at most {most['amount']}"
+                    f" {amount.asset.code}",
+                    min=least,
+                    max=most,
+                )
             await unit.ledger.lock()
             return render(await self._book(unit, request, customer, amount, funded_by))
 

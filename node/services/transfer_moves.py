@@ -5,6 +5,7 @@ caller's transaction, in a fixed number of statements whatever the count.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from node.core.ledger import Resolution
 from node.core.ports import Unit
@@ -50,6 +51,12 @@ async def apply(
     if resolutions:
         await unit.ledger.post(resolutions=resolutions)
     return events
+
+
+def after(transfer: Transfer, happening: Happening) -> Transfer:
+    """The transfer as the next move in the same transaction must see it."""
+    following = move(transfer.state, happening, was_written=transfer.was_written)
+    return replace(transfer, state=following.state, version=transfer.version + 1)
 
 
 def event_of(

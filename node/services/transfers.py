@@ -4,17 +4,17 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from node.core.errors import CancelTooLate, NotFound
+from node.core.errors import CancelTooLate, NotFound, SettlementRecovering, WrongState
 from node.core.ids import Prefix, decode_id
 from node.core.paging import ListQuery, Page
 from node.core.parties import Principal, Role
 from node.core.ports import Unit, UnitOfWork
 from node.core.ports.idempotency import Answer, Claim
-from node.core.ports.transfers import EventRow, Transfer
-from node.core.transfers import Happening, State
+from node.core.ports.transfers import EventRow, NewEvent, Transfer
+from node.core.transfers import TERMINAL, Happening, State
 from node.services.acceptance import Acceptance, Submission
 from node.services.idempotency import RenderError, once
-from node.services.transfer_moves import apply
+from node.services.transfer_moves import after, apply
 
 Render = Callable[[Transfer], Answer]
 
@@ -118,14 +118,9 @@ class TransferService:
             transfer = await _locked(unit, principal, decode_id(Prefix.TRANSFER, transfer_id))
             act = decide(transfer)
             if act is not None:
-                events = await apply(
-                    unit,
-                    [transfer],
-                    act.happening,
-                    changes=lambda _: act.changes,
-                    detail=lambda _: {"reason": act.reason},
-                )
-                await unit.events.append(events)
+                if act.happenings[-1] is not Happening.RELEASED:
+                    await _refuse_used(unit, transfer)
+                await unit.events.append(await _done(unit, transfer, act))
             return render(await _visible(unit, principal, transfer.id))
 
         return work
@@ -133,9 +128,9 @@ class TransferService:
 
 @dataclass(frozen=True, slots=True)
 class _Act:
-    """What somebody does to a transfer; `reason` is for its timeline."""
+    """What somebody does to a transfer: moves in a row; `reason` is for its timeline."""
 
-    happening: Happening
+    happenings: Sequence[Happening]
     reason: str
     changes: Mapping[str, object]
 
@@ -148,25 +143,56 @@ def _cancel(transfer: Transfer) -> _Act | None:
             f"the transfer is {transfer.state} and can no longer be canceled; an operator may ask"
             " for a void"
         )
-    return _canceled(Happening.CANCELED, "canceled before it was sent")
+    return _canceled("canceled before it was sent", Happening.CANCELED)
 
 
 def _void(transfer: Transfer) -> _Act | None:
     if transfer.state is State.VOIDING:
         return None
-    if transfer.is_cancellable:
-        return _canceled(Happening.CANCELED, "canceled by the operator")
-    return _canceled(Happening.VOID_ASKED, "a void was asked for by the operator")
+    if transfer.state in TERMINAL:
+        raise WrongState(f"the transfer is {transfer.state}: there is nothing to void")
+    first = (Happening.RELEASED,) if transfer.state is State.ON_HOLD else ()
+    if not transfer.was_written:
+        return _canceled("canceled by the operator", *first, Happening.CANCELED)
+    return _canceled("a void was asked for by the operator", *first, Happening.VOID_ASKED)
 
 
-def _canceled(happening: Happening, reason: str) -> _Act:
+def _canceled(reason: str, *happenings: Happening) -> _Act:
     failure = {"code": "canceled", "message": reason}
-    return _Act(happening, reason, {"void_outcome": "canceled", "failure": failure})
+    return _Act(happenings, reason, {"void_outcome": "canceled", "failure": failure})
 
 
 def _release(_transfer: Transfer) -> _Act:
     changes = {"batches_failed": 0, "failure": None}
-    return _Act(Happening.RELEASED, "released by the operator", changes)
+    return _Act((Happening.RELEASED,), "released by the operator", changes)
+
+
+async def _done(unit: Unit, transfer: Transfer, act: _Act) -> list[NewEvent]:
+    """Let it happen, each move on the version the one before made."""
+    events: list[NewEvent] = []
+    for happening in act.happenings:
+        events += await apply(
+            unit,
+            [transfer],
+            happening,
+            changes=lambda _: act.changes,
+            detail=lambda _: {"reason": act.reason},
+        )
+        transfer = after(transfer, happening)
+    return events
+
+
+async def _refuse_used(unit: Unit, transfer: Transfer) -> None:
+    """No money goes back for a number that the chain has used, or may have.
+
+    A database restored from an older copy does not know of its newest batches; the chain does.
+    """
+    if await unit.settlement.is_recovering(transfer.chain_id):
+        raise SettlementRecovering(
+            "a settlement lane must be adopted by the operator first: the transfer may be paid"
+        )
+    if await unit.transfers.used_on_chain([transfer.id]):
+        raise CancelTooLate("the settlement contract has used the transfer's payment number")
 
 
 async def _visible(unit: Unit, principal: Principal, transfer_id: UUID) -> Transfer:

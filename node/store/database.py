@@ -35,9 +35,15 @@ _SESSION: Final = {
     "application_name": "corridor",
     "timezone": "UTC",
     "enable_seqscan": "off",
+    "lock_timeout": "30s",  # locks are held for one batch: longer means that nothing moves
     "jit": "off",
 }
 
+_CROSSED = (
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    asyncpg.LockNotAvailableError,
+)
 _AWAY = (
     OSError,
     TimeoutError,
@@ -57,6 +63,8 @@ def translated() -> Iterator[None]:
         yield
     except _AWAY as error:
         raise DatabaseUnavailable("the database does not answer; is PostgreSQL up?") from error
+    except _CROSSED as error:
+        raise DatabaseUnavailable("the database is busy with the same rows; try again") from error
     except exc.TimeoutError as error:
         raise DatabaseUnavailable("every connection to the database is busy; try again") from error
     except exc.DBAPIError as error:

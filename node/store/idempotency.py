@@ -62,7 +62,7 @@ class IdempotencyStore:
                 )
         except asyncpg.LockNotAvailableError:
             return False
-        await self._raw.execute("SET LOCAL lock_timeout = 0")
+        await self._raw.execute("SET LOCAL lock_timeout TO DEFAULT")
         return True
 
 

@@ -110,7 +110,11 @@ class LedgerStore:
                 await self._resolve(resolutions, batch, sequence)
             sequence += len(resolutions)
             await self._insert(fresh, batch, sequence)
-        except (asyncpg.CheckViolationError, asyncpg.UniqueViolationError) as error:
+        except (
+            asyncpg.CheckViolationError,
+            asyncpg.UniqueViolationError,
+            asyncpg.NumericValueOutOfRangeError,
+        ) as error:
             raise InvariantBroken(f"the ledger refused a batch: {error}") from error
         booked = {each.key: sequence + n for n, each in enumerate(fresh, start=1)}
         self._head = (batch, sequence + len(fresh))

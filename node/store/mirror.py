@@ -21,6 +21,7 @@ from node.core.mirror import (
 )
 from node.core.ports.chain import Receipt
 from node.core.ports.mirror import FinalCause, OutcomeRow, PayoutSeen, SlotRow, TokenLogRow
+from node.core.transfers import State
 from node.core.units import Address, BlockHash, TxHash
 from node.store.database import Connection
 from node.store.mirror_rows import (
@@ -75,6 +76,11 @@ SELECT t.id, l.tx_hash, l.block_number, l.block_hash FROM settlement_log l JOIN 
 WHERE l.chain_id = $1 AND l.block_hash = ANY($2::bytea[]) AND l.kind = 'settled'
   AND t.state = ANY($3::text[]) AND {_AGREES}
 ORDER BY t.created_at, t.id
+"""  # noqa: S608 - constants
+_FORGET_PAYOUTS: Final = f"""
+UPDATE transfer t SET tx_hash = NULL, block_number = NULL
+FROM settlement_log l WHERE {_OWN} AND l.chain_id = $1 AND l.block_hash = ANY($2::bytea[])
+  AND l.kind = 'settled' AND t.state = $3
 """  # noqa: S608 - constants
 _TAKE_SLOTS_BACK: Final = """
 WITH held AS (
@@ -213,7 +219,9 @@ class MirrorStore:
         """The fence of finality: as `move_head`. Marks the blocks up to `to` as final."""
         tag = await self._raw.execute(
             "UPDATE chain_cursor SET final_number = $3, final_hash = $4"
-            " WHERE chain_id = $1 AND final_hash = $2 AND final_number < $3",
+            " WHERE chain_id = $1 AND final_hash = $2 AND final_number < $3"
+            " AND EXISTS (SELECT FROM block b WHERE b.chain_id = $1 AND b.hash = $4"
+            " AND b.status = 'seen')",
             chain_id,
             held,
             to.number,
@@ -292,6 +300,12 @@ class MirrorStore:
             )
             for row in rows
         ]
+
+    async def forget_payouts(
+        self, chain_id: int, blocks: Sequence[BlockHash], state: State
+    ) -> None:
+        """Transfers in a state no longer name a transaction of these blocks."""
+        await self._raw.execute(_FORGET_PAYOUTS, chain_id, list(blocks), state.value)
 
     async def orphan_above(self, chain_id: int, number: int) -> Sequence[BlockHash]:
         """Mark blocks and logs above `number` as orphaned and take their slots back."""
@@ -372,7 +386,9 @@ class MirrorStore:
     async def finish_movements(self, movements: Mapping[UUID, bool]) -> None:
         """Treasury movements end: True settled, False failed."""
         await self._raw.execute(
-            "UPDATE movement m SET state = CASE WHEN f.moved THEN 'settled' ELSE 'failed' END"
+            "UPDATE movement m SET state = CASE WHEN f.moved THEN 'settled' ELSE 'failed' END,"
+            " failure = CASE WHEN NOT f.moved THEN jsonb_build_object('code', 'reverted',"
+            " 'message', 'its transaction is final and moved nothing') END"
             " FROM unnest($1::uuid[], $2::boolean[]) AS f (id, moved) WHERE m.id = f.id",
             list(movements),
             list(movements.values()),

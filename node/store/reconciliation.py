@@ -107,7 +107,8 @@ ORDER BY l.block_number, l.log_index LIMIT {limit}
 """
 _LEFT_BEHIND: Final = """
 SELECT t.id, t.state, t.payment_number, s.nonce FROM transfer t JOIN slot s ON s.id = t.slot_id
-WHERE t.chain_id = $1 AND t.state IN ('submitted', 'unknown', 'included') AND s.state = 'final'
+WHERE t.chain_id = $1 AND t.state IN ('funded', 'submitted', 'unknown', 'included')
+  AND s.state IN ('final', 'foreign')
 ORDER BY t.created_at, t.id LIMIT {limit}
 """
 _SUSPECTS_MAX: Final = 100  # per check and run; the first ones tell the story

@@ -50,6 +50,12 @@ _CHANGEABLE: Final = {
 }
 """Columns a move may change besides state and version, with their types."""
 
+_USED_ON_CHAIN: Final = """
+SELECT t.id FROM transfer t WHERE t.id = ANY($1::uuid[]) AND EXISTS (
+    SELECT FROM settlement_log l WHERE l.contract = t.contract
+    AND l.payment_number = t.payment_number::numeric AND l.kind IN ('settled', 'voided')
+    AND l.status <> 'orphaned')
+"""
 _MARK_WAITING: Final = """
 UPDATE transfer SET waiting_code = $2, waiting_since = CASE WHEN $2 IS NOT NULL THEN now() END
 WHERE id = ANY($1::uuid[]) AND waiting_code IS DISTINCT FROM $2
@@ -136,6 +142,11 @@ class TransferStore:
     async def mark_waiting(self, ids: Sequence[UUID], code: str | None) -> None:
         """Say why funded transfers cannot be batched now; the time of a code it has stays."""
         await self._raw.execute(_MARK_WAITING, list(ids), code)
+
+    async def used_on_chain(self, ids: Sequence[UUID]) -> frozenset[UUID]:
+        """Those whose number a block of the mirror has settled or voided, final or not."""
+        rows = await self._raw.fetch(_USED_ON_CHAIN, list(ids))
+        return frozenset(row["id"] for row in rows)
 
     async def open_elsewhere(self, chain_id: int, contract: Address) -> int:
         """How many transfers that have not ended belong to another settlement contract."""

@@ -48,10 +48,10 @@ async def run(job: Job, stop: asyncio.Event) -> None:
             done = 0
             _log.info("job starts its pass again", job=job.name, reason=error.detail)
         if done == 0:
-            await _wait(stop, min(job.idle_ms << failures, _PAUSE_S_MAX * 1000))
+            await wait(stop, min(job.idle_ms << failures, _PAUSE_S_MAX * 1000))
 
 
-async def _wait(stop: asyncio.Event, pause_ms: int) -> None:
+async def wait(stop: asyncio.Event, pause_ms: int) -> None:
     """Wait, but no longer than until `stop`."""
     try:
         async with asyncio.timeout(pause_ms / 1000):  # tidy: T1 because seconds, not money

@@ -20,6 +20,7 @@ from node.core.mirror import (
     Watch,
 )
 from node.core.ports.chain import Receipt
+from node.core.transfers import State
 from node.core.units import Address, BlockHash, TxHash
 
 
@@ -210,6 +211,12 @@ class MirrorRepository(Protocol):
         self, chain_id: int, block_hashes: Sequence[BlockHash], states: Sequence[str]
     ) -> Sequence[PayoutSeen]:
         """Own Settled events of these blocks whose transfer is in one of these states."""
+        ...
+
+    async def forget_payouts(
+        self, chain_id: int, blocks: Sequence[BlockHash], state: State
+    ) -> None:
+        """Transfers in a state no longer name a transaction of these blocks."""
         ...
 
     async def orphan_above(self, chain_id: int, number: int) -> Sequence[BlockHash]:

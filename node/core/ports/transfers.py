@@ -185,6 +185,13 @@ class TransferRepository(Protocol):
         """Say why funded transfers cannot be batched now; the time of a code it has stays."""
         ...
 
+    async def used_on_chain(self, ids: Sequence[UUID]) -> frozenset[UUID]:
+        """Those whose number a block of the mirror has settled or voided, final or not.
+
+        What the database says of batches may be older than the chain: a restored copy forgets.
+        """
+        ...
+
     async def open_elsewhere(self, chain_id: int, contract: Address) -> int:
         """How many transfers that have not ended belong to another settlement contract."""
         ...

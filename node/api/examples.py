@@ -14,6 +14,7 @@ _LATER: Final = "2026-11-22T16:01:00Z"
 CUSTOMER_ID: Final = f"cus_{_TAIL}"
 QUOTE_ID: Final = f"quo_{_TAIL}"
 TRANSFER_ID: Final = f"tra_{_TAIL}"
+TOP_UP_ID: Final = f"top_{_TAIL}"
 ACCOUNT_ID: Final = f"acc_{_TAIL}"
 RUN_ID: Final = f"run_{_TAIL}"
 BREAK_ID: Final = f"brk_{_TAIL}"
@@ -30,7 +31,7 @@ EUR: Final = {
     "code": "EUR",
     "name": "Euro",
     "digits": 2,
-    "kind": "currency",
+    "kind": "fiat",
     "chain_id": None,
     "address": None,
 }
@@ -41,6 +42,14 @@ USDC: Final = {
     "kind": "token",
     "chain_id": 31337,
     "address": _TOKEN,
+}
+ETH: Final = {
+    "code": "ETH",
+    "name": "Ether",
+    "digits": 9,
+    "kind": "native",
+    "chain_id": 31337,
+    "address": None,
 }
 CORRIDOR: Final = {
     "sell": "EUR",
@@ -117,15 +126,17 @@ TOP_UP_BODY: Final = {
     "reference": "wire-17",
 }
 TOP_UP: Final = {
-    "id": f"top_{_TAIL}",
+    "id": TOP_UP_ID,
     "customer_id": CUSTOMER_ID,
     **TOP_UP_BODY,
     "funded_by": "bank",
     "created_at": _WHEN,
 }
 MOVEMENT_LINE: Final = {
+    "id": "12000",
     "sequence": 12,
-    "type": "top_up",
+    "kind": "top_up",
+    "part": "deposit",
     "direction": "in",
     "currency": "EUR",
     "amount": "1000.00",
@@ -184,7 +195,6 @@ CANCELED: Final = {
 VOIDING: Final = {
     **TRANSFER,
     "state": "voiding",
-    "failure": {"code": "canceled", "message": "a void was asked for by the operator"},
 }
 TIMELINE: Final = {
     "sequence": 1,
@@ -216,8 +226,9 @@ ACCOUNT: Final = {
     "created_at": _WHEN,
 }
 ENTRY: Final = {
+    "id": "13000",
     "sequence": 13,
-    "type": "transfer",
+    "kind": "transfer",
     "status": "pending",
     "side": "debit",
     "counter_account": "fx_position/EUR",

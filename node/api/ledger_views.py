@@ -1,5 +1,7 @@
 """What balances, statements and accounts look like in answers. See `views`."""
 
+from typing import Final
+
 from typing_extensions import TypedDict
 
 from node.api.views import id_or_none, time_text
@@ -33,10 +35,17 @@ class TopUpView(TypedDict):
 
 
 class MovementLineView(TypedDict):
-    """One line of a statement: `direction` in or out, `balance` after it."""
+    """One line of a statement: `direction` in or out, `balance` after it.
 
+    `kind` is what it belongs to (`top_up`, `transfer`, `correction`); `part` what it is there:
+    `deposit` (money came in), `exchange` (what is changed at the mid rate), `spread`, `fees`,
+    `other`.
+    """
+
+    id: str
     sequence: int
-    type: str
+    kind: str
+    part: str
     direction: str
     currency: str
     amount: str
@@ -74,8 +83,9 @@ class AccountView(TypedDict):
 class EntryView(TypedDict):
     """An entry as seen from one account; `side` is debit or credit."""
 
+    id: str
     sequence: int
-    type: str
+    kind: str
     status: str
     side: str
     counter_account: str
@@ -115,8 +125,10 @@ def movement_line_view(row: EntryRow, catalog: Catalog) -> MovementLineView:
     """A line of a customer's statement; the customer's account grows on the credit side."""
     digits = catalog.ledger_asset(row.asset).digits
     return {
+        "id": str(row.id),
         "sequence": row.sequence,
-        "type": row.kind,
+        "kind": row.kind,
+        "part": _part(row.counter_path),
         "direction": "out" if row.is_debit else "in",
         "currency": row.asset,
         "amount": format_minor(row.amount, digits),
@@ -161,8 +173,9 @@ def entry_view(row: EntryRow, catalog: Catalog) -> EntryView:
     """An entry of one account."""
     digits = catalog.ledger_asset(row.asset).digits
     return {
+        "id": str(row.id),
         "sequence": row.sequence,
-        "type": row.kind,
+        "kind": row.kind,
         "status": row.status,
         "side": "debit" if row.is_debit else "credit",
         "counter_account": row.counter_path,
@@ -173,6 +186,23 @@ def entry_view(row: EntryRow, catalog: Catalog) -> EntryView:
         "detail": dict(row.detail),
         "occurred_at": time_text(row.occurred_at),
     }
+
+
+def _part(counter_path: str) -> str:
+    """What a customer's entry with this account is, in its words."""
+    whole, first = counter_path.rpartition("/")[0], counter_path.partition("/")[0]
+    return _PARTS.get(whole) or _PARTS.get(first, "other")
+
+
+_PARTS: Final = {
+    "bank": "deposit",
+    "partner": "deposit",
+    "suspense": "deposit",
+    "fx_position": "exchange",
+    "deferred/spread": "spread",
+    "deferred/fee": "fees",
+}
+"""Counter account, or its first word -> `part` of a statement's line."""
 
 
 def _formatted(minor: int | None, digits: int) -> str | None:

@@ -13,7 +13,7 @@ from node.core.units import Asset, Money
 
 
 class AssetView(TypedDict):
-    """Something that can be sold, bought or held."""
+    """Something amounts are of; `kind` is fiat, token or native."""
 
     code: str
     name: str
@@ -91,14 +91,15 @@ class QuoteView(PriceView):
 
 
 def asset_view(asset: Asset, catalog: Catalog, addresses: AddressCodec) -> AssetView:
-    """An asset; a token says where it is."""
+    """An asset; what is on a chain says on which, a token also where."""
     is_token = asset == catalog.token.asset
+    kind = "token" if is_token else "native" if asset == catalog.native else "fiat"
     return {
         "code": asset.code,
         "name": asset.name,
         "digits": asset.digits,
-        "kind": "token" if is_token else "currency",
-        "chain_id": catalog.token.chain_id if is_token else None,
+        "kind": kind,
+        "chain_id": None if kind == "fiat" else catalog.token.chain_id,
         "address": addresses.text(catalog.token.address) if is_token else None,
     }
 

@@ -147,6 +147,9 @@ MEANING: Final[Mapping[str, str]] = {
     "cancel_too_late": "The transfer is being paid or has ended, so it cannot be canceled.",
     "wrong_state": "The object's state does not allow this. Nothing changed.",
     "name_taken": "Another object has this name.",
+    "token_already_created": "A request with this `Idempotency-Key` made the token `key_id`, and a"
+    " token is shown only once. If it was lost, make another with a new key; an operator can revoke"
+    " the first (`corridor keys revoke`).",
     "idempotency_in_progress": "The first request with this key is still running. Send the same"
     " request again after `Retry-After` seconds.",
     "body_too_large": "The body is above `limit_bytes` bytes. Nothing was done.",

@@ -59,7 +59,16 @@ class Parties(Protocol):
         """Own customers."""
         ...
 
-    async def create_token(self, principal: Principal, customer_id: str, /) -> NewSecret:
+    async def create_token_once(
+        self,
+        principal: Principal,
+        customer_id: str,
+        /,
+        *,
+        claim: Claim | None,
+        render: Callable[[NewSecret], Answer],
+        render_error: RenderError,
+    ) -> Answer:
         """A remitter's credential."""
         ...
 
@@ -186,6 +195,16 @@ class Accounts(Protocol):
         """A customer's movements."""
         ...
 
+    async def top_up(self, principal: Principal, customer_id: str, top_up_id: str, /) -> TopUp:
+        """One top-up."""
+        ...
+
+    async def top_ups(
+        self, principal: Principal, customer_id: str, query: ListQuery, /
+    ) -> Page[TopUp]:
+        """A customer's top-ups."""
+        ...
+
     async def trial_balance(self) -> Sequence[TrialRow]:
         """Debits and credits per asset."""
         ...
@@ -200,7 +219,7 @@ class Accounts(Protocol):
 
 
 class Settlement(Protocol):
-    """See `node.services.settlement.SettlementOperations`."""
+    """See `node.services.settlement_operations.SettlementOperations`."""
 
     async def lanes(self) -> Sequence[LaneView]:
         """Every lane."""
@@ -246,12 +265,24 @@ class Settlement(Protocol):
 class Reconciliation(Protocol):
     """See `node.services.reconciling.ReconciliationService`."""
 
-    async def run(self, made_by: str, /) -> Run:
+    async def request_run(
+        self,
+        principal: Principal,
+        /,
+        *,
+        claim: Claim | None,
+        render: Callable[[Run], Answer],
+        render_error: RenderError,
+    ) -> Answer:
         """One reconciliation, done when this returns."""
         ...
 
     async def get(self, run_id: str, /) -> Run:
         """One run."""
+        ...
+
+    async def get_break(self, break_id: str, /) -> Break:
+        """One break."""
         ...
 
     async def breaks(self, query: ListQuery, /) -> Page[Break]:

@@ -21,6 +21,10 @@ from node.core.units import Money
 
 View = TypeVar("View")
 
+_EXPLAINED: Final = frozenset(
+    {State.CANCELED, State.FAILED, State.EXPIRED, State.REFUNDED, State.ON_HOLD}
+)
+"""States with a failure to show; before, what may become one is not told."""
 _PAID: Final = frozenset({State.SETTLED, State.PAID_OUT, State.PAYOUT_PENDING})
 
 
@@ -100,7 +104,7 @@ class WaitingView(TypedDict):
 
 
 class FailureView(TypedDict):
-    """Why a transfer did not pay; its money is back or on its way."""
+    """Why a transfer did not pay: its money is back, or it is on hold."""
 
     code: str
     message: str
@@ -225,7 +229,7 @@ def transfer_view(
         "settle_by": time_text(transfer.settle_by),
         "cancellable": transfer.is_cancellable,
         "settlement": _onchain(transfer, catalog, addresses, head_number),
-        "failure": failure_view(transfer.failure),
+        "failure": failure_view(transfer.failure) if transfer.state in _EXPLAINED else None,
     }
 
 

@@ -1,4 +1,4 @@
-"""Reading the ledger: balances, statements, the chart, the trial balance."""
+"""Reading the ledger: balances, top-ups, statements, the chart, the trial balance."""
 
 from collections.abc import Sequence
 
@@ -9,6 +9,7 @@ from node.core.paging import ListQuery, Page
 from node.core.parties import Customer, Principal
 from node.core.ports import UnitOfWork
 from node.core.ports.ledger import AccountRow, EntryRow, TrialRow
+from node.core.ports.transfers import TopUp
 from node.services.parties import visible_customer
 
 
@@ -41,6 +42,27 @@ class AccountService:
                 if currency in (None, each.balance.asset)
             ]
             return await unit.ledger.entries(accounts, query, posted_only=True)
+
+    async def top_up(self, principal: Principal, customer_id: str, top_up_id: str) -> TopUp:
+        """One top-up of a customer.
+
+        Raises:
+            NotFound: There is none of this id, or it is another customer's.
+        """
+        async with self._units() as unit:
+            customer = await visible_customer(unit, principal, customer_id)
+            found = await unit.transfers.top_up(decode_id(Prefix.TOP_UP, top_up_id))
+        if found is None or found.customer_id != customer.id:
+            raise NotFound("there is no such top-up")
+        return found
+
+    async def top_ups(
+        self, principal: Principal, customer_id: str, query: ListQuery
+    ) -> Page[TopUp]:
+        """A customer's top-ups, newest first."""
+        async with self._units() as unit:
+            customer = await visible_customer(unit, principal, customer_id)
+            return await unit.transfers.top_ups(customer.id, query)
 
     async def trial_balance(self) -> Sequence[TrialRow]:
         """Posted debits and credits per asset; equal in each row."""

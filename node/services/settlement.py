@@ -47,12 +47,12 @@ class SettlementService:
                 )
                 now = unit.now
             done = written = 0
-            if load.has_funded:
-                done += await self._writer.expire(now)
             if load.unmined:
                 done += await self._sender.sign_written(lane)  # left by a holder before
                 done += await self._sender.send_due(lane)
                 done += await self._find_foreign(lane, now)
+            if load.has_funded:
+                done += await self._writer.expire(now)
             if load.has_voids:
                 written += await self._writer.write_voids(lane)
             if load.has_funded:
@@ -117,5 +117,6 @@ class SettlementService:
                 },
                 detail=lambda _: {"reason": PauseReason.FOREIGN_NONCE.value},
             )
+            await unit.settlement.unassign(slots)  # what was written and never signed
             await unit.events.append(events)
         return len(slots)

@@ -23,12 +23,9 @@ from node.core.settlement import (
     settle_gas,
     within_float,
 )
-from node.core.submission import first_fees
 from node.services.settlement_parts import SettlementParts
 
 _SETTLED, _FAILED, _SKIPPED = 0, 1, 2
-_FEE_BLOCKS = 10
-_FEE_PERCENTILE = 50
 _PROBES_AT_ONCE = 16
 
 NUMBER_USED = "number_used"
@@ -90,9 +87,7 @@ class Gate:
         """
         parts = self._parts
         everybody = [each for batch in batches for each in batch]
-        chain_id, head = await asyncio.gather(parts.chain.chain_id(), parts.chain.head())
-        if chain_id != parts.chain_id:
-            raise ChainUnavailable(f"the provider is of chain {chain_id}, not {parts.chain_id}")
+        head = await self._head()
         passage = Passage(head)
         fault, nonce, can_pay_gas = await asyncio.gather(
             parts.contract.fault(head.hash),
@@ -119,16 +114,41 @@ class Gate:
             await self._simulate(passage, lane, batches, used)
         return passage
 
+    async def used(self, candidates: Sequence[Candidate]) -> frozenset[UUID] | None:
+        """Those whose number the contract has paid or voided, at the newest block.
+
+        Returns:
+            None: the code is not the known one, so that its answer proves nothing.
+
+        Raises:
+            ChainUnavailable: The chain cannot be asked, or is another chain.
+        """
+        contract = self._parts.contract
+        head = await self._head()
+        if await contract.fault(head.hash):
+            return None
+        facts = await contract.facts(head.hash, [each.record.number for each in candidates])
+        return frozenset(
+            each.transfer_id
+            for each, is_used in zip(candidates, facts.used, strict=True)
+            if is_used
+        )
+
+    async def _head(self) -> BlockRef:
+        parts = self._parts
+        chain_id, head = await asyncio.gather(parts.chain.chain_id(), parts.chain.head())
+        if chain_id != parts.chain_id:
+            raise ChainUnavailable(f"the provider is of chain {chain_id}, not {parts.chain_id}")
+        return head
+
     async def _can_pay_gas(
         self, lane: Lane, head: BlockRef, batches: Sequence[Sequence[Candidate]], unmined: int
     ) -> bool:
         """Whether the lane's coin pays the gas limits of all, and as much for each unmined slot."""
         parts = self._parts
-        balance_wei, history = await asyncio.gather(
-            parts.chain.native_balance(lane.address, head.hash),
-            parts.chain.fee_history(_FEE_BLOCKS, _FEE_PERCENTILE),
+        balance_wei, fees = await asyncio.gather(
+            parts.chain.native_balance(lane.address, head.hash), parts.market_fees()
         )
-        fees = first_fees(history.next_base_fee_wei, history.tips_wei, parts.fees)
         largest = max(settle_gas(len(batch)) for batch in batches)
         gas = sum(settle_gas(len(batch)) for batch in batches) + unmined * largest
         return balance_wei >= gas * fees.max_fee_per_gas_wei

@@ -74,9 +74,14 @@ class SettlementOperations:
             await unit.settlement.pause(PauseReason.OPERATOR, principal.key, hard=hard, note=note)
 
     async def resume(self, principal: Principal, reason: PauseReason, /) -> None:
-        """End the pause of a reason; nothing happens where there is none."""
+        """End the pause of a reason, if there is one, and let stopped lanes work again.
+
+        A lane stops itself when working on is of no use, whatever pauses there are; an operator
+        who resumes has looked at it. Where the cause goes on, it stops again.
+        """
         async with self.units() as unit:
             await unit.settlement.resume(reason, principal.key)
+            await unit.settlement.restart_lanes(self.chain_id)
 
     async def request_movement(  # noqa: PLR0913 - all by name
         self,

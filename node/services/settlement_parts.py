@@ -8,9 +8,11 @@ from node.core.ports import UnitOfWork
 from node.core.ports.chain import Chain, Signer, TransactionReader
 from node.core.ports.settlement import LaneLock, SettlementContract
 from node.core.settlement import BatchRules
-from node.core.submission import FeeRules
+from node.core.submission import FeeRules, Fees, first_fees
 
 LEASE_S = 30
+_FEE_BLOCKS = 10
+_FEE_PERCENTILE = 50
 NODE = "node:settle"
 """Who pauses when it is not a person."""
 
@@ -39,3 +41,8 @@ class SettlementParts:
     block_s: int = 12
     batches: BatchRules = field(default_factory=BatchRules)
     fees: FeeRules = field(default_factory=FeeRules)
+
+    async def market_fees(self) -> Fees:
+        """What a transaction signed now offers. Raises `ChainUnavailable`."""
+        history = await self.chain.fee_history(_FEE_BLOCKS, _FEE_PERCENTILE)
+        return first_fees(history.next_base_fee_wei, history.tips_wei, self.fees)

@@ -20,7 +20,6 @@ from node.core.submission import (
     Fees,
     answer_class,
     bumped_fees,
-    first_fees,
     highest_fees,
     strongest,
 )
@@ -30,8 +29,6 @@ from node.services import transfer_moves
 from node.services.settlement_lease import ahead_reason
 from node.services.settlement_parts import LEASE_S, SettlementParts
 
-_FEE_BLOCKS = 10
-_FEE_PERCENTILE = 50
 _BUMP_DEPTH = 10
 """Only the lowest nonces are bumped: the others wait for them, not for their fees."""
 
@@ -48,16 +45,21 @@ class Sender:
         self._gap_seen = False
 
     async def sign_written(self, lane: Lane) -> int:
-        """Sign and store every written slot that has no attempt, by nonce; how many."""
+        """Sign and store every written slot that has no attempt, by nonce; how many.
+
+        During a pause payments that nobody signed give up their nonces to no-ops: voids come
+        after them, and a resume must not pay what was voided meanwhile.
+        """
         parts = self._parts
         async with parts.units() as unit:
-            slots = [s for s in await unit.settlement.open_slots(lane.id) if not s.attempts]
-            if slots and await unit.settlement.pauses():
-                slots = [each for each in slots if each.purpose in _DURING_PAUSE]
+            slots = await _unsigned(unit, lane)
             now = unit.now
+            if slots and await unit.settlement.pauses():
+                await self._give_up(unit, lane, slots)
+                slots = [s for s in await _unsigned(unit, lane) if s.purpose in _DURING_PAUSE]
         if not slots:
             return 0
-        fees = await self._market_fees()
+        fees = await parts.market_fees()
         attempts = [await self._signed(lane, each, 1, fees, "fee_history", now) for each in slots]
         parts.failpoint("after_sign")
         await self._store(lane, attempts, slots)
@@ -94,9 +96,18 @@ class Sender:
 
     # -------------------------------------------------------------------------------- signing
 
-    async def _market_fees(self) -> Fees:
-        history = await self._parts.chain.fee_history(_FEE_BLOCKS, _FEE_PERCENTILE)
-        return first_fees(history.next_base_fee_wei, history.tips_wei, self._parts.fees)
+    @staticmethod
+    async def _give_up(unit: Unit, lane: Lane, slots: Sequence[OpenSlot]) -> None:
+        """Turn payments without an attempt into no-ops; their transfers are candidates again.
+
+        Bytes that were never stored were never sent, so that the numbers are free for others.
+        """
+        payments = [each.id for each in slots if each.purpose is Purpose.SETTLE]
+        await unit.settlement.lock_lane(lane.id, lane.epoch, LEASE_S)
+        await unit.settlement.lock_slots(payments)
+        noops = await unit.settlement.make_noops(payments)
+        await unit.settlement.release_members(noops)
+        await unit.settlement.unassign(noops)
 
     async def _signed(
         self, lane: Lane, slot: OpenSlot, sequence: int, fees: Fees, source: str, now: datetime
@@ -158,7 +169,7 @@ class Sender:
         ]
         if not stale:
             return
-        market = await self._market_fees()
+        market = await parts.market_fees()
         bumps: list[Attempt] = []
         for slot in stale:
             newest = slot.attempts[-1]
@@ -204,6 +215,7 @@ class Sender:
                 await unit.settlement.set_lane_status(
                     lane.id, LaneStatus.STOPPED, "a provider excludes the account from its pool"
                 )
+            await unit.settlement.lock_slots([*lost, *seen])
             await unit.settlement.record_sends(classes)
             events = await self._answered(unit, lost, SlotState.UNKNOWN)
             events += await self._answered(unit, seen, SlotState.SUBMITTED)
@@ -227,12 +239,17 @@ class Sender:
         happening: Happening,
         changes: Callable[[Transfer], Mapping[str, object]] = lambda _: {},
     ) -> list[NewEvent]:
-        """Let something happen to those transfers of settle slots that are in a state."""
+        """Let something happen to those transfers of settle slots that are in a state.
+
+        A slot that was given up has members too, but no transfer is in it.
+        """
         if not slot_ids:
             return []
         members = await unit.settlement.members(slot_ids, Purpose.SETTLE)
         transfers = [
-            each for each in await unit.transfers.lock_many(members) if each.state is state
+            each
+            for each in await unit.transfers.lock_many(members)
+            if each.state is state and each.slot_id in slot_ids
         ]
         return await transfer_moves.apply(
             unit,
@@ -257,6 +274,10 @@ class Sender:
                     lane.id, LaneStatus.AHEAD, ahead_reason(lane, mined)
                 )
             return mined > lane.next_nonce
+
+
+async def _unsigned(unit: Unit, lane: Lane) -> list[OpenSlot]:
+    return [each for each in await unit.settlement.open_slots(lane.id) if not each.attempts]
 
 
 def _class_of(attempt: Attempt, answers: Sequence[SendAnswer]) -> AnswerClass:

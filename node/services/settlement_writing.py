@@ -4,13 +4,12 @@ From the commit on the composition of a slot never changes and nobody can cancel
 Not here: signing and sending (`node.services.settlement_sending`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from uuid import UUID
 
 from node.core.ports import Unit
 from node.core.ports.settlement import Candidate, Lane, Member, NewSlot
-from node.core.ports.transfers import NewEvent
+from node.core.ports.transfers import NewEvent, Transfer
 from node.core.settlement import (
     BATCHES_FAILED_MAX,
     RECORDS_MAX,
@@ -126,7 +125,7 @@ class Writer:
             events: list[NewEvent] = []
             for why, held in passage.held.items():
                 ids = [c.transfer_id for c in held if c.transfer_id in still]
-                events += await _hold(unit, ids, {"code": why, "message": _HELD[why]})
+                events += await _hold(unit, await unit.transfers.lock_many(ids), why)
             await unit.events.append(events)
         return len(slots)
 
@@ -147,7 +146,7 @@ class Writer:
     async def _refuse(self, candidates: Sequence[Candidate]) -> None:
         """The token refuses these beneficiaries for good: money back, by a void where needed."""
         await self._end(
-            [each.transfer_id for each in candidates],
+            candidates,
             Happening.FAILED,
             {
                 "code": "beneficiary_refused",
@@ -190,29 +189,44 @@ class Writer:
             overdue = await unit.settlement.overdue(
                 parts.chain_id, parts.contract.address, _EXPIRED_PER_PASS
             )
-        if overdue:
-            await self._end(
-                overdue,
-                Happening.EXPIRED,
-                {"code": "expired", "message": "it could not be settled in time"},
-            )
-        return len(overdue)
+        if not overdue:
+            return 0
+        return await self._end(
+            overdue,
+            Happening.EXPIRED,
+            {"code": "expired", "message": "it could not be settled in time"},
+        )
 
     async def _end(
-        self, transfer_ids: Sequence[UUID], happening: Happening, failure: dict[str, str]
-    ) -> None:
-        """End funded transfers; those whose number was ever in a written batch are voided first."""
+        self, candidates: Sequence[Candidate], happening: Happening, failure: dict[str, str]
+    ) -> int:
+        """End funded transfers; those whose number was ever in a written batch are voided first.
+
+        The chain is asked before: a database restored from an older copy does not know what it
+        paid. A number that is used on chain is an operator's, and nothing ends while a lane has
+        to be adopted.
+
+        Returns:
+            How many were moved.
+        """
         outcome = "failed" if happening is Happening.FAILED else "expired"
+        used = await self._gate.used(candidates)
+        if used is None:
+            return 0
         async with self._parts.units() as unit:
+            if await unit.settlement.is_recovering(self._parts.chain_id):
+                return 0
             await unit.ledger.lock()
             found = [
                 each
-                for each in await unit.transfers.lock_many(transfer_ids)
+                for each in await unit.transfers.lock_many([c.transfer_id for c in candidates])
                 if each.slot_id is None and each.state is State.FUNDED
             ]
-            ended = [each for each in found if not each.was_written]
-            voided = [each for each in found if each.was_written]
-            events = await transfer_moves.apply(
+            used |= await unit.transfers.used_on_chain([each.id for each in found])
+            ended = [each for each in found if not each.was_written and each.id not in used]
+            voided = [each for each in found if each.was_written and each.id not in used]
+            events = await _hold(unit, [e for e in found if e.id in used], NUMBER_USED)
+            events += await transfer_moves.apply(
                 unit,
                 ended,
                 happening,
@@ -227,16 +241,15 @@ class Writer:
                 detail=lambda _: failure,
             )
             await unit.events.append(events)
+        return len(found)
 
 
-async def _hold(
-    unit: Unit, transfer_ids: Sequence[UUID], failure: Mapping[str, str]
-) -> list[NewEvent]:
-    if not transfer_ids:
-        return []
+async def _hold(unit: Unit, transfers: Sequence[Transfer], why: str) -> list[NewEvent]:
+    """Leave these, which are locked, to an operator."""
+    failure = {"code": why, "message": _HELD[why]}
     return await transfer_moves.apply(
         unit,
-        await unit.transfers.lock_many(transfer_ids),
+        transfers,
         Happening.HELD,
         changes=lambda _: {"failure": failure},
         detail=lambda _: failure,

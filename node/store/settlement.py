@@ -24,11 +24,18 @@ from node.core.ports.settlement import (
     Pause,
     Workload,
 )
-from node.core.settlement import LaneStatus, PauseReason, Purpose, SlotState
+from node.core.settlement import NATIVE_TRANSFER_GAS, LaneStatus, PauseReason, Purpose, SlotState
 from node.core.submission import SEEN, AnswerClass
 from node.core.units import Address, BlockHash, TxHash
 from node.store.database import Connection
 from node.store.settlement_rows import (
+    BATCH,
+    CANDIDATES,
+    LANES,
+    NEXT_NUMBER,
+    OVERDUE,
+    VOID_CANDIDATES,
+    WORKLOAD,
     attempt_of,
     batch_of,
     candidate_of,
@@ -48,12 +55,6 @@ _LOCK_LANE = "SELECT * FROM lane WHERE id = $1 AND epoch = $2 FOR UPDATE"
 _RENEW_LEASE = """
 UPDATE lane SET lease_until = now() + $2 WHERE id = $1 AND lease_until < now() + $2::interval / 2
 """
-_CANDIDATES = """
-SELECT id, payment_number, beneficiary_address, buy_amount, was_written, batches_failed,
-    waiting_code, created_at
-FROM transfer WHERE state = 'funded' AND slot_id IS NULL AND chain_id = $1 AND contract = $2
-  AND settle_by > now() ORDER BY created_at, id LIMIT $3
-"""
 _LOCK_CANDIDATES = """
 SELECT id FROM transfer WHERE id = ANY($1::uuid[]) AND state = 'funded' AND slot_id IS NULL
 ORDER BY created_at, id FOR UPDATE
@@ -62,7 +63,21 @@ _COMMITTED = """
 SELECT coalesce(sum(s.amount_total), 0)::bigint FROM slot s JOIN lane l ON l.id = s.lane_id
 WHERE l.chain_id = $1 AND s.contract = $2 AND s.purpose = 'settle'
   AND (s.state IN ('written', 'submitted', 'unknown')
-       OR s.state = 'included' AND s.included_block_number > $3)
+       OR s.state IN ('included', 'final') AND s.included_block_number > $3)
+"""
+_MAKE_NOOPS = """
+UPDATE slot s SET purpose = 'noop', contract = NULL, to_address = l.address, value_wei = 0,
+    calldata = '', gas_limit = $2, members = 0, amount_total = 0
+FROM lane l WHERE l.id = s.lane_id AND s.id = ANY($1::uuid[]) AND s.purpose = 'settle'
+  AND s.state = 'written' AND NOT EXISTS (SELECT FROM attempt a WHERE a.slot_id = s.id)
+RETURNING s.id
+"""
+_UNASSIGN = """
+WITH held AS (
+    SELECT id FROM transfer WHERE state = 'funded' AND slot_id = ANY($1::uuid[])
+    ORDER BY created_at, id FOR UPDATE
+)
+UPDATE transfer SET slot_id = NULL, updated_at = now() WHERE id IN (SELECT id FROM held)
 """
 _WRITE_SLOTS = """
 INSERT INTO slot (id, lane_id, nonce, purpose, contract, to_address, value_wei, calldata,
@@ -95,34 +110,6 @@ UPDATE attempt a SET sends = sends + 1, last_sent_at = now(),
         THEN a.last_answer ELSE s.answer END
 FROM unnest($1::bytea[], $2::text[]) AS s (tx_hash, answer) WHERE a.tx_hash = s.tx_hash
 """
-_WORKLOAD = """
-SELECT
-    (SELECT count(*) FROM slot WHERE lane_id = $1 AND state NOT IN ('final', 'foreign')
-     AND state <> 'included') AS unmined,
-    EXISTS (SELECT FROM transfer WHERE state = 'funded' AND slot_id IS NULL AND chain_id = $2
-            AND contract = $3) AS has_funded,
-    EXISTS (SELECT FROM transfer t WHERE state = 'voiding' AND chain_id = $2 AND contract = $3
-            AND NOT EXISTS (SELECT FROM slot_member m WHERE m.transfer_id = t.id AND m.live
-                            AND m.purpose = 'void')) AS has_voids
-"""
-_VOID_CANDIDATES = """
-SELECT id, payment_number, beneficiary_address, buy_amount, was_written, batches_failed,
-    waiting_code, created_at
-FROM transfer t WHERE state = 'voiding' AND chain_id = $1 AND contract = $2
-  AND NOT EXISTS (SELECT FROM slot_member m WHERE m.transfer_id = t.id AND m.live
-                  AND m.purpose = 'void')
-ORDER BY created_at, id LIMIT $3 FOR UPDATE
-"""
-_OVERDUE = """
-SELECT id FROM transfer WHERE state = 'funded' AND slot_id IS NULL AND chain_id = $1
-  AND contract = $2 AND settle_by < now() ORDER BY created_at, id LIMIT $3
-"""
-_NEXT_NUMBER = """
-SELECT greatest(
-    (SELECT next_number FROM settlement_contract WHERE chain_id = $1 AND address = $2),
-    (SELECT max(payment_number)::bigint + 1 FROM settlement_log
-     WHERE chain_id = $1 AND contract = $2), 1)
-"""
 _RAISE_COUNTER = """
 INSERT INTO settlement_contract (chain_id, address, next_number) VALUES ($1, $2, $3)
 ON CONFLICT (chain_id, address) DO UPDATE
@@ -131,17 +118,6 @@ SET next_number = greatest(settlement_contract.next_number, excluded.next_number
 _PAUSE = """
 INSERT INTO pause (reason, hard, note, paused_by) VALUES ($1, $2, $3, $4)
 ON CONFLICT (reason) WHERE resumed_at IS NULL DO UPDATE SET hard = pause.hard OR excluded.hard
-"""
-_LANES = """
-SELECT l.*, count(*) FILTER (WHERE s.state IN ('written', 'submitted', 'unknown')) AS unmined,
-    min(s.nonce) FILTER (WHERE s.state IN ('written', 'submitted', 'unknown')) AS oldest_nonce,
-    count(*) FILTER (WHERE s.state = 'final') AS final
-FROM lane l LEFT JOIN slot s ON s.lane_id = l.id
-WHERE l.chain_id = $1 GROUP BY l.id ORDER BY l.id
-"""
-_BATCH = """
-SELECT s.*, l.address AS lane_address, l.chain_id FROM slot s JOIN lane l ON l.id = s.lane_id
-WHERE s.id = $1
 """
 
 
@@ -197,6 +173,14 @@ class SettlementStore:
             reason,
         )
 
+    async def restart_lanes(self, chain_id: int) -> None:
+        """Let lanes that stopped themselves take work again; one that is ahead stays so."""
+        await self._raw.execute(
+            "UPDATE lane SET status = 'active', status_reason = NULL"
+            " WHERE chain_id = $1 AND status = 'stopped'",
+            chain_id,
+        )
+
     # ----------------------------------------------------------------------------------- pauses
 
     async def pauses(self) -> Sequence[Pause]:
@@ -231,7 +215,7 @@ class SettlementStore:
 
     async def candidates(self, chain_id: int, contract: Address, limit: int) -> Sequence[Candidate]:
         """Funded transfers that no live batch has and that are not overdue, oldest first."""
-        rows = await self._raw.fetch(_CANDIDATES, chain_id, contract, limit)
+        rows = await self._raw.fetch(CANDIDATES, chain_id, contract, limit)
         return [candidate_of(row) for row in rows]
 
     async def lock_candidates(self, ids: Sequence[UUID]) -> frozenset[UUID]:
@@ -304,7 +288,7 @@ class SettlementStore:
 
     async def workload(self, lane_id: int, chain_id: int, contract: Address) -> Workload:
         """What there is to do, in one look."""
-        row = await self._raw.fetchrow(_WORKLOAD, lane_id, chain_id, contract)
+        row = await self._raw.fetchrow(WORKLOAD, lane_id, chain_id, contract)
         assert row is not None
         return Workload(row["unmined"], row["has_funded"], row["has_voids"])
 
@@ -358,6 +342,18 @@ class SettlementStore:
         )
         return [TxHash(row["tx_hash"]) for row in rows]
 
+    async def lock_slots(self, ids: Sequence[UUID]) -> None:
+        """Lock slots in the common order, to the end of the transaction."""
+        await self._raw.execute(
+            "SELECT FROM slot WHERE id = ANY($1::uuid[]) ORDER BY lane_id, nonce FOR UPDATE",
+            list(ids),
+        )
+
+    async def make_noops(self, ids: Sequence[UUID]) -> Sequence[UUID]:
+        """Turn batches of payments that were never signed into no-ops; those that were turned."""
+        rows = await self._raw.fetch(_MAKE_NOOPS, list(ids), NATIVE_TRANSFER_GAS)
+        return [row["id"] for row in rows]
+
     async def mark_slots(self, ids: Sequence[UUID], state: SlotState) -> Sequence[UUID]:
         """Move unmined slots to another state; those that were moved."""
         rows = await self._raw.fetch(
@@ -385,10 +381,14 @@ class SettlementStore:
         return (row["final_number"], BlockHash(row["final_hash"])) if row else None
 
     async def release_members(self, slot_ids: Sequence[UUID]) -> None:
-        """The slots' nonces are finally used by others: their numbers may have new slots."""
+        """The slots will never pay: their numbers may have new slots."""
         await self._raw.execute(
             "UPDATE slot_member SET live = false WHERE slot_id = ANY($1::uuid[])", list(slot_ids)
         )
+
+    async def unassign(self, slot_ids: Sequence[UUID]) -> None:
+        """Transfers of these slots that are still funded are candidates again."""
+        await self._raw.execute(_UNASSIGN, list(slot_ids))
 
     # --------------------------------------------------------------------- voids, expiry, numbers
 
@@ -396,17 +396,17 @@ class SettlementStore:
         self, chain_id: int, contract: Address, limit: int
     ) -> Sequence[Candidate]:
         """Transfers that wait for a void and are in no live batch of voids, oldest first."""
-        rows = await self._raw.fetch(_VOID_CANDIDATES, chain_id, contract, limit)
+        rows = await self._raw.fetch(VOID_CANDIDATES, chain_id, contract, limit)
         return [candidate_of(row) for row in rows]
 
-    async def overdue(self, chain_id: int, contract: Address, limit: int) -> Sequence[UUID]:
-        """Funded transfers past `settle_by` that no live batch has."""
-        rows = await self._raw.fetch(_OVERDUE, chain_id, contract, limit)
-        return [row["id"] for row in rows]
+    async def overdue(self, chain_id: int, contract: Address, limit: int) -> Sequence[Candidate]:
+        """Funded transfers past `settle_by` that no live batch has, oldest first."""
+        rows = await self._raw.fetch(OVERDUE, chain_id, contract, limit)
+        return [candidate_of(row) for row in rows]
 
     async def next_number(self, chain_id: int, contract: Address) -> int:
         """The number the next transfer gets, at least one above any the mirror has seen."""
-        number: int = await self._raw.fetchval(_NEXT_NUMBER, chain_id, contract)
+        number: int = await self._raw.fetchval(NEXT_NUMBER, chain_id, contract)
         return number
 
     async def raise_number_counter(
@@ -428,12 +428,12 @@ class SettlementStore:
         """All lanes."""
         return [
             LaneView(lane_of(row), row["unmined"], row["oldest_nonce"], row["final"])
-            for row in await self._raw.fetch(_LANES, chain_id)
+            for row in await self._raw.fetch(LANES, chain_id)
         ]
 
     async def batch(self, slot_id: UUID) -> BatchView | None:
         """One slot with attempts and members."""
-        row = await self._raw.fetchrow(_BATCH, slot_id)
+        row = await self._raw.fetchrow(BATCH, slot_id)
         if row is None:
             return None
         attempts = await self._raw.fetch(
@@ -484,4 +484,14 @@ class SettlementStore:
             "UPDATE movement SET slot_id = $2, state = 'submitted' WHERE id = $1",
             movement_id,
             slot_id,
+        )
+
+    async def fail_movement(self, movement_id: UUID, code: str, message: str) -> None:
+        """The movement ends without a slot."""
+        await self._raw.execute(
+            "UPDATE movement SET state = 'failed',"
+            " failure = jsonb_build_object('code', $2::text, 'message', $3::text) WHERE id = $1",
+            movement_id,
+            code,
+            message,
         )

@@ -1,6 +1,10 @@
-"""Rows of the settlement tables as values."""
+"""What is read of the settlement tables: longer queries, and rows as values.
+
+What changes them is in `node.store.settlement`.
+"""
 
 from collections.abc import Sequence
+from typing import Final
 
 import asyncpg
 
@@ -16,6 +20,58 @@ from node.core.ports.settlement import (
 from node.core.settlement import LaneStatus, PaymentRecord, Purpose, SlotState, Waiting
 from node.core.submission import AnswerClass, Fees
 from node.core.units import Address, TxHash
+
+_CANDIDATE: Final = """
+SELECT t.id, t.payment_number, t.beneficiary_address, t.buy_amount, t.was_written,
+    t.batches_failed, t.waiting_code, t.created_at
+FROM transfer t WHERE t.chain_id = $1 AND t.contract = $2
+"""
+CANDIDATES: Final = f"""{_CANDIDATE}
+  AND t.state = 'funded' AND t.slot_id IS NULL AND t.settle_by > now()
+ORDER BY t.created_at, t.id LIMIT $3
+"""
+OVERDUE: Final = f"""{_CANDIDATE}
+  AND t.state = 'funded' AND t.slot_id IS NULL AND t.settle_by < now()
+ORDER BY t.created_at, t.id LIMIT $3
+"""
+# What a final event has decided needs no void: another one would only be skipped by the contract.
+_NEEDS_VOID: Final = """
+t.state = 'voiding'
+  AND NOT EXISTS (SELECT FROM slot_member m WHERE m.transfer_id = t.id AND m.live
+                  AND m.purpose = 'void')
+  AND NOT EXISTS (SELECT FROM settlement_log l WHERE l.chain_id = t.chain_id
+                  AND l.contract = t.contract AND l.payment_number = t.payment_number::numeric
+                  AND l.kind IN ('settled', 'voided') AND l.status = 'final')
+"""
+VOID_CANDIDATES: Final = f"""{_CANDIDATE}
+  AND {_NEEDS_VOID} ORDER BY t.created_at, t.id LIMIT $3 FOR UPDATE OF t
+"""
+WORKLOAD: Final = f"""
+SELECT
+    (SELECT count(*) FROM slot WHERE lane_id = $1 AND state NOT IN ('final', 'foreign')
+     AND state <> 'included') AS unmined,
+    EXISTS (SELECT FROM transfer WHERE state = 'funded' AND slot_id IS NULL AND chain_id = $2
+            AND contract = $3) AS has_funded,
+    EXISTS (SELECT FROM transfer t WHERE t.chain_id = $2 AND t.contract = $3
+            AND {_NEEDS_VOID}) AS has_voids
+"""  # noqa: S608 - constants
+NEXT_NUMBER: Final = """
+SELECT greatest(
+    (SELECT next_number FROM settlement_contract WHERE chain_id = $1 AND address = $2),
+    (SELECT max(payment_number)::bigint + 1 FROM settlement_log
+     WHERE chain_id = $1 AND contract = $2), 1)
+"""
+LANES: Final = """
+SELECT l.*, count(*) FILTER (WHERE s.state IN ('written', 'submitted', 'unknown')) AS unmined,
+    min(s.nonce) FILTER (WHERE s.state IN ('written', 'submitted', 'unknown')) AS oldest_nonce,
+    count(*) FILTER (WHERE s.state = 'final') AS final
+FROM lane l LEFT JOIN slot s ON s.lane_id = l.id
+WHERE l.chain_id = $1 GROUP BY l.id ORDER BY l.id
+"""
+BATCH: Final = """
+SELECT s.*, l.address AS lane_address, l.chain_id FROM slot s JOIN lane l ON l.id = s.lane_id
+WHERE s.id = $1
+"""
 
 
 def lane_of(row: "asyncpg.Record") -> Lane:

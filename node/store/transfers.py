@@ -18,7 +18,7 @@ from node.core.ports.transfers import Beneficiary, TopUp, Transfer, TransferMove
 from node.core.transfers import STATUS, TERMINAL, State
 from node.core.units import Address, TxHash
 from node.store.database import Connection, Row
-from node.store.tables import customer, transfer
+from node.store.tables import customer, top_up, transfer
 
 _ALLOT: Final = """
 INSERT INTO settlement_contract (chain_id, address, next_number) VALUES ($1, $2, 1 + $3)
@@ -178,6 +178,28 @@ class TransferStore:
             "SELECT id FROM top_up WHERE rail = $1 AND reference = $2", rail, reference
         )
         return found
+
+    async def top_up(self, top_up_id: UUID) -> TopUp | None:
+        """One top-up."""
+        row = await self._raw.fetchrow("SELECT * FROM top_up WHERE id = $1", top_up_id)
+        return TopUp(**dict(row)) if row else None
+
+    async def top_ups(self, customer_id: UUID, query: ListQuery) -> Page[TopUp]:
+        """A customer's top-ups, newest first."""
+        statement = (
+            select(top_up)
+            .where(top_up.c.customer_id == customer_id)
+            .order_by(top_up.c.created_at.desc(), top_up.c.id.desc())
+        )
+        if position := query.position():
+            statement = statement.where(
+                tuple_(top_up.c.created_at, top_up.c.id)
+                < tuple_(position.created_at, position.uuid)
+            )
+        rows = (await self._sql.execute(statement.limit(query.limit + 1))).mappings()
+        return query.page(
+            [TopUp(**dict(row)) for row in rows], lambda row: Position(row.created_at, row.id.int)
+        )
 
 
 def _visible_to(principal: Principal) -> tuple[ColumnElement[bool], ...]:

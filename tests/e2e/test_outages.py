@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
+import pytest
 
 from node.devnet.programs import free_port
 from tests.e2e.conftest import Network, fresh_address, until
@@ -72,11 +73,16 @@ def test_a_killed_database_is_answered_with_503_and_comes_back_by_itself(
     network.prove()
 
 
+def _settings(network: Network) -> dict[str, str]:
+    """Environment of the network's own processes."""
+    environment = Path(f"/proc/{network.node['pids']['serve'][0]}/environ").read_text()
+    return dict(line.split("=", 1) for line in environment.split("\0") if line)
+
+
 @contextmanager
 def _second_node(network: Network, database: Door, chain: Door) -> Iterator[str]:
     """`serve` and `work` of the same node again, reaching database and chain through doors."""
-    environment = Path(f"/proc/{network.node['pids']['serve'][0]}/environ").read_text()
-    settings = dict(line.split("=", 1) for line in environment.split("\0") if line)
+    settings = _settings(network)
     port = free_port()
     url = urlsplit(settings["CORRIDOR_DATABASE_URL"])
     settings |= {
@@ -131,3 +137,32 @@ def test_what_is_away_at_start_or_later_is_named_and_waited_for(network: Network
         until(lambda: _failing(url) == set(), "ready by itself, at last")
     database.shut()
     chain.shut()
+
+
+@pytest.mark.parametrize("command", ["serve", "work"])
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("CORRIDOR_CHAIN_ID", "1", "answers for chain 31337"),
+        ("CORRIDOR_TOKEN_ADDRESS", "0x" + "77" * 20, "has no code"),
+        ("CORRIDOR_SETTLEMENT_ADDRESS", "nowhere", "must be an address"),
+        ("CORRIDOR_FX_SOURCES", "tealeaves", "no rate source 'tealeaves'"),
+    ],
+)
+def test_settings_of_another_node_stop_the_program_with_the_remedy(
+    network: Network, command: str, name: str, value: str, said: str
+) -> None:
+    settings = _settings(network) | {"CORRIDOR_HTTP_PORT": str(free_port()), name: value}
+    done = subprocess.run(
+        [sys.executable, "-m", "node", command],
+        env=settings,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode not in (0, -9)
+    said_in_a_row = " ".join((done.stdout + done.stderr).split())
+    assert name in said_in_a_row
+    assert said in said_in_a_row
+    assert "Traceback" not in said_in_a_row

@@ -14,9 +14,7 @@ from node.api.price_views import (
     price_view,
 )
 from node.api.schemas import PriceQuery
-from node.api.views import (
-    ListView,
-)
+from node.api.views import ListView
 from node.core.errors import AmountOutOfRange, PairNotOffered, RateUnavailable
 from node.core.ports.idempotency import Answer
 
@@ -27,16 +25,20 @@ operations: Final = Operations("Catalogue")
     "/v1/assets",
     who=None,
     answer=ListView[AssetView],
-    example=Example({"data": [examples.EUR, examples.USDC]}),
+    example=Example({"data": [examples.EUR, examples.USDC, examples.ETH]}),
 )
 async def list_assets(call: Call[None, None]) -> Answer:
     """List the assets.
 
-    Everything that can be sold, bought or held: currencies by their ISO 4217 codes, and the token.
+    Every currency an answer can name. Customers hold, sell and buy those of `kind` `fiat` (ISO 4217
+    codes) and `token`; the `native` coin pays for gas and is only in the operator's answers, in
+    units of 10^-9.
     """
     catalog = call.services.catalog
-    views = [asset_view(each, catalog, call.services.addresses) for each in catalog.assets.values()]
-    return call.answer({"data": views})
+    assets = (*catalog.assets.values(), catalog.native)
+    return call.answer(
+        {"data": [asset_view(each, catalog, call.services.addresses) for each in assets]}
+    )
 
 
 @operations.get(

@@ -34,6 +34,7 @@ from node.core.ids import Prefix, encode_id
 from node.core.parties import Customer
 from node.core.ports.idempotency import Answer
 from node.core.ports.transfers import TopUp
+from node.services.parties import NewSecret, TokenAlreadyCreated
 from node.services.top_ups import TopUpRequest
 
 operations: Final = Operations("Customers")
@@ -99,27 +100,36 @@ async def show_customer(call: Call[None, None]) -> Answer:
 @operations.post(
     "/v1/customers/{customer_id}/tokens",
     who=INSTITUTIONS,
-    key=KeyRule.UNUSED,
     body=EmptyBody,
     answer=TokenView,
     example=Example(examples.TOKEN, body={}, path=_PATH),
-    refusals=(NotFound,),
+    refusals=(NotFound, TokenAlreadyCreated),
 )
 async def create_token(call: Call[EmptyBody, None]) -> Answer:
     """Create a remitter's credential for a customer.
 
-    The token is shown this once: the node keeps only its hash. For the same reason an
-    `Idempotency-Key` has no effect here; repeat the request and revoke what you do not need.
+    The token is shown this once: the node keeps only its hash. A repeated request with the same
+    `Idempotency-Key` makes no other token and cannot show the first: it answers 409
+    `token_already_created` with `key_id`. `Location` is the customer.
     """
     customer_id = call.parameters["customer_id"]
-    made = await call.services.parties.create_token(call.principal, customer_id)
-    view: TokenView = {
-        "key_id": encode_id(Prefix.KEY, made.credential.id),
-        "customer_id": customer_id,
-        "token": made.secret,
-        "created_at": time_text(made.credential.created_at),
-    }
-    return call.answer(view)
+
+    def render(made: NewSecret) -> Answer:
+        view: TokenView = {
+            "key_id": encode_id(Prefix.KEY, made.credential.id),
+            "customer_id": customer_id,
+            "token": made.secret,
+            "created_at": time_text(made.credential.created_at),
+        }
+        return call.answer(view, f"/v1/customers/{customer_id}")
+
+    return await call.services.parties.create_token_once(
+        call.principal,
+        customer_id,
+        claim=call.claim,
+        render=render,
+        render_error=call.refusal,
+    )
 
 
 @operations.get(
@@ -174,8 +184,8 @@ async def create_top_up(call: Call[TopUpBody, None]) -> Answer:
     check_body(catalog.fiat, body.currency, body.amount)
 
     def render(top_up: TopUp) -> Answer:
-        # A top-up has no page of its own: its entry is on the statement.
-        location = f"/v1/customers/{encode_id(Prefix.CUSTOMER, top_up.customer_id)}/entries"
+        customer_id = encode_id(Prefix.CUSTOMER, top_up.customer_id)
+        location = f"/v1/customers/{customer_id}/top-ups/{encode_id(Prefix.TOP_UP, top_up.id)}"
         return call.answer(top_up_view(top_up, catalog), location)
 
     return await call.services.top_ups.create(
@@ -191,3 +201,35 @@ async def create_top_up(call: Call[TopUpBody, None]) -> Answer:
         render,
         call.refusal,
     )
+
+
+@operations.get(
+    "/v1/customers/{customer_id}/top-ups",
+    query=PageQuery,
+    answer=PageView[TopUpView],
+    example=Example({"data": [examples.TOP_UP], "next_cursor": None}, path=_PATH),
+    refusals=(NotFound,),
+)
+async def list_top_ups(call: Call[None, PageQuery]) -> Answer:
+    """List a customer's top-ups, newest first."""
+    services = call.services
+    page = await services.accounts.top_ups(
+        call.principal, call.parameters["customer_id"], list_query(call)
+    )
+    views = [top_up_view(each, services.catalog) for each in page.items]
+    return call.answer({"data": views, "next_cursor": page.next_cursor})
+
+
+@operations.get(
+    "/v1/customers/{customer_id}/top-ups/{top_up_id}",
+    answer=TopUpView,
+    example=Example(examples.TOP_UP, path={**_PATH, "top_up_id": examples.TOP_UP_ID}),
+    refusals=(NotFound,),
+)
+async def show_top_up(call: Call[None, None]) -> Answer:
+    """Show a top-up."""
+    services, given = call.services, call.parameters
+    top_up = await services.accounts.top_up(
+        call.principal, given["customer_id"], given["top_up_id"]
+    )
+    return call.answer(top_up_view(top_up, services.catalog))

@@ -15,6 +15,7 @@ from node.core.errors import ChainUnavailable, InsufficientFunds, NotFound, Wron
 from node.core.ids import Prefix, encode_id
 from node.core.ledger import Entry
 from node.core.ports.idempotency import Answer
+from node.core.ports.reconciliation import Run
 from node.core.units import parse_minor
 
 operations: Final = Operations("Reconciliation")
@@ -23,7 +24,6 @@ operations: Final = Operations("Reconciliation")
 @operations.post(
     "/v1/reconciliation/runs",
     who=OPERATORS,
-    key=KeyRule.UNUSED,
     body=EmptyBody,
     status=202,
     answer=RunDocument,
@@ -33,12 +33,16 @@ operations: Final = Operations("Reconciliation")
 async def create_run(call: Call[EmptyBody, None]) -> Answer:
     """Reconcile now.
 
-    Compares ledger, mirror and chain at the newest final block, exactly. A run changes no money, so
-    an `Idempotency-Key` has no effect here.
+    Compares ledger, mirror and chain at the newest final block, exactly.
     """
-    run = await call.services.reconciliation.run(call.principal.key)
-    location = f"/v1/reconciliation/runs/{encode_id(Prefix.RUN, run.id)}"
-    return call.answer(run_document(run), location)
+
+    def render(run: Run) -> Answer:
+        location = f"/v1/reconciliation/runs/{encode_id(Prefix.RUN, run.id)}"
+        return call.answer(run_document(run), location)
+
+    return await call.services.reconciliation.request_run(
+        call.principal, claim=call.claim, render=render, render_error=call.refusal
+    )
 
 
 @operations.get(
@@ -71,6 +75,19 @@ async def list_breaks(call: Call[None, BreakQuery]) -> Answer:
     return call.answer({"data": views, "next_cursor": page.next_cursor})
 
 
+@operations.get(
+    "/v1/reconciliation/breaks/{break_id}",
+    who=OPERATORS,
+    answer=BreakDocument,
+    example=Example(examples.BREAK, path={"break_id": examples.BREAK_ID}),
+    refusals=(NotFound,),
+)
+async def show_break(call: Call[None, None]) -> Answer:
+    """Show a break."""
+    found = await call.services.reconciliation.get_break(call.parameters["break_id"])
+    return call.answer(break_document(found))
+
+
 @operations.post(
     "/v1/reconciliation/breaks/{break_id}/resolve",
     who=OPERATORS,
@@ -87,7 +104,8 @@ async def resolve_break(call: Call[ResolveBody, None]) -> Answer:
     """Resolve a break.
 
     With `entries` a ledger transaction is booked that names the break; without, the break is a
-    match that a person found. Either way with a reason.
+    match that a person found. Either way with a reason. An unknown deposit (`B04`) is resolved only
+    by entries that debit its suspense account with all of it.
     """
     return await call.services.reconciliation.resolve(
         call.principal,

@@ -155,7 +155,8 @@ class BatchView:
     """A slot as operators see it, whatever it carries.
 
     Attributes:
-        members: Transfers with their records, in the order of the calldata.
+        members: Transfers with their records, in the order of the calldata. Of a no-op: those
+            of the batch it was written as and never signed.
         gas_used, effective_gas_price_wei: Of the transaction that was mined.
     """
 
@@ -229,6 +230,10 @@ class SettlementRepository(Protocol):
         """Change whether the lane takes new work."""
         ...
 
+    async def restart_lanes(self, chain_id: int) -> None:
+        """Let lanes that stopped themselves take work again; one that is ahead stays so."""
+        ...
+
     async def pauses(self) -> Sequence[Pause]:
         """Pauses in force."""
         ...
@@ -254,7 +259,10 @@ class SettlementRepository(Protocol):
         ...
 
     async def committed_units(self, chain_id: int, contract: Address, block_number: int) -> int:
-        """Token units of written batches, of all lanes, that are not in that block."""
+        """Token units of written batches, of all lanes, that are not in that block.
+
+        It may be older than what is final by now: what was mined after it counts, final or not.
+        """
         ...
 
     async def write_slots(self, lane: Lane, slots: Sequence[NewSlot]) -> None:
@@ -284,6 +292,20 @@ class SettlementRepository(Protocol):
         """
         ...
 
+    async def lock_slots(self, ids: Sequence[UUID]) -> None:
+        """Lock slots in the common order, to the end of the transaction.
+
+        Whoever moves slots in more than one statement locks all of them first.
+        """
+        ...
+
+    async def make_noops(self, ids: Sequence[UUID]) -> Sequence[UUID]:
+        """Turn batches of payments that were never signed into no-ops; those that were turned.
+
+        A no-op sends nothing from the lane to itself. The lane and the slots must be locked.
+        """
+        ...
+
     async def mark_slots(self, ids: Sequence[UUID], state: SlotState) -> Sequence[UUID]:
         """Move unmined slots to another state; those that were moved."""
         ...
@@ -295,11 +317,14 @@ class SettlementRepository(Protocol):
     async def void_candidates(
         self, chain_id: int, contract: Address, limit: int
     ) -> Sequence[Candidate]:
-        """Transfers that wait for a void and are in no live batch of voids, oldest first."""
+        """Transfers that wait for a void, oldest first.
+
+        Not those in a live batch of voids, nor those whose number is finally paid or voided.
+        """
         ...
 
-    async def overdue(self, chain_id: int, contract: Address, limit: int) -> Sequence[UUID]:
-        """Funded transfers past `settle_by` that no live batch has."""
+    async def overdue(self, chain_id: int, contract: Address, limit: int) -> Sequence[Candidate]:
+        """Funded transfers past `settle_by` that no live batch has, oldest first."""
         ...
 
     async def raise_number_counter(
@@ -321,7 +346,11 @@ class SettlementRepository(Protocol):
         ...
 
     async def release_members(self, slot_ids: Sequence[UUID]) -> None:
-        """The slots' nonces are finally used by others: their numbers may have new slots."""
+        """The slots will never pay: their numbers may have new slots."""
+        ...
+
+    async def unassign(self, slot_ids: Sequence[UUID]) -> None:
+        """Transfers of these slots that are still funded are candidates again."""
         ...
 
     async def is_recovering(self, chain_id: int) -> bool:
@@ -350,6 +379,10 @@ class SettlementRepository(Protocol):
 
     async def assign_movement(self, movement_id: UUID, slot_id: UUID) -> None:
         """The movement is written into a slot."""
+        ...
+
+    async def fail_movement(self, movement_id: UUID, code: str, message: str) -> None:
+        """The movement ends without a slot."""
         ...
 
 

@@ -204,6 +204,14 @@ class TransferRepository(Protocol):
         """The top-up that used this reference of this rail."""
         ...
 
+    async def top_up(self, top_up_id: UUID) -> TopUp | None:
+        """One top-up."""
+        ...
+
+    async def top_ups(self, customer_id: UUID, query: ListQuery) -> Page[TopUp]:
+        """A customer's top-ups, newest first."""
+        ...
+
 
 class EventRepository(Protocol):
     """The timeline; appended to, never changed."""

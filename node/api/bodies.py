@@ -13,10 +13,11 @@ from urllib.parse import parse_qsl
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, list_all_errors
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope
 
+from node.api.forms import MEANT
 from node.api.problems import BodyTooLarge, JsonInvalid, QueryInvalid
 from node.core.errors import InvalidInput
 from node.core.paging import LIMIT_DEFAULT, LIMIT_MAX
@@ -100,7 +101,10 @@ def parse(raw: bytes, model: type[SomeBody]) -> SomeBody:
         return model.model_validate(document)
     except ValidationError as error:
         raise invalid_body(
-            [(_pointer(each["loc"]), _code(each["type"]), each["msg"]) for each in _details(error)]
+            [
+                (_pointer(each["loc"]), _code(each["type"]), _words(each, "member"))
+                for each in _details(error)
+            ]
         ) from None
 
 
@@ -151,7 +155,7 @@ def parse_query(raw: bytes, model: type[SomeQuery]) -> SomeQuery:
                 {
                     "parameter": str(each["loc"][0]) if each["loc"] else "",
                     "code": _code(each["type"]),
-                    "message": each["msg"],
+                    "message": _words(each, "parameter"),
                 }
                 for each in _details(error)
             ]
@@ -198,7 +202,7 @@ def _too_large() -> NoReturn:
 
 
 def _details(error: ValidationError) -> list[ErrorDetails]:
-    return error.errors(include_url=False, include_context=False, include_input=False)[:_ERRORS_MAX]
+    return error.errors(include_url=False, include_input=False)[:_ERRORS_MAX]
 
 
 def _pointer(location: tuple[int | str, ...]) -> str:
@@ -217,6 +221,8 @@ _CODES: Final = {
     "int_type": "not_an_integer",
     "int_parsing": "not_an_integer",
     "bool_type": "not_a_boolean",
+    "list_type": "not_an_array",
+    "tuple_type": "not_an_array",
     "model_type": "not_an_object",
     "model_attributes_type": "not_an_object",
     "string_too_short": "too_short",
@@ -227,7 +233,42 @@ _CODES: Final = {
     "greater_than_equal": "too_small",
     "less_than_equal": "too_large",
 }
-"""Our words for pydantic's; others pass as they are."""
+"""Our codes for pydantic's; others pass as they are."""
+
+_MESSAGES: Final = {
+    "missing": "this {place} is required",
+    "extra_forbidden": "there is no {place} of this name here; leave it out",
+    "string_type": "write a string, in double quotes",
+    "int_type": "write an integer, without quotes",
+    "int_from_float": "write an integer",
+    "int_parsing": "write an integer",
+    "bool_type": "write true or false, without quotes",
+    "list_type": "write an array, in square brackets",
+    "tuple_type": "write an array, in square brackets",
+    "model_type": "write an object, in braces",
+    "model_attributes_type": "write an object, in braces",
+    "string_too_short": "write at least {min_length} character(s)",
+    "string_too_long": "write at most {max_length} characters",
+    "too_long": "give at most {max_length}",
+    "literal_error": "write {expected}",
+    "enum": "write {expected}",
+    "greater_than_equal": "write {ge} or more",
+    "less_than_equal": "write {le} or less",
+}
+"""What to write, by pydantic's type of error, with the facts pydantic gives."""
+
+_UNFORESEEN: Final = "this value does not fit; compare it with the example at /docs"
+_PYDANTICS_OWN: Final = frozenset(each["type"] for each in list_all_errors())
+
+
+def _words(error: ErrorDetails, place: str) -> str:
+    """What a caller is told; an error of our own (`PydanticCustomError`) says it already."""
+    kind, facts = error["type"], error.get("ctx", {})
+    if kind not in _PYDANTICS_OWN:
+        return error["msg"]
+    if kind == "string_pattern_mismatch":
+        return MEANT.get(facts["pattern"], _UNFORESEEN)
+    return _MESSAGES.get(kind, _UNFORESEEN).format(**facts, place=place)
 
 
 def _count(count: int) -> str:

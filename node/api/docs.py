@@ -57,6 +57,7 @@ def routes(operations: tuple[Operation, ...], *, sandbox: bool) -> list[Route]:
     openapi = orjson.dumps(document(operations, sandbox=sandbox))
     pages = {
         "/openapi.json": Response(openapi, media_type=JSON),
+        "/": Response(status_code=307, headers={"Location": "/docs"}),
         "/docs": _page(_REFERENCE),
         "/docs/problems": _page(problems_page()),
     }

@@ -226,9 +226,8 @@ ACCOUNT: Final = {
     "created_at": _WHEN,
 }
 ENTRY: Final = {
-    "id": "13000",
     "sequence": 13,
-    "kind": "transfer",
+    "type": "transfer",
     "status": "pending",
     "side": "debit",
     "counter_account": "fx_position/EUR",

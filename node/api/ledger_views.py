@@ -83,9 +83,8 @@ class AccountView(TypedDict):
 class EntryView(TypedDict):
     """An entry as seen from one account; `side` is debit or credit."""
 
-    id: str
     sequence: int
-    kind: str
+    type: str
     status: str
     side: str
     counter_account: str
@@ -173,9 +172,8 @@ def entry_view(row: EntryRow, catalog: Catalog) -> EntryView:
     """An entry of one account."""
     digits = catalog.ledger_asset(row.asset).digits
     return {
-        "id": str(row.id),
         "sequence": row.sequence,
-        "kind": row.kind,
+        "type": row.kind,
         "status": row.status,
         "side": "debit" if row.is_debit else "credit",
         "counter_account": row.counter_path,

@@ -12,6 +12,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
 
 from node import __version__
 from node.api.bodies import PageQuery, needs_body
+from node.api.metrics import CONTENT_TYPE as METRICS
 from node.api.operations import KeyRule, Operation
 from node.api.problems import (
     JSON,
@@ -97,6 +98,14 @@ _PROBLEM: Final = {
     },
 }  # fmt: skip
 
+_PAGES: Final = (
+    ("/metrics", "show_metrics", "Show the figures of this process, for Prometheus", METRICS),
+    ("/openapi.json", "show_openapi", "Show this document", JSON),
+    ("/docs", "show_docs", "Show the reference, for people", "text/html"),
+    ("/docs/problems", "show_problems", "Show what every error code means", "text/html"),
+)
+"""Documents that anyone may read: path, operation, summary, media type."""
+
 _HEADERS: Final = {
     "RequestId": {
         "description": "Of this request, in the node's logs; yours if you sent one.",
@@ -119,6 +128,9 @@ def document(operations: Iterable[Operation], *, sandbox: bool = False) -> dict[
     paths: dict[str, dict[str, Any]] = {}
     for each in operations:
         paths.setdefault(each.path, {})[each.method.lower()] = _operation(each, references)
+    tags = list(dict.fromkeys(each.tag for each in operations))
+    for path, name, summary, media_type in _PAGES:
+        paths[path] = {"get": _page(name, summary, media_type, tags[-1])}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -128,7 +140,7 @@ def document(operations: Iterable[Operation], *, sandbox: bool = False) -> dict[
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
-        "tags": [{"name": name} for name in dict.fromkeys(each.tag for each in operations)],
+        "tags": [{"name": name} for name in tags],
         "paths": paths,
         "components": {
             "schemas": {**schemas, "Problem": _PROBLEM},
@@ -212,6 +224,24 @@ def _operation(operation: Operation, references: Any) -> dict[str, Any]:
         }
     return {
         name: value for name, value in made.items() if value not in ("", []) or name == "security"
+    }
+
+
+def _page(name: str, summary: str, media_type: str, tag: str) -> dict[str, Any]:
+    """A path that answers with one document; `tag` is that of what anyone may ask for."""
+    kind = "object" if media_type == JSON else "string"
+    return {
+        "operationId": name,
+        "tags": [tag],
+        "summary": summary,
+        "responses": {
+            "200": {
+                "description": "Done.",
+                "headers": {"X-Request-Id": {"$ref": "#/components/headers/RequestId"}},
+                "content": {media_type: {"schema": {"type": kind}}},
+            }
+        },
+        "security": [],
     }
 
 

@@ -11,15 +11,12 @@ from pydantic_core import PydanticCustomError
 
 from node.api.bodies import Body, PageQuery, Query
 from node.api.countries import COUNTRIES
+from node.api.forms import AMOUNT, CURRENCY_CODE, EMAIL, NO_CONTROL, WORDS
 from node.core.paging import LIMIT_DEFAULT, LIMIT_MAX, ROW_ID_MAX
 from node.core.settlement import PauseReason
 from node.core.transfers import State, Status
 
 QUOTE_TTL_S_MAX: Final = 1800
-
-_NO_CONTROL: Final = r"^[^\x00-\x1f\x7f-\x9f]*$"
-_WORDS: Final = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
-_AMOUNT_SHAPE: Final = r"^[0-9]+(\.[0-9]+)?$"
 
 
 def _assigned(code: str) -> str:
@@ -39,7 +36,7 @@ Currency = Annotated[
     str,
     Field(min_length=1, max_length=16, description="A code of `GET /v1/assets`, such as `EUR`."),
 ]
-CurrencyFilter = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9]{2,16}$")]
+CurrencyFilter = Annotated[str, StringConstraints(pattern=CURRENCY_CODE)]
 # Digits and size depend on the currency, so the form is checked with it, in `node.api.money`.
 Amount = Annotated[
     str,
@@ -47,17 +44,15 @@ Amount = Annotated[
         max_length=128,
         description="Decimal string, at most the currency's digits and 38 in all; no sign,"
         " exponent or space.",
-        json_schema_extra={"pattern": _AMOUNT_SHAPE},
+        json_schema_extra={"pattern": AMOUNT},
     ),
 ]
-PersonName = Annotated[str, StringConstraints(min_length=1, max_length=140, pattern=_WORDS)]
-Email = Annotated[
-    str, StringConstraints(max_length=254, pattern=r"^[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+$")
-]
-Reference = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=_WORDS)]
-Note = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=_WORDS)]
-Text = Annotated[str, StringConstraints(max_length=128, pattern=_NO_CONTROL)]
-Id = Annotated[str, StringConstraints(max_length=64, pattern=_NO_CONTROL)]
+PersonName = Annotated[str, StringConstraints(min_length=1, max_length=140, pattern=WORDS)]
+Email = Annotated[str, StringConstraints(max_length=254, pattern=EMAIL)]
+Reference = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=WORDS)]
+Note = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=WORDS)]
+Text = Annotated[str, StringConstraints(max_length=128, pattern=NO_CONTROL)]
+Id = Annotated[str, StringConstraints(max_length=64, pattern=NO_CONTROL)]
 
 
 class CustomerBody(Body):
@@ -73,8 +68,8 @@ class TopUpBody(Body):
 
     currency: Currency
     amount: Amount
-    rail: Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=_WORDS)]
-    reference: Annotated[str, StringConstraints(min_length=1, max_length=140, pattern=_WORDS)]
+    rail: Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=WORDS)]
+    reference: Annotated[str, StringConstraints(min_length=1, max_length=140, pattern=WORDS)]
 
 
 class QuoteSide(Body):

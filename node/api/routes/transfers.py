@@ -32,6 +32,7 @@ from node.core.errors import (
     ClientReferenceUsed,
     InsufficientFunds,
     LiquidityUnavailable,
+    NodeError,
     NotFound,
     QuoteExpired,
     QuoteUsed,
@@ -44,6 +45,7 @@ from node.core.parties import Role
 from node.core.ports.idempotency import Answer
 from node.core.ports.transfers import Beneficiary, Transfer
 from node.services.acceptance import Submission, TransferRequest
+from node.services.idempotency import RenderError
 
 operations: Final = Operations("Transfers")
 
@@ -76,8 +78,7 @@ async def create_transfer(call: Call[TransferBody, None]) -> Answer:
     body = call.body
 
     def render(transfer: Transfer) -> Answer:
-        location = f"/v1/transfers/{encode_id(Prefix.TRANSFER, transfer.id)}"
-        return call.answer(_view(call, transfer, None), location)
+        return call.answer(_view(call, transfer, None), _location(transfer))
 
     request = TransferRequest(
         principal=call.principal,
@@ -171,8 +172,8 @@ async def void_transfer(call: Call[EmptyBody, None]) -> Answer:
         call.principal,
         call.parameters["transfer_id"],
         call.required_claim,
-        lambda transfer: call.answer(_view(call, transfer, None)),
-        call.refusal,
+        lambda transfer: call.answer(_view(call, transfer, None), _location(transfer)),
+        _refusal_in_words(call, "voided"),
     )
 
 
@@ -196,7 +197,7 @@ async def release_transfer(call: Call[EmptyBody, None]) -> Answer:
         call.parameters["transfer_id"],
         call.required_claim,
         lambda transfer: call.answer(_view(call, transfer, None)),
-        call.refusal,
+        _refusal_in_words(call, "released"),
     )
 
 
@@ -246,6 +247,23 @@ def _filtered(call: Call[None, TransferQuery]) -> ListQuery:
         fault = {"parameter": "customer_id", "code": "wrong_form", "message": error.detail}
         raise QueryInvalid("query parameters are wrong; see `errors`", errors=[fault]) from None
     return replace(query, filters={**query.filters, "customer_id": str(known)})
+
+
+def _location(transfer: Transfer) -> str:
+    return f"/v1/transfers/{encode_id(Prefix.TRANSFER, transfer.id)}"
+
+
+def _refusal_in_words(call: Call[EmptyBody, None], asked: str) -> RenderError:
+    """Refusals of a move name what the caller asked for, not the move inside the node."""
+
+    def render(error: NodeError) -> Answer:
+        state = error.context.get("state")
+        if isinstance(error, WrongState) and state is not None:
+            detail = f"a transfer that is {state} cannot be {asked}"
+            return call.refusal(WrongState(detail, **error.context))
+        return call.refusal(error)
+
+    return render
 
 
 def _customer_id(call: Call[TransferBody, None]) -> str:

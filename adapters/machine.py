@@ -1,5 +1,6 @@
 """What a node takes from the machine it runs on: the time, and chance."""
 
+import os
 import secrets
 import time
 from datetime import UTC, datetime
@@ -8,6 +9,7 @@ from uuid import UUID
 
 _SECRET_BYTES: Final = 32  # 256 random bits
 _VERSION_7: Final = 7 << 76
+_CHANCE_MASK: Final = ~(0xF << 76 | 0x3 << 62)
 _VARIANT: Final = 2 << 62
 
 
@@ -21,8 +23,8 @@ class SystemClock:
 
 def new_id() -> UUID:
     """A UUID of version 7 (RFC 9562): 48 bits of Unix time in ms, then chance."""
-    value = time.time_ns() // 1_000_000 << 80 | secrets.randbits(80)
-    return UUID(int=value & ~(0xF << 76) & ~(0x3 << 62) | _VERSION_7 | _VARIANT)
+    value = time.time_ns() // 1_000_000 << 80 | int.from_bytes(os.urandom(10))
+    return UUID(int=value & _CHANCE_MASK | _VERSION_7 | _VARIANT)
 
 
 def new_secret() -> str:

@@ -8,12 +8,13 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
-from typing import Annotated, Any, Final, NoReturn, TypeVar
+from typing import Annotated, Any, Final, NoReturn, TypeVar, get_args
 from urllib.parse import parse_qsl
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import ErrorDetails, list_all_errors
+from pydantic_core import ErrorDetails
+from pydantic_core.core_schema import ErrorType
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope
 
@@ -258,7 +259,7 @@ _MESSAGES: Final = {
 """What to write, by pydantic's type of error, with the facts pydantic gives."""
 
 _UNFORESEEN: Final = "this value does not fit; compare it with the example at /docs"
-_PYDANTICS_OWN: Final = frozenset(each["type"] for each in list_all_errors())
+_PYDANTICS_OWN: Final = frozenset(get_args(ErrorType))
 
 
 def _words(error: ErrorDetails, place: str) -> str:

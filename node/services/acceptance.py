@@ -28,6 +28,7 @@ from node.core.ids import Prefix, encode_id
 from node.core.ledger import (
     Balance,
     LedgerTransaction,
+    TransferAmounts,
     acceptance_entries,
     chain_account,
     customer_account,
@@ -98,6 +99,7 @@ class _Accepted:
 
     submission: Submission
     quote: Quote
+    amounts: TransferAmounts
     address: Address
     transfer_id: UUID
 
@@ -179,7 +181,7 @@ class Acceptance:
                     continue
                 transfer_id = self._new_id()
                 quote, address = self._decide(unit, books, each.request, transfer_id)
-                accepted.append(_Accepted(each, quote, address, transfer_id))
+                accepted.append(_Accepted(each, quote, quote.amounts, address, transfer_id))
             except NodeError as error:
                 answers[each.claim.scope] = error
                 if is_remembered(error):
@@ -278,7 +280,7 @@ class Acceptance:
                     pending=True,
                     transfer_id=each.transfer_id,
                     entries=acceptance_entries(
-                        each.submission.request.customer_id, target.chain_id, each.quote.amounts
+                        each.submission.request.customer_id, target.chain_id, each.amounts
                     ),
                 )
                 for each in accepted
@@ -313,7 +315,7 @@ class Acceptance:
             purpose=request.purpose,
             beneficiary=request.beneficiary,
             beneficiary_address=accepted.address,
-            amounts=quote.amounts,
+            amounts=accepted.amounts,
             chain_id=self._target.chain_id,
             contract=self._target.contract,
             payment_number=payment_number,

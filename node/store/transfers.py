@@ -249,6 +249,15 @@ def _plain(name: str, value: object) -> object:
     return value
 
 
+def _beneficiary_json(beneficiary: Beneficiary) -> str:
+    fields = {
+        "name": beneficiary.name,
+        "country": beneficiary.country,
+        "address": beneficiary.address,
+    }
+    return orjson.dumps(fields).decode()
+
+
 def _row(each: Transfer) -> tuple[Any, ...]:
     return (
         each.id,
@@ -259,7 +268,7 @@ def _row(each: Transfer) -> tuple[Any, ...]:
         each.quote_id,
         each.client_reference,
         each.purpose,
-        orjson.dumps(asdict(each.beneficiary)).decode(),
+        _beneficiary_json(each.beneficiary),
         each.beneficiary_address,
         each.amounts.sell_asset,
         each.amounts.sell,

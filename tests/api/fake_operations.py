@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from uuid import UUID
 
 from adapters.evm.addresses import Eip55
 from adapters.machine import new_id
@@ -17,6 +18,7 @@ from node.core.ports.idempotency import Answer, Claim
 from node.core.ports.ledger import AccountRow, EntryRow, TrialRow
 from node.core.ports.reconciliation import Break, CheckResult, Run
 from node.core.ports.settlement import Attempt, BatchView, Lane, LaneView, Member, Movement, Pause
+from node.core.ports.transfers import TopUp
 from node.core.settlement import LaneStatus, PauseReason, PaymentRecord, Purpose, SlotState
 from node.core.submission import AnswerClass, Fees
 from node.core.units import BlockHash, Money, TxHash
@@ -34,8 +36,25 @@ A_BREAK = Break(
 )  # fmt: skip
 
 
+@dataclass
 class FakeAccounts:
-    """One account with one entry."""
+    """One account with one entry; top-ups as they were booked."""
+
+    top_ups_booked: Mapping[UUID, TopUp]
+
+    async def top_up(self, principal: Principal, customer_id: str, top_up_id: str, /) -> TopUp:
+        await self.balances(principal, customer_id)
+        found = self.top_ups_booked.get(decode_id(Prefix.TOP_UP, top_up_id))
+        if found is None:
+            raise NotFound("there is no such top-up")
+        return found
+
+    async def top_ups(
+        self, principal: Principal, customer_id: str, query: ListQuery, /
+    ) -> Page[TopUp]:
+        await self.balances(principal, customer_id)
+        query.position()
+        return Page(list(self.top_ups_booked.values()), None)
 
     async def balances(self, principal: Principal, customer_id: str, /) -> Sequence[Balance]:
         if not ANA.is_visible_to(principal) or customer_id != ANA_ID:
@@ -133,16 +152,30 @@ class FakeReconciliation:
     memory: Memory
     chain_is_away: bool = False
 
-    async def run(self, made_by: str, /) -> Run:
-        if self.chain_is_away:
-            raise ChainUnavailable("no provider answers")
-        block = BlockPoint(12, BlockHash(bytes(32)))
-        checks = [CheckResult("balance", True, "1", "1")]
-        return Run(new_id(), "completed", block, checks, 0, made_by, NOW, NOW)
+    async def request_run(
+        self,
+        principal: Principal,
+        /,
+        *,
+        claim: Claim | None,
+        render: Callable[[Run], Answer],
+        render_error: RenderError,
+    ) -> Answer:
+        async def work() -> Answer:
+            if self.chain_is_away:
+                raise ChainUnavailable("no provider answers")
+            block = BlockPoint(12, BlockHash(bytes(32)))
+            checks = [CheckResult("balance", True, "1", "1")]
+            return render(Run(new_id(), "completed", block, checks, 0, principal.key, NOW, NOW))
+
+        return await self.memory.once(claim, work, render_error)
 
     async def get(self, run_id: str, /) -> Run:
         identity = decode_id(Prefix.RUN, run_id)
         return Run(identity, "running", None, [], None, "operator:ops", NOW, None)
+
+    async def get_break(self, break_id: str, /) -> Break:
+        return replace(A_BREAK, id=decode_id(Prefix.BREAK, break_id))
 
     async def breaks(self, query: ListQuery, /) -> Page[Break]:
         query.position()

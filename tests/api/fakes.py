@@ -41,7 +41,7 @@ from node.core.units import parse_minor
 from node.services.acceptance import Submission
 from node.services.health import Check, Readiness
 from node.services.idempotency import RenderError
-from node.services.parties import NewSecret
+from node.services.parties import NewSecret, TokenAlreadyCreated
 from node.services.quoting import QuoteRequest
 from node.services.top_ups import TopUpRequest
 from tests.api.fake_operations import FakeAccounts, FakeReconciliation, FakeSettlement
@@ -54,6 +54,7 @@ class FakeParties:
 
     memory: Memory
     customers_made: list[Customer] = field(default_factory=lambda: [ANA])
+    tokens_made: list[Credential] = field(default_factory=list)
     fails_with: Exception | None = None
 
     async def authenticate(self, secret: str, /) -> Principal:
@@ -102,10 +103,29 @@ class FakeParties:
             rows = [each for each in rows if (each.created_at, each.id.int) < before]
         return query.page(rows, lambda each: Position(each.created_at, each.id.int))
 
-    async def create_token(self, principal: Principal, customer_id: str, /) -> NewSecret:
-        customer = await self.customer(principal, customer_id)
-        owner = Principal(Role.REMITTER, customer.name, customer_id=customer.id)
-        return NewSecret(Credential(new_id(), owner, NOW, None, None), "shown-once")
+    async def create_token_once(
+        self,
+        principal: Principal,
+        customer_id: str,
+        /,
+        *,
+        claim: Claim | None,
+        render: Callable[[NewSecret], Answer],
+        render_error: RenderError,
+    ) -> Answer:
+        shown: list[Answer] = []
+
+        async def work() -> Answer:
+            customer = await self.customer(principal, customer_id)
+            owner = Principal(Role.REMITTER, customer.name, customer_id=customer.id)
+            made = Credential(new_id(), owner, NOW, None, None)
+            self.tokens_made.append(made)
+            shown.append(render(NewSecret(made, "shown-once")))
+            key_id = encode_id(Prefix.KEY, made.id)
+            return render_error(TokenAlreadyCreated("made before", key_id=key_id))
+
+        kept = await self.memory.once(claim, work, render_error)
+        return shown[0] if shown else kept
 
 
 @dataclass
@@ -163,6 +183,7 @@ class FakeTopUps:
 
     memory: Memory
     references: dict[tuple[str, str], UUID] = field(default_factory=dict)
+    booked: dict[UUID, TopUp] = field(default_factory=dict)
 
     async def create(
         self,
@@ -180,12 +201,11 @@ class FakeTopUps:
             minor = parse_minor(request.amount, CATALOG.fiat(request.currency))
             customer_id = decode_id(Prefix.CUSTOMER, request.customer_id)
             made_by = request.principal.key
-            return render(
-                TopUp(
-                    identity, customer_id, request.currency, minor, request.rail,
-                    request.reference, "bank", made_by, 1, NOW,
-                )
+            booked = self.booked[identity] = TopUp(
+                identity, customer_id, request.currency, minor, request.rail,
+                request.reference, "bank", made_by, 1, NOW,
             )  # fmt: skip
+            return render(booked)
 
         return await self.memory.once(claim, work, render_error)
 
@@ -358,7 +378,7 @@ class FakeNode:
             quoting=self.quoting,
             top_ups=self.top_ups,
             transfers=self.transfers,
-            accounts=FakeAccounts(),
+            accounts=FakeAccounts(self.top_ups.booked),
             settlement=self.settlement,
             reconciliation=self.reconciliation,
             health=self.health,

@@ -53,6 +53,7 @@ FROZEN = {
     "scope_missing": 403,
     "settlement_recovering": 503,
     "signer_unavailable": 503,
+    "token_already_created": 409,
     "too_many_quotes": 429,
     "too_many_requests": 429,
     "unavailable": 503,

@@ -267,9 +267,14 @@ async def test_an_amount_beyond_the_limits_says_them(client: httpx.AsyncClient) 
 
 
 async def test_a_path_that_is_not_there_is_a_problem_too(client: httpx.AsyncClient) -> None:
-    for path in ("/", "/v1", "/v1/quotes/", "/v1/nothing", "/v1/quotes/a/b"):
+    for path in ("/v1", "/v1/quotes/", "/v1/nothing", "/v1/quotes/a/b"):
         response = await client.get(path)
         assert (response.status_code, code_of(response)) == (404, "path_unknown")
+
+
+async def test_the_first_page_is_the_documentation(client: httpx.AsyncClient) -> None:
+    response = await client.get("/")
+    assert (response.status_code, response.headers["location"]) == (307, "/docs")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,18 @@
+"""Forms of texts at the edge: each a pattern, and the words for a caller whose text has another."""
+
+from collections.abc import Mapping
+from typing import Final
+
+NO_CONTROL: Final = r"^[^\x00-\x1f\x7f-\x9f]*$"
+WORDS: Final = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+EMAIL: Final = r"^[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+$"
+CURRENCY_CODE: Final = r"^[A-Z0-9]{2,16}$"
+AMOUNT: Final = r"^[0-9]+(\.[0-9]+)?$"
+
+MEANT: Final[Mapping[str, str]] = {
+    NO_CONTROL: "write text without control characters",
+    WORDS: "write text with at least one visible character and without control characters",
+    EMAIL: "write an e-mail address such as name@example.org",
+    CURRENCY_CODE: "write a currency code such as EUR",
+}
+"""Pattern -> what to write. An amount is judged with its currency, in `node.api.money`."""

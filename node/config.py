@@ -50,7 +50,7 @@ class Settings(BaseSettings):
     quotes_active_max: int = Field(default=10_000, ge=1)
     settle_within_s: int = Field(default=86_400, ge=60)
     batch_payments_max: int = Field(default=256, ge=1, le=256)
-    batch_wait_ms: int = Field(default=250, ge=0, le=60_000)
+    batch_wait_ms: int = Field(default=500, ge=0, le=60_000)
     lanes: int = Field(default=1, ge=1, le=1, description="more than one: a later version")
     rails: Annotated[frozenset[str], NoDecode] = frozenset()
     sandbox: bool = False

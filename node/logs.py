@@ -55,5 +55,5 @@ def configure(*, level: str, form: str) -> None:
     logging.basicConfig(
         level=level.upper(), stream=sys.stderr, format="%(levelname)s %(name)s %(message)s"
     )
-    for noisy in ("httpx", "httpcore", "asyncio"):
+    for noisy in ("httpx", "httpcore", "asyncio", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -133,7 +133,9 @@ def send(
     country: Annotated[str | None, typer.Option(help="Their country, such as PH.")] = None,
     reference: Annotated[str | None, typer.Option(help="Your own reference.")] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    watch: Annotated[bool, typer.Option(help="Follow it to its end.")] = True,
+    watch: Annotated[
+        bool, typer.Option(help="Follow it to its end, or return once it is accepted.")
+    ] = True,
     url: Url = None,
     token: Token = None,
     state_dir: StateDir = DEFAULT_STATE_DIR,
@@ -142,7 +144,9 @@ def send(
     """Send money: see the quote, say yes, follow it to its end.
 
     Shows every fee and asks first. When the answer gets lost, run the same command again: it cannot
-    send twice.
+    send twice. Status 0 when it completed, 1 when it ended otherwise; with --no-watch 0 once it is
+    accepted. With --json: the quote and the transfer on the first line, then, unless --no-watch,
+    what `watch --json` prints: one event on a line, the transfer last.
 
     Example: [bold]corridor send 200.00 EUR USDC --to 0x... --customer cus_...[/]
     """
@@ -309,7 +313,7 @@ def keys_create(
     state_dir: StateDir = DEFAULT_STATE_DIR,
     as_json: AsJson = False,
 ) -> None:
-    """Make a credential. The secret is shown once; the node stores only its SHA-256.
+    """Make a credential. The token is shown once; the node stores only its SHA-256.
 
     A partner that does not exist yet is made.
 
@@ -322,7 +326,7 @@ def keys_create(
 
 @keys_app.command("list")
 def keys_list(state_dir: StateDir = DEFAULT_STATE_DIR, as_json: AsJson = False) -> None:
-    """Every credential: whose it is, and whether it still works. Secrets are not known.
+    """Every credential: whose it is, and whether it still works. Tokens are not known.
 
     Example: [bold]corridor keys list[/]
     """

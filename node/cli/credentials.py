@@ -1,7 +1,8 @@
 """`corridor keys`: credentials of operators, partners and remitters.
 
 They are made in the database directly, so that a node without any key can get its first. The
-secret is printed once. Not here: what a role may see (`node.core.parties`).
+token is printed once; its members are named as in `POST /v1/customers/{id}/tokens`. Not here: what
+a role may see (`node.core.parties`).
 """
 
 from pathlib import Path
@@ -46,14 +47,14 @@ def create(state_dir: Path, role: str, name: str, *, as_json: bool) -> None:
 
     made = with_books(state_dir, work)
     if as_json:
-        print_json({**_document(made.credential), "secret": made.secret})
+        print_json({**_document(made.credential), "token": made.secret})
         return
     stdout().print(
-        pairs([*_rows(made.credential), ("secret", f"[bold]{escape(made.secret)}[/]")]),
+        pairs([*_rows(made.credential), ("token", f"[bold]{escape(made.secret)}[/]")]),
         soft_wrap=True,
     )
     next_steps(
-        ("export CORRIDOR_TOKEN=...", "keep the secret: the node stores only its SHA-256"),
+        ("export CORRIDOR_TOKEN=...", "keep the token: the node stores only its SHA-256"),
     )
 
 
@@ -73,7 +74,7 @@ def show(state_dir: Path, *, as_json: bool) -> None:
         if each["expires_at"] and not each["revoked_at"]:
             state = f"until {each['expires_at']}"
         made_on = (each["created_at"] or "").partition("T")[0]
-        told = (each["id"], each["role"], each["name"], made_on)
+        told = (each["key_id"], each["role"], each["name"], made_on)
         table.add_row(*(escape(text or "") for text in told), state)
     stdout().print(table)
 
@@ -86,7 +87,7 @@ def revoke(state_dir: Path, key_id: str, *, as_json: bool) -> None:
 
     with_books(state_dir, work)
     if as_json:
-        print_json({"id": key_id, "revoked": True})
+        print_json({"key_id": key_id, "revoked": True})
     else:
         stdout().print(f"{escape(key_id)} is revoked; within a second no process accepts it.")
 
@@ -104,7 +105,7 @@ def _document(credential: Credential) -> dict[str, str | None]:
         "revoked_at": credential.revoked_at,
     }
     return {
-        "id": encode_id(Prefix.KEY, credential.id),
+        "key_id": encode_id(Prefix.KEY, credential.id),
         "role": principal.role.value,
         "name": principal.name,
         "owner": owner,
@@ -114,8 +115,5 @@ def _document(credential: Credential) -> dict[str, str | None]:
 
 def _rows(credential: Credential) -> list[tuple[str, str]]:
     told = _document(credential)
-    return [
-        (label, escape(told[label] or ""))
-        for label in ("id", "role", "name", "owner")
-        if told[label]
-    ]
+    names = {"key_id": "key", "role": "role", "name": "name", "owner": "owner"}
+    return [(label, escape(told[name] or "")) for name, label in names.items() if told[name]]

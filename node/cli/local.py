@@ -28,7 +28,7 @@ def up(state_dir: Path, *, port: int | None, nodes: int, detach: bool, as_json: 
         start_devnet(
             state_dir,
             say=_say,
-            on_ready=print_json if as_json else lambda found: _show(found, state_dir, detach),
+            on_ready=print_json if as_json else lambda found: show(found, state_dir, detach),
             port=port,
             nodes=nodes,
             detach=detach,
@@ -53,7 +53,8 @@ def _told() -> Iterator[None]:
         raise Fault(error.args[0], remedy=error.remedy, status=Status.NO) from None
 
 
-def _show(found: Mapping[str, Any], state_dir: Path, is_detached: bool) -> None:
+def show(found: Mapping[str, Any], state_dir: Path, is_detached: bool) -> None:
+    """Print what `devnet.json` says: links, keys, next commands."""
     console = stdout()
     chain, contracts = found["chain"], found["contracts"]
     for node in found["nodes"]:
@@ -65,7 +66,6 @@ def _show(found: Mapping[str, Any], state_dir: Path, is_detached: bool) -> None:
             ("chain", f"{chain['rpc_url']} (chain id {chain['chain_id']})"),
             ("USDC", contracts["USDC"]),
             ("settlement", node["settlement"]),
-            ("database", escape(node["database_url"])),
             ("operator key", escape(node["keys"]["operator"])),
             ("partner key", escape(node["keys"]["partner"])),
             ("all of this in", str(state_dir / "devnet.json")),
@@ -75,6 +75,8 @@ def _show(found: Mapping[str, Any], state_dir: Path, is_detached: bool) -> None:
             for each in node["customers"]
         ]
         console.print(pairs(rows))
+        console.print("[dim]database[/]")  # a line of its own, unbroken, so that it can be copied
+        console.print(escape(node["database_url"]), soft_wrap=True)
     customer = found["nodes"][0]["customers"][0]["id"]
     send = f"corridor send 200.00 EUR USDC --to {_SOMEBODY} --customer {customer}"
     option = suffix(state_dir)

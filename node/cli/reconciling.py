@@ -16,11 +16,17 @@ from node.cli.client import Json, NodeClient
 from node.cli.connection import Where, operator
 from node.cli.console import columns, day_time, good, next_steps, pairs, print_json, stderr, stdout
 from node.cli.faults import Fault, Status
+from node.core.units import format_minor
 
 _POLL_S: Final = 0.3
 _WAIT_S: Final = 600.0
 _PAGE: Final = 200
 _HEX: Final = re.compile(r"0x[0-9a-f]{40,}")
+_NUMBER: Final = re.compile(r"-?\b[0-9]+\b")
+_TOKEN_CHECKS: Final = frozenset({"balance.token", "balance.delta"})
+_NATIVE_CHECKS: Final = frozenset({"balance.native"})
+_CURRENCY_CHECKS: Final = frozenset({"ledger.trial_balance", "solvency", "in_flight"})
+"""Kinds of checks about money: of the token, of the native coin, of the currency they name."""
 
 
 def run(where: Where, *, explain: bool, as_json: bool) -> None:
@@ -33,10 +39,11 @@ def run(where: Where, *, explain: bool, as_json: bool) -> None:
     with NodeClient(operator(where)) as client:
         made = _finished(client, client.post("/v1/reconciliation/runs", {}, timeout_s=_WAIT_S))
         breaks = _open_breaks(client) if made["breaks_open"] else []
+        assets = client.get("/v1/assets")["data"] if explain and not as_json else []
     if as_json:
         print_json({**made, "breaks": breaks})
     else:
-        _print_run(made, explain=explain)
+        _print_run(made, assets if explain else None)
         _print_breaks(breaks, explain=explain)
         if breaks and not explain:
             command = where.command("corridor reconcile --explain")
@@ -63,13 +70,15 @@ def _open_breaks(client: NodeClient) -> Sequence[Json]:
     return found
 
 
-def _print_run(made: Json, *, explain: bool) -> None:
+def _print_run(made: Json, assets: Sequence[Json] | None) -> None:
+    """The run; with the node's assets, check by check."""
     console = stdout()
     as_of = made.get("as_of")
     if as_of:
         console.print(f"as of final block {as_of['block_number']}")
         console.print(f"[dim]{as_of['block_hash']}[/]", soft_wrap=True)
-    console.print(_explained(made["checks"]) if explain else _counted(made["checks"]))
+    checks = made["checks"]
+    console.print(_counted(checks) if assets is None else _explained(checks, assets))
     color = "green" if not made["breaks_open"] else "bold red"
     console.print(f"{made['status']}, breaks open: [{color}]{made['breaks_open']}[/]")
 
@@ -85,23 +94,43 @@ def _counted(checks: Sequence[Json]) -> Table:
     return table
 
 
-def _explained(checks: Sequence[Json]) -> Table:
-    """One row per check; what agrees is shown once and shortened, what does not in full."""
+def _explained(checks: Sequence[Json], assets: Sequence[Json]) -> Table:
+    """One row per check; addresses and hashes are shortened, `--json` has them in full."""
     table = columns("", "check", "of", "found")
     for check in checks:
         kind, _, subject = check["name"].partition(":")
-        if check["ok"]:
-            told = escape(_short(check["actual"]))
-        else:
-            told = f"{escape(check['actual'])}\n[dim]expected[/] {escape(check['expected'])}"
-        subject = _short(subject) if check["ok"] else subject
-        table.add_row(good(check["ok"]), escape(kind), escape(subject), told)
+        asset = _asset_of(kind, subject, assets)
+        told = escape(_short(_with_currency(check["actual"], asset)))
+        if not check["ok"]:
+            expected = escape(_short(_with_currency(check["expected"], asset)))
+            told = f"{told}\n[dim]expected[/] {expected}"
+        table.add_row(good(check["ok"]), escape(kind), escape(_short(subject)), told)
     return table
 
 
+def _asset_of(kind: str, subject: str, assets: Sequence[Json]) -> Json | None:
+    """What the numbers of a check are amounts of; None where they are none."""
+    for asset in assets:
+        if (
+            (kind in _TOKEN_CHECKS and asset["kind"] == "token")
+            or (kind in _NATIVE_CHECKS and asset["kind"] == "native")
+            or (kind in _CURRENCY_CHECKS and asset["code"] == subject)
+        ):
+            return asset
+    return None
+
+
+def _with_currency(text: str, asset: Json | None) -> str:
+    """`5000000 promised` as `5.000000 USDC promised`."""
+    if asset is None:
+        return text
+    digits, code = int(asset["digits"]), str(asset["code"])
+    return _NUMBER.sub(lambda found: f"{format_minor(int(found[0]), digits)} {code}", text)
+
+
 def _short(text: str) -> str:
-    """`0x7b2ab3…8a84` of an address or hash."""
-    return _HEX.sub(lambda found: f"{found[0][:8]}…{found[0][-4:]}", text)
+    """`0x7b2a…8a84` of an address or hash."""
+    return _HEX.sub(lambda found: f"{found[0][:6]}…{found[0][-4:]}", text)
 
 
 def _print_breaks(breaks: Sequence[Json], *, explain: bool) -> None:

@@ -77,10 +77,12 @@ def run(
             transfer = _post(client, Unanswered.write(where.state_dir, *what, body=body))
         if manner.as_json:
             print_json({"quote": quote, "transfer": transfer})
-            return
-        if manner.watch:
+        elif manner.watch:
             stdout().print(f"\n[dim]transfer[/] {transfer['id']}", soft_wrap=True)
-            watching.follow(client, where, str(transfer["id"]), as_json=False)
+        if manner.watch:
+            watching.follow(client, where, str(transfer["id"]), as_json=manner.as_json)
+        if manner.as_json:
+            return
         stdout().print(pairs(transfer_rows(transfer)))
     command = where.command(f"corridor watch {transfer['id']}")
     next_steps((command, "follow it to its end"))

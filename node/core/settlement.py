@@ -213,7 +213,7 @@ class BatchRules:
 
     Attributes:
         payments_max: Most payments of one batch.
-        wait_ms: How long the oldest waits for company before a smaller batch goes out.
+        wait_ms: How long the oldest waits for company, while an earlier batch is under way.
         slots_unmined_max: Most nonces of a lane that are not mined; geth keeps 16 executable
             transactions of an account without regard to the pool's size (`AccountSlots`).
     """
@@ -223,16 +223,21 @@ class BatchRules:
     slots_unmined_max: int = 16
 
 
-def batch_sizes(waiting: int, oldest_age_ms: int, slots_free: int, rules: BatchRules) -> list[int]:
+def batch_sizes(
+    waiting: int, oldest_age_ms: int, slots_free: int, rules: BatchRules, *, is_idle: bool
+) -> list[int]:
     """How many payments each batch of this pass takes, oldest first.
 
-    Full ones go at once, the rest once its oldest has waited long enough.
+    Full ones go at once. The rest goes at once when the lane is idle, and gathers company while
+    something is under way, until its oldest has waited long enough: a lone payment does not wait,
+    and a busy lane pays the fixed cost of a batch seldom.
     """
     size = rules.payments_max
     full = min(waiting // size, max(0, slots_free))
     sizes = [size] * full
     rest = waiting - full * size
-    if 0 < rest < size and full < slots_free and (full > 0 or oldest_age_ms >= rules.wait_ms):
+    may_go = (is_idle and full == 0) or oldest_age_ms >= rules.wait_ms
+    if 0 < rest < size and full < slots_free and may_go:
         sizes.append(rest)
     return sizes
 

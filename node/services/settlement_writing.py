@@ -73,7 +73,8 @@ class Writer:
         if not candidates:
             return 0
         age_ms = (now - candidates[0].created_at) // _MILLISECOND
-        batches = _cut(candidates, batch_sizes(len(candidates), age_ms, free, rules))
+        sizes = batch_sizes(len(candidates), age_ms, free, rules, is_idle=unmined == 0)
+        batches = _cut(candidates, sizes)
         if not batches:
             return 0
         passage = await self._gate.examine(lane, batches, unmined)

@@ -78,6 +78,7 @@ async def real_app(database_url: str, tmp_path: Path) -> AsyncIterator[RealNode]
     )
     async with open_node(settings) as node:
         await node.rates.refresh()
+        node.bound.set()  # the settings are those of this database
         app = create_app(node.services, sandbox=True)
         operator = (await node.parties.create_key(Principal(Role.OPERATOR, "ops"))).secret
         secrets = []

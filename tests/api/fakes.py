@@ -218,6 +218,7 @@ class FakeTransfers:
     quoting: FakeQuoting
     transfers: dict[UUID, Transfer] = field(default_factory=dict)
     fails_with: NodeError | None = None
+    refuses: NodeError | None = None
 
     async def create(self, submission: Submission, /) -> Answer:
         async def work() -> Answer:
@@ -321,6 +322,8 @@ class FakeTransfers:
         /,
     ) -> Answer:
         async def work() -> Answer:
+            if self.refuses is not None:
+                raise self.refuses
             transfer = await self.get(principal, transfer_id)
             return render(replace(transfer, state=State.VOIDING))
 
@@ -336,6 +339,8 @@ class FakeTransfers:
         /,
     ) -> Answer:
         async def work() -> Answer:
+            if self.refuses is not None:
+                raise self.refuses
             return render(await self.get(principal, transfer_id))
 
         return await self.memory.once(claim, work, render_error)

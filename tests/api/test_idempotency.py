@@ -132,3 +132,31 @@ async def test_canceling_twice_answers_twice_with_the_transfer(client: httpx.Asy
         assert (canceled.status_code, canceled.json()["status"]) == (200, "canceled")
         assert canceled.json()["failure"]["code"] == "canceled"
         assert canceled.json()["cancellable"] is False
+
+
+async def test_a_repeated_token_request_makes_no_second_token_and_shows_no_secret(
+    client: httpx.AsyncClient, fake_node: FakeNode
+) -> None:
+    path = f"/v1/customers/{ANA_ID}/tokens"
+    first = await client.post(path, headers=with_key("k"))
+    again = await client.post(path, headers=with_key("k"))
+    assert (first.status_code, first.headers["location"]) == (201, f"/v1/customers/{ANA_ID}")
+    assert (again.status_code, again.json()["code"]) == (409, "token_already_created")
+    assert again.json()["key_id"] == first.json()["key_id"]
+    assert again.headers["idempotent-replayed"] == "true"
+    assert first.json()["token"] not in again.text
+    assert len(fake_node.parties.tokens_made) == 1
+    await client.post(path, headers={"Authorization": "Bearer partner-key"})
+    assert len(fake_node.parties.tokens_made) == 2
+
+
+async def test_a_repeated_reconciliation_request_gets_the_first_run(
+    client: httpx.AsyncClient,
+) -> None:
+    path, headers = "/v1/reconciliation/runs", with_key("k", "operator-key")
+    first = await client.post(path, headers=headers)
+    again = await client.post(path, headers=headers)
+    other = await client.post(path, headers=with_key("other", "operator-key"))
+    assert again.content == first.content
+    assert again.headers["location"] == first.headers["location"]
+    assert other.json()["id"] != first.json()["id"]

@@ -1,6 +1,13 @@
 """Lists in pages, and who sees what."""
 
+from dataclasses import replace
+
 import httpx
+import pytest
+
+from node.api.ledger_views import movement_line_view
+from tests.api.fake_operations import AN_ENTRY
+from tests.api.fake_world import CATALOG
 
 AS_PARTNER = {"Authorization": "Bearer partner-key"}
 AS_STRANGER = {"Authorization": "Bearer stranger-key"}
@@ -65,3 +72,22 @@ async def test_events_say_from_where_to_go_on(client: httpx.AsyncClient) -> None
     assert page == {"data": [], "next_after": 41}
     beyond = await client.get(f"/v1/events?after={2**63}", headers=AS_PARTNER)
     assert beyond.json()["errors"][0]["parameter"] == "after"
+
+
+@pytest.mark.parametrize(
+    ("counter_account", "part"),
+    [
+        ("bank/sandbox_bank/EUR", "deposit"),
+        ("partner/par_x/EUR", "deposit"),
+        ("suspense/31337/USDC", "deposit"),
+        ("fx_position/EUR", "exchange"),
+        ("deferred/spread/EUR", "spread"),
+        ("deferred/fee/EUR", "fees"),
+        ("capital/EUR", "other"),
+    ],
+)
+def test_each_line_of_a_statement_is_one_understandable_part(
+    counter_account: str, part: str
+) -> None:
+    row = replace(AN_ENTRY, counter_path=counter_account)
+    assert movement_line_view(row, CATALOG)["part"] == part

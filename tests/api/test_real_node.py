@@ -183,3 +183,51 @@ async def test_every_filter_narrows_its_list_and_its_pages(real_app: RealNode) -
         "/v1/transfers?customer_id=me", headers=headers(node.operator)
     )
     assert (malformed.status_code, malformed.json()["code"]) == (422, "invalid_query")
+
+
+async def test_top_ups_and_the_parts_of_a_transfer_are_told_apart(real_app: RealNode) -> None:
+    node = real_app
+    path = f"/v1/customers/{node.customer_id}/top-ups"
+    for place in range(2):
+        body = {
+            "currency": "EUR",
+            "amount": "5.00",
+            "rail": "sandbox_bank",
+            "reference": f"more-{place}",
+        }
+        booked = await node.client.post(
+            path, headers=headers(node.operator, f"t{place}"), json=body
+        )
+        shown = await node.client.get(booked.headers["location"], headers=headers(node.remitter))
+        assert shown.json() == booked.json()
+        theirs = await node.client.get(booked.headers["location"], headers=headers(node.stranger))
+        assert theirs.status_code == 404
+    seen: list[str] = []
+    cursor = ""
+    while True:
+        page = await node.client.get(f"{path}?limit=2{cursor}", headers=headers(node.remitter))
+        seen += [each["reference"] for each in page.json()["data"]]
+        if page.json()["next_cursor"] is None:
+            break
+        cursor = f"&cursor={page.json()['next_cursor']}"
+    assert seen == ["more-1", "more-0", "first"]
+    lines = await node.client.get(
+        f"/v1/customers/{node.customer_id}/entries", headers=headers(node.remitter)
+    )
+    told = [(each["kind"], each["part"], each["amount"]) for each in lines.json()["data"]]
+    assert told == [("top_up", "deposit", amount) for amount in ("5.00", "5.00", "1000.00")]
+    assert len({each["id"] for each in lines.json()["data"]}) == 3
+
+
+async def test_a_repeated_token_request_with_a_key_answers_409_with_the_key_id(
+    real_app: RealNode,
+) -> None:
+    node = real_app
+    path = f"/v1/customers/{node.customer_id}/tokens"
+    first = await node.client.post(path, headers=headers(node.partner, "token"))
+    again = await node.client.post(path, headers=headers(node.partner, "token"))
+    assert (first.status_code, again.status_code) == (201, 409)
+    assert again.json()["code"] == "token_already_created"
+    assert again.json()["key_id"] == first.json()["key_id"]
+    works = await node.client.get("/v1/transfers", headers=headers(first.json()["token"]))
+    assert works.status_code == 200

@@ -3,12 +3,15 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import httpx
 import pytest
 
 from node.api.bodies import BODY_BYTES_MAX
+from node.api.examples import MOVEMENT_ID, TOP_UP_BODY
 from node.core.errors import DatabaseUnavailable
+from node.core.transfers import State
 from tests.api.fake_world import ANA_ID
 from tests.api.fakes import FakeNode
 
@@ -378,3 +381,52 @@ async def test_a_caller_that_leaves_in_the_middle_of_a_body_gets_no_answer(
     }
     await create_app(fake_node.services)(scope, receive, send)
     assert sent == []
+
+
+@pytest.mark.parametrize("state", State)
+async def test_a_failure_is_shown_only_where_the_money_is_back_or_the_transfer_on_hold(
+    client: httpx.AsyncClient, fake_node: FakeNode, state: State
+) -> None:
+    quote = await client.post("/v1/quotes", headers=AS_REMITTER, json=QUOTE)
+    made = await client.post(
+        "/v1/transfers",
+        headers=bearer("remitter-key", **{"Idempotency-Key": "k"}),
+        json={**TRANSFER, "quote_id": quote.json()["id"]},
+    )
+    ((identity, transfer),) = fake_node.transfers.transfers.items()
+    failure = {"code": "canceled", "message": "a void was asked for"}
+    fake_node.transfers.transfers[identity] = replace(transfer, state=state, failure=failure)
+    shown = (await client.get(made.headers["location"], headers=AS_REMITTER)).json()
+    ended = shown["status"] in ("canceled", "failed", "expired", "refunded")
+    assert shown["failure"] == (failure if ended or state == "on_hold" else None)
+
+
+async def test_every_currency_of_an_answer_is_an_asset(client: httpx.AsyncClient) -> None:
+    assets = {each["code"]: each for each in (await client.get("/v1/assets")).json()["data"]}
+    assert {each["kind"] for each in assets.values()} == {"fiat", "token", "native"}
+    native = assets["ETH"]
+    assert (native["kind"], native["digits"], native["address"]) == ("native", 9, None)
+    movement = await client.get(f"/v1/settlement/movements/{MOVEMENT_ID}", headers=AS_OPERATOR)
+    assert movement.json()["currency"] in assets
+    body = {"sell": {"currency": "ETH", "amount": "1"}, "buy": {"currency": "USDC"}}
+    sold = await client.post("/v1/quotes", headers=AS_PARTNER, json=body)
+    assert sold.json()["errors"][0]["code"] == "currency_unknown"
+
+
+async def test_a_line_of_the_statement_says_what_it_is(client: httpx.AsyncClient) -> None:
+    page = await client.get(f"/v1/customers/{ANA_ID}/entries", headers=AS_REMITTER)
+    (line,) = page.json()["data"]
+    assert (line["id"], line["kind"], line["part"]) == ("1001", "top_up", "deposit")
+
+
+async def test_a_top_up_is_found_where_its_location_says(client: httpx.AsyncClient) -> None:
+    path = f"/v1/customers/{ANA_ID}/top-ups"
+    booked = await client.post(
+        path, headers=bearer("operator-key", **{"Idempotency-Key": "k"}), json=TOP_UP_BODY
+    )
+    shown = await client.get(booked.headers["location"], headers=AS_REMITTER)
+    assert shown.json() == booked.json()
+    listed = await client.get(path, headers=AS_REMITTER)
+    assert listed.json() == {"data": [booked.json()], "next_cursor": None}
+    nobodys = await client.get(f"{path}/top_01jd0000000000000000000001", headers=AS_REMITTER)
+    assert (nobodys.status_code, code_of(nobodys)) == (404, "not_found")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import structlog
 
 from node.cli import main
 from tests.cli.fake_node import TOKEN, FakeNode, serving
@@ -34,7 +35,7 @@ def run(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
-) -> Run:
+) -> Iterator[Run]:
     """Run `corridor ...` as somebody with the fake node's URL and credential."""
     monkeypatch.setenv("CORRIDOR_URL", node.url)
     monkeypatch.setenv("CORRIDOR_TOKEN", TOKEN)
@@ -47,4 +48,5 @@ def run(
         printed = capsys.readouterr()
         return Outcome(int(ended.value.code or 0), printed.out, printed.err)
 
-    return run_once
+    yield run_once
+    structlog.reset_defaults()  # a command's logs went to a stream that ends with its test

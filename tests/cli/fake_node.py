@@ -15,6 +15,11 @@ from typing import Any
 TOKEN = "secret-of-the-test"
 TRANSFER_ID = "tra_01jd0000000000000000000001"
 CUSTOMER = {"id": "cus_01jd0000000000000000000001", "name": "Ada", "country": "DE"}
+ASSETS = [
+    {"code": "EUR", "digits": 2, "kind": "fiat"},
+    {"code": "USDC", "digits": 6, "kind": "token"},
+    {"code": "ETH", "digits": 9, "kind": "native"},
+]
 STEPS = ("funded", "submitted", "included", "settled")
 STATUS_OF = {"settled": "completed", "failed": "failed", "on_hold": "action_required"}
 
@@ -84,6 +89,7 @@ class FakeNode:
             self.looks = min(self.looks + 1, len(self.steps))
         running = {**self.run, "status": "running", "checks": [], "breaks_open": None}
         answers: dict[tuple[str, str], tuple[int, Any]] = {
+            ("GET", "/v1/assets"): (200, {"data": ASSETS}),
             ("POST", "/v1/quotes"): (201, dict(QUOTE)),
             ("GET", f"/v1/transfers/{TRANSFER_ID}"): (200, self._view()),
             ("GET", f"/v1/transfers/{TRANSFER_ID}/events"): (200, self._events()),

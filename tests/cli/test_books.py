@@ -20,14 +20,14 @@ def database(database_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
 @pytest.mark.usefixtures("database")
 def test_a_key_is_shown_once_listed_without_its_secret_and_revoked_for_good(run: Run) -> None:
     made = json.loads(run("keys", "create", "operator", "night", "--json").out)
-    assert made["id"].startswith("key_")
-    assert len(made["secret"]) >= 43  # 256 bits in base64
+    assert made["key_id"].startswith("key_")
+    assert len(made["token"]) >= 43  # 256 bits in base64
 
     listed = run("keys", "list", "--json").out
-    assert made["secret"] not in listed
-    assert [each["id"] for each in json.loads(listed)["data"]] == [made["id"]]
+    assert made["token"] not in listed
+    assert [each["key_id"] for each in json.loads(listed)["data"]] == [made["key_id"]]
 
-    assert run("keys", "revoke", made["id"]).status == Status.DONE
+    assert run("keys", "revoke", made["key_id"]).status == Status.DONE
     (listed_again,) = json.loads(run("keys", "list", "--json").out)["data"]
     assert listed_again["revoked_at"] is not None
     assert "revoked" in run("keys", "list").out
@@ -39,7 +39,7 @@ def test_keys_of_one_partner_name_belong_to_one_partner(run: Run) -> None:
         json.loads(run("keys", "create", "partner", "exchange", "--json").out) for _ in range(2)
     )
     assert first["owner"] == second["owner"]
-    assert first["secret"] != second["secret"]
+    assert first["token"] != second["token"]
 
 
 @pytest.mark.usefixtures("database")

@@ -2,6 +2,7 @@
 
 import json
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -217,4 +218,96 @@ def test_a_terminal_that_cannot_show_a_character_gets_the_rest(node: FakeNode) -
         check=False,
     )
     assert ended.returncode == Status.DONE, ended.stderr
-    assert "0xaaaaaa" in ended.stdout
+    assert "0xaaaa" in ended.stdout
+
+
+CHECKS = (
+    ("completeness.final_block", "0x" + "5e" * 32, "0x5e5e…5e5e"),
+    ("items.no_transfer_left_behind", "0", "0"),
+    (f"balance.token:0x{'ab' * 20}", "999769925952", "999769.925952 USDC"),
+    (f"balance.native:0x{'ab' * 20}", "9999999979000", "9999.999979000 ETH"),
+    (f"nonce:0x{'ab' * 20}", "7", "7"),
+    ("ledger.trial_balance:EUR", "120000", "1200.00 EUR"),
+    ("solvency:USDC", "covered", "covered"),
+    ("in_flight:USDC", "5 promised, 0 posted", "0.000005 USDC promised"),
+)
+
+
+@pytest.mark.parametrize("ok", [True, False])
+def test_the_table_of_checks_fits_80_columns_and_names_currencies(
+    run: Run, node: FakeNode, monkeypatch: pytest.MonkeyPatch, ok: bool
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    checks = [
+        {"name": name, "ok": ok, "expected": "1" if not ok else actual, "actual": actual}
+        for name, actual, _ in CHECKS
+    ]
+    node.run = {
+        "id": "run_1",
+        "status": "completed",
+        "as_of": {"block_number": 40, "block_hash": "0x" + "0" * 64},
+        "checks": checks,
+        "breaks_open": 0,
+    }
+    lines = run("reconcile", "--explain").out.splitlines()
+    assert max(map(len, lines)) <= 80
+    for name, _, told in CHECKS:
+        kind, _, subject = name.partition(":")
+        of = "0xabab…abab" if subject.startswith("0x") else subject
+        (line,) = [line for line in lines if kind in line.split() and of in line]
+        assert told in line
+    full = json.loads(run("reconcile", "--json").out)
+    assert full["checks"] == checks
+
+
+def test_the_line_with_the_database_is_not_broken(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from node.cli.local import show
+
+    monkeypatch.setenv("COLUMNS", "40")
+    url = "postgresql://corridor:secret@/corridor?host=/a/path/that/is/much/longer/than/40/columns"
+    customer = {"id": CUSTOMER["id"], "name": "Ada", "country": "DE", "token": "t"}
+    node = {
+        "name": "berlin",
+        "url": "http://127.0.0.1:8000",
+        "database_url": url,
+        "settlement": "0x1",
+        "keys": {"operator": "o", "partner": "p"},
+        "customers": [customer],
+    }
+    chain = {"rpc_url": "http://127.0.0.1:8545", "chain_id": 31337}
+    show({"chain": chain, "contracts": {"USDC": "0x2"}, "nodes": [node]}, Path("s"), False)
+    assert url in capsys.readouterr().out.splitlines()
+
+
+def test_a_port_that_is_taken_is_named_with_its_setting(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        monkeypatch.setenv("CORRIDOR_HTTP_HOST", "127.0.0.1")
+        monkeypatch.setenv("CORRIDOR_HTTP_PORT", str(port))
+        outcome = run("serve")
+    assert outcome.status == Status.REFUSED
+    assert f"CORRIDOR_HTTP_PORT {port} is taken" in outcome.err
+    assert "documentation at" not in outcome.err
+
+
+def test_an_address_that_is_not_of_this_machine_is_named_with_its_setting(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CORRIDOR_HTTP_HOST", "192.0.2.1")  # RFC 5737: nobody's
+    monkeypatch.setenv("CORRIDOR_HTTP_PORT", "8000")
+    outcome = run("serve")
+    assert outcome.status == Status.REFUSED
+    assert "CORRIDOR_HTTP_HOST 192.0.2.1" in outcome.err
+
+
+def test_lines_of_the_migration_library_are_not_shown() -> None:
+    code = (
+        "import logging; from node import logs; logs.configure(level='info', form='console');"
+        " logging.getLogger('alembic.runtime.migration').info('Context impl PostgresqlImpl.')"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stderr == ""

@@ -78,6 +78,24 @@ def test_a_send_follows_the_transfer_to_its_end(run: Run, node: FakeNode) -> Non
     assert len(node.transfers) == 1
 
 
+def test_a_send_with_json_follows_the_transfer_to_its_end_too(run: Run, node: FakeNode) -> None:
+    outcome = run(*SEND, "--yes", "--json")
+    first, *events, last = [json.loads(line) for line in outcome.out.splitlines()]
+    assert outcome.status == Status.DONE
+    assert first["transfer"]["id"] == last["id"] == TRANSFER_ID
+    assert [each["sequence"] for each in events] == [1, 2, 3, 4]
+    assert last["status"] == "completed"
+    node.looks, node.steps = 0, ("funded", "failed")
+    assert run(*SEND, "--yes", "--json").status == Status.NO
+
+
+def test_a_send_with_json_that_is_not_watched_is_one_document(run: Run, node: FakeNode) -> None:
+    outcome = run(*SEND, "--yes", "--json", "--no-watch")
+    assert outcome.status == Status.DONE
+    (line,) = outcome.out.splitlines()
+    assert json.loads(line)["transfer"]["id"] == TRANSFER_ID
+
+
 def test_without_a_terminal_and_without_yes_nothing_is_sent(run: Run, node: FakeNode) -> None:
     outcome = run(*SEND)
     assert outcome.status == Status.USAGE

@@ -1,5 +1,6 @@
 """The commands of the README, run as they are printed there, on a real devnet."""
 
+import json
 import re
 import subprocess
 import sys
@@ -41,6 +42,14 @@ def commands_of_the_readme() -> list[str]:
     return [line.removeprefix("corridor ") for line in lines if line.startswith("corridor ")]
 
 
+def request_of_the_readme() -> str:
+    """The lines that set the variables, and the request made with them."""
+    section = (ROOT / "README.md").read_text().partition("over HTTP")[2]
+    block = re.search(r"```sh\n(.*?)```", section, re.DOTALL)
+    assert block is not None
+    return block[1]
+
+
 def test_the_commands_of_the_readme_work_one_after_the_other(folder: Path) -> None:
     shown = ""
     done: list[str] = []
@@ -55,6 +64,12 @@ def test_the_commands_of_the_readme_work_one_after_the_other(folder: Path) -> No
             filled += " --yes"  # nobody is here to be asked
         ended = corridor(folder, filled)
         assert ended.returncode == 0, f"{filled}\n{ended.stdout}\n{ended.stderr}"
+        if command.startswith("quote"):
+            asked = subprocess.run(
+                ["bash", "-euc", request_of_the_readme()],
+                cwd=folder, capture_output=True, check=True, timeout=_LIMIT_S,
+            )  # fmt: skip
+            assert json.loads(asked.stdout)["buy"]["currency"] == "USDC"
         shown += ended.stdout
         done.append(command.split()[0])
     assert done == ["devnet", "quote", "send", "watch", "reconcile", "verify", "devnet"]

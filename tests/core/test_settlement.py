@@ -108,11 +108,17 @@ def test_bytes_that_are_no_call_of_settle_are_refused_or_read_back_equal(data: b
     assert data.startswith(settle_calldata(found)[: 68 + 36 * len(found)])
 
 
-@given(st.integers(0, 10_000), st.integers(0, 1000), st.integers(-1, 20), st.integers(1, 256))
+@given(
+    st.integers(0, 10_000),
+    st.integers(0, 1000),
+    st.integers(-1, 20),
+    st.integers(1, 256),
+    st.booleans(),
+)
 def test_batches_take_the_oldest_and_nobody_twice(
-    waiting: int, age_ms: int, free: int, size: int
+    waiting: int, age_ms: int, free: int, size: int, is_idle: bool
 ) -> None:
-    sizes = batch_sizes(waiting, age_ms, free, BatchRules(size, 200))
+    sizes = batch_sizes(waiting, age_ms, free, BatchRules(size, 200), is_idle=is_idle)
     assert all(0 < each <= size for each in sizes)
     assert sum(sizes) <= waiting
     assert len(sizes) <= max(0, free)
@@ -122,9 +128,13 @@ def test_batches_take_the_oldest_and_nobody_twice(
 
 def test_a_part_of_a_batch_waits_for_company_only_so_long() -> None:
     rules = BatchRules(10, 200)
-    assert batch_sizes(3, 199, 5, rules) == []
-    assert batch_sizes(3, 200, 5, rules) == [3]
-    assert batch_sizes(10, 0, 5, rules) == [10]
+    assert batch_sizes(3, 199, 5, rules, is_idle=False) == []
+    assert batch_sizes(3, 200, 5, rules, is_idle=False) == [3]
+    assert batch_sizes(13, 0, 5, rules, is_idle=False) == [10]
+
+
+def test_a_lone_payment_does_not_wait_on_an_idle_lane() -> None:
+    assert batch_sizes(1, 0, 5, BatchRules(10, 200), is_idle=True) == [1]
 
 
 @given(st.lists(st.integers(1, 100)), st.integers(0, 1000))

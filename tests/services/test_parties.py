@@ -149,3 +149,27 @@ async def test_a_refusal_of_state_is_remembered_and_any_other_is_not(units: Stor
     assert orjson.loads(refused.body) == {"code": "name_taken"}
     again = await once(units, claim, work, render_error)
     assert (again.body, again.replayed) == (refused.body, True)
+
+
+async def test_a_repeated_token_request_is_told_the_key_and_makes_no_second_one(
+    parties: PartyService,
+) -> None:
+    customer_id = await add(parties, OPERATOR)
+    claim = a_claim(OPERATOR, "token")
+
+    async def ask() -> Answer:
+        return await parties.create_token_once(
+            OPERATOR,
+            customer_id,
+            claim=claim,
+            render=lambda made: Answer(201, made.secret.encode()),
+            render_error=lambda error: Answer(409, orjson.dumps(error.context)),
+        )
+
+    answers = await asyncio.gather(*(ask() for _ in range(10)))
+    (shown,) = [each for each in answers if each.status == 201]
+    (credential,) = await parties.keys()
+    told = orjson.dumps({"key_id": encode_id(Prefix.KEY, credential.id)})
+    assert {each.body for each in answers if each is not shown} == {told}
+    known = await parties.authenticate(shown.body.decode())
+    assert encode_id(Prefix.CUSTOMER, known.customer_id or new_id()) == customer_id

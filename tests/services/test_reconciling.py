@@ -1,5 +1,6 @@
 """Reconciliation on a real chain and a real database: what was tampered with is found and named."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from uuid import UUID
@@ -11,7 +12,13 @@ from adapters.evm.errors import RpcError
 from adapters.evm.rpc import Call
 from node.core.errors import ChainUnavailable, InvalidInput, NotFound, WrongState
 from node.core.ids import Prefix, encode_id
-from node.core.ledger import Entry, chain_account, customer_account, suspense_account
+from node.core.ledger import (
+    Entry,
+    LedgerTransaction,
+    chain_account,
+    customer_account,
+    suspense_account,
+)
 from node.core.parties import Principal, Role
 from node.core.ports.idempotency import Answer, Claim
 from node.core.ports.reconciliation import Break
@@ -267,9 +274,52 @@ async def test_a_deposit_is_given_to_its_customer_by_the_breaks_resolution(
 
 async def test_a_closed_break_is_not_closed_again(node: MirroredNode) -> None:
     found = await deposited(node, 5_000)
-    await resolve(node, found)
-    answer = await resolve(node, found, key="other")
+    entry = Entry(suspense_account(CHAIN_ID, "USDC"), "capital/USDC", "USDC", 5_000)
+    await resolve(node, found, entry)
+    async with node.ledger.units() as unit:  # more money in suspense: only the break is closed
+        await unit.ledger.lock()
+        more = Entry("capital/USDC", suspense_account(CHAIN_ID, "USDC"), "USDC", 5_000)
+        await unit.ledger.post([LedgerTransaction("more", "correction", [more])])
+    answer = await resolve(node, found, entry, key="other")
     assert orjson.loads(answer.body)["code"] == WrongState.code
+
+
+@pytest.mark.parametrize("units", [0, 4_999, 5_001])
+async def test_an_unknown_deposit_is_closed_only_by_moving_all_of_it_out_of_suspense(
+    node: MirroredNode, units: int
+) -> None:
+    found = await deposited(node, 5_000)
+    suspense = suspense_account(CHAIN_ID, "USDC")
+    async with node.ledger.units() as unit:
+        await unit.ledger.lock()
+        more = Entry("capital/USDC", suspense, "USDC", 5_000)
+        await unit.ledger.post([LedgerTransaction("more", "correction", [more])])
+    entries = [Entry(suspense, "capital/USDC", "USDC", units)] if units else []
+    with pytest.raises(InvalidInput, match=f"debit {suspense} with all of it"):
+        await resolve(node, found, *entries)
+    assert [each.id for each in await node.open_breaks()] == [found.id]
+    assert (await node.balance(suspense)).posted == 10_000
+    assert (await node.reconciliation().get_break(encode_id(Prefix.BREAK, found.id))) == found
+
+
+async def test_equal_requests_for_a_run_get_one_answer(node: MirroredNode) -> None:
+    claim = Claim(OPERATOR.key, "POST", "/v1/reconciliation/runs", "k", b"body".ljust(32))
+
+    async def ask() -> Answer:
+        return await node.reconciliation().request_run(
+            OPERATOR,
+            claim=claim,
+            render=lambda run: Answer(202, run.id.bytes),
+            render_error=render_error,
+        )
+
+    answers = await asyncio.gather(ask(), ask())
+    assert answers[0].body == answers[1].body
+    runs = await node.rows("SELECT id FROM reconciliation_run")
+    assert UUID(bytes=answers[0].body) in {row["id"] for row in runs}
+    again = await ask()
+    assert (again.body, again.replayed) == (answers[0].body, True)
+    assert await node.rows("SELECT id FROM reconciliation_run") == runs  # nothing ran again
 
 
 async def test_a_resolution_that_takes_from_a_customer_is_refused(node: MirroredNode) -> None:

@@ -1,7 +1,8 @@
 """Seeded histories of faults over settlement and mirror: whatever happens, each is paid once.
 
 A worker that dies at any window, lost answers, dropped transactions, reorgs before finality, jumps
-of the base fee and a token that is paused for a while, in an order a seed decides.
+of the base fee, a token that is paused for a while and an operator who pauses settlement, in an
+order a seed decides.
 """
 
 import random  # noqa: TID251 - seeded by each test
@@ -14,6 +15,7 @@ from adapters.evm.client import EvmChain
 from node.core.errors import Unavailable
 from node.core.ports.chain import SendAnswer
 from node.core.ports.transfers import Transfer
+from node.core.settlement import PauseReason
 from node.core.submission import FeeRules
 from node.core.transfers import Happening, State
 from node.services import transfer_moves
@@ -93,8 +95,8 @@ class Campaign:
     async def step(self) -> None:
         onchain, anvil = self.node.onchain, self.node.onchain.anvil
         match self.chance.choices(
-            ("fund", "work", "mine", "follow", "reorg", "drop", "dear", "pause"),
-            (2, 9, 5, 5, 2, 1, 1, 1),
+            ("fund", "work", "mine", "follow", "reorg", "drop", "dear", "halt", "pause"),
+            (2, 9, 5, 5, 2, 1, 1, 2, 1),
         )[0]:
             case "fund":
                 self.transfers += await self.node.funded(self.chance.randint(1, 4))
@@ -111,8 +113,18 @@ class Campaign:
             case "dear":
                 base_fee_wei = self.chance.randint(1, 20) * 10**9
                 anvil.rpc("anvil_setNextBlockBaseFeePerGas", hex(base_fee_wei))
+            case "halt":
+                await self.halt_or_resume()
             case _:
                 onchain.send(onchain.token, "unpause()" if self.is_paused() else "pause()")
+
+    async def halt_or_resume(self) -> None:
+        """An operator pauses settlement, or ends the pause."""
+        async with self.node.ledger.units() as unit:
+            if await unit.settlement.resume(None, "operator:olga") == 0:
+                await unit.settlement.pause(
+                    PauseReason.OPERATOR, "operator:olga", hard=False, note=None
+                )
 
     def is_paused(self) -> bool:
         """Whether the token is, on the chain as it is now: a reorg may have undone a pause."""
@@ -141,6 +153,8 @@ class Campaign:
         onchain = self.node.onchain
         if self.is_paused():
             onchain.send(onchain.token, "unpause()")
+        async with self.node.ledger.units() as unit:
+            await unit.settlement.resume(None, "operator:olga")
         worker = await self.new_worker("never", is_reliable=True)
         for _ in range(DRAIN_MAX):
             await worker.run_once()

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from adapters.evm.addresses import Eip55
+from adapters.evm.client import EvmChain
 from adapters.evm.signer import KeystoreSigner
 from adapters.machine import new_id
 from node.core.errors import InvalidInput, NodeError, NotFound, Refused
@@ -13,7 +14,7 @@ from node.core.ids import Prefix, encode_id
 from node.core.parties import Principal, Role
 from node.core.ports.idempotency import Answer, Claim
 from node.core.ports.settlement import Movement
-from node.core.settlement import PauseReason
+from node.core.settlement import LaneStatus, PauseReason
 from node.core.units import Asset, Money
 from node.services.settlement_operations import NodeAddresses, SettlementOperations
 from node.services.treasury import TreasuryService
@@ -61,10 +62,14 @@ class Desk:
     async def movement(self, movement_id: str) -> Movement:
         return await self.operations.movement(movement_id)
 
-    def treasury(self, at: Callable[[str], None] | None = None) -> TreasuryService:
+    def treasury(
+        self, at: Callable[[str], None] | None = None, chain: EvmChain | None = None
+    ) -> TreasuryService:
         lock = AdvisoryLaneLock(self.rig.database_url)
         self.rig.workers.append(lock)
-        parts = replace(self.rig.parts(at), signer=KeystoreSigner.of_key(TREASURY_KEY), lock=lock)
+        parts = replace(
+            self.rig.parts(at, chain), signer=KeystoreSigner.of_key(TREASURY_KEY), lock=lock
+        )
         return TreasuryService(parts, "ETH")
 
     @property
@@ -142,6 +147,76 @@ async def test_nothing_is_moved_while_settlement_is_paused(desk: Desk) -> None:
     )
     await desk.operations.resume(OLGA, PauseReason.OPERATOR)
     assert await desk.operations.pauses() == []
+
+
+class PausingChain(EvmChain):
+    """A chain during whose reads somebody pauses settlement."""
+
+    def __init__(self, desk: "Desk") -> None:
+        super().__init__(desk.rig.providers)
+        self._desk = desk
+
+    async def chain_id(self) -> int:
+        await self._desk.operations.pause(OLGA, hard=False, note=None)
+        return await super().chain_id()
+
+
+async def test_a_pause_while_the_chain_is_asked_stops_a_movement(desk: Desk) -> None:
+    await desk.treasury().run_once()  # the lane is known
+    await desk.rig.kill()
+    worker = desk.treasury(chain=PausingChain(desk))
+    await worker.run_once()  # the lease asks for the chain too
+    await desk.operations.resume(OLGA, PauseReason.OPERATOR)
+    asked = await desk.ask("float_top_up", desk.contract, Money(1, USDC))
+    await worker.run_once()
+    assert len(await desk.operations.pauses()) == 1
+    assert await desk.rig.slots() == []
+    assert (await desk.movement(asked)).state == "requested"
+
+
+async def test_a_movement_above_the_balance_fails_and_holds_up_no_other(desk: Desk) -> None:
+    balance_wei = await desk.rig.chain.native_balance(address_of(TREASURY), "latest")
+    too_large = await desk.ask("lane_gas", LANE, Money(balance_wei // 10**9, ETH))  # no gas left
+    after_it = await desk.ask("lane_gas", LANE, Money(7, ETH))
+    assert await desk.treasury().run_once() > 0
+    failed, sent = await desk.movement(too_large), await desk.movement(after_it)
+    assert (failed.state, failed.slot_id, sent.state) == ("failed", None, "submitted")
+    assert failed.failure is not None
+    assert failed.failure["code"] == "insufficient_funds"
+    assert [each["nonce"] for each in await desk.rig.slots()] == [0]
+
+
+async def test_a_movement_that_only_earlier_ones_make_too_large_waits_for_them(desk: Desk) -> None:
+    balance_wei = await desk.rig.chain.native_balance(address_of(TREASURY), "latest")
+    most = Money(balance_wei // 10**9 * 6 // 10, ETH)
+    asked = [await desk.ask("lane_gas", LANE, most) for _ in range(2)]
+    worker = desk.treasury()
+    await worker.run_once()  # the first is written, sent and mined
+    states = [(await desk.movement(each)).state for each in asked]
+    assert states == ["submitted", "requested"]
+    await worker.run_once()
+    assert (await desk.movement(asked[1])).state == "failed"
+
+
+async def test_an_operator_who_resumes_starts_lanes_that_stopped_but_none_that_is_ahead(
+    desk: Desk,
+) -> None:
+    stopped = desk.rig.worker()
+    await stopped.run_once()
+    await desk.treasury().run_once()
+    transfers = await desk.rig.funded(1)
+    one, other = [each.lane for each in await desk.operations.lanes()]
+    async with desk.rig.node.units() as unit:
+        await unit.settlement.set_lane_status(one.id, LaneStatus.STOPPED, "excluded")
+        await unit.settlement.set_lane_status(other.id, LaneStatus.AHEAD, "used elsewhere")
+    assert await stopped.run_once() == 0
+    await desk.operations.resume(OLGA, PauseReason.OPERATOR)
+    assert [each.lane.status for each in await desk.operations.lanes()] == [
+        LaneStatus.ACTIVE,
+        LaneStatus.AHEAD,
+    ]
+    await desk.rig.settle(stopped, transfers)
+    desk.rig.assert_each_paid_once(transfers)
 
 
 @pytest.mark.parametrize(

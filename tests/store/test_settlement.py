@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import asyncpg
 import pytest
@@ -205,8 +206,9 @@ async def test_what_the_mirror_has_included_is_not_moved_back(node: LedgerNode) 
         assert await unit.settlement.mark_slots([slot.id], SlotState.SUBMITTED) == []
 
 
+@pytest.mark.parametrize("state", ["included", "final"])
 async def test_committed_units_are_those_of_payments_not_yet_in_the_block(
-    node: LedgerNode, database_url: str
+    node: LedgerNode, database_url: str, state: str
 ) -> None:
     lane = await held_lane(node)
     transfers = await funded(node, 3)
@@ -215,7 +217,7 @@ async def test_committed_units_are_those_of_payments_not_yet_in_the_block(
         await write(unit, lane, a_slot(7, transfers[:1]), a_slot(8, transfers[1:2]), void)
     connection = await asyncpg.connect(database_url)
     await connection.execute(
-        "UPDATE slot SET state = 'included', included_block_number = 10 WHERE nonce = 7"
+        "UPDATE slot SET state = $1, included_block_number = 10 WHERE nonce = 7", state
     )
     await connection.close()
     async with node.units() as unit:
@@ -224,6 +226,36 @@ async def test_committed_units_are_those_of_payments_not_yet_in_the_block(
             for block in (9, 10)
         }
     assert at == {9: 10, 10: 5}
+
+
+async def test_only_what_nobody_signed_becomes_a_noop_and_its_numbers_are_free(
+    node: LedgerNode,
+) -> None:
+    lane = await held_lane(node)
+    transfers = await funded(node, 3)
+    signed, unsigned, void = (
+        a_slot(7, transfers[:1]),
+        a_slot(8, transfers[1:2]),
+        a_slot(9, transfers[2:], Purpose.VOID),
+    )
+    ids = [each.id for each in (signed, unsigned, void)]
+    async with node.units() as unit:
+        await write(unit, lane, signed, unsigned, void)
+        await unit.settlement.add_attempts([an_attempt(signed, 1)])
+    async with node.units() as unit:
+        await unit.settlement.lock_slots(ids)
+        noops = await unit.settlement.make_noops(ids)
+        await unit.settlement.release_members(noops)
+        await unit.settlement.unassign(noops)
+    assert noops == [unsigned.id]
+    async with node.units() as unit:
+        slots = await unit.settlement.open_slots(lane.id)
+        free = await unit.settlement.candidates(CHAIN_ID, CONTRACT, 9)
+        await write(unit, replace(lane, next_nonce=10), a_slot(10, transfers[1:2]))
+    assert [each.purpose for each in slots] == [Purpose.SETTLE, Purpose.NOOP, Purpose.VOID]
+    assert (slots[1].to, slots[1].calldata, slots[1].gas_limit) == (ACCOUNT, b"", 21_000)
+    assert [each.was_written for each in free if each.transfer_id == transfers[1].id] == [True]
+    assert transfers[0].id not in {each.transfer_id for each in free}
 
 
 async def test_the_number_counter_only_rises(node: LedgerNode) -> None:

@@ -102,7 +102,7 @@ class Finalizing:
         senders = {slot.sender for slot in slots if slot.purpose == "void" and not slot.succeeded}
         for sender in sorted(senders):
             lane = await unit.settlement.lane(self.watch.chain_id, sender)
-            if lane is not None:
+            if lane is not None and lane.status is LaneStatus.ACTIVE:
                 await unit.settlement.set_lane_status(
                     lane.id, LaneStatus.STOPPED, "its void reverted: is it still an operator?"
                 )

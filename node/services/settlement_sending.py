@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from node.core.errors import InvariantBroken
+from node.core.ids import Prefix, encode_id
 from node.core.ports import Unit
 from node.core.ports.chain import SendAnswer, UnsignedTransaction
 from node.core.ports.settlement import Attempt, Lane, OpenSlot
@@ -256,11 +257,7 @@ class Sender:
             transfers,
             happening,
             changes=changes,
-            detail=lambda each: {
-                name: f"0x{value.hex()}"
-                for name, value in changes(each).items()
-                if isinstance(value, bytes)
-            },
+            detail=lambda each: _detail(each, changes(each)),
         )
 
     async def _is_ahead(self, lane: Lane, mined: int) -> bool:
@@ -278,6 +275,16 @@ class Sender:
 
 async def _unsigned(unit: Unit, lane: Lane) -> list[OpenSlot]:
     return [each for each in await unit.settlement.open_slots(lane.id) if not each.attempts]
+
+
+def _detail(transfer: Transfer, changes: Mapping[str, object]) -> Mapping[str, object]:
+    """What the timeline says: the batch, by the id operators know it by, and its transaction."""
+    detail = {
+        name: f"0x{value.hex()}" for name, value in changes.items() if isinstance(value, bytes)
+    }
+    if transfer.slot_id is not None:
+        detail["batch_id"] = encode_id(Prefix.BATCH, transfer.slot_id)
+    return detail
 
 
 def _class_of(attempt: Attempt, answers: Sequence[SendAnswer]) -> AnswerClass:

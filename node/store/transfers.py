@@ -52,7 +52,7 @@ _CHANGEABLE: Final = {
 
 _USED_ON_CHAIN: Final = """
 SELECT t.id FROM transfer t WHERE t.id = ANY($1::uuid[]) AND EXISTS (
-    SELECT FROM settlement_log l WHERE l.contract = t.contract
+    SELECT FROM settlement_log l WHERE l.chain_id = t.chain_id AND l.contract = t.contract
     AND l.payment_number = t.payment_number::numeric AND l.kind IN ('settled', 'voided')
     AND l.status <> 'orphaned')
 """

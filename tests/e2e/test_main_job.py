@@ -27,6 +27,8 @@ def test_what_was_quoted_is_what_arrives_and_what_is_paid(network: Network) -> N
     timeline = network.get(f"/v1/transfers/{transfer['id']}/events")["data"]
     assert [event["sequence"] for event in timeline] == list(range(1, len(timeline) + 1))
     assert [event["state"] for event in timeline] == ["funded", "submitted", "included", "settled"]
+    batch = network.get(f"/v1/settlement/batches/{timeline[1]['detail']['batch_id']}")
+    assert timeline[1]["detail"]["tx_hash"] in {each["tx_hash"] for each in batch["attempts"]}
     network.prove()
 
 

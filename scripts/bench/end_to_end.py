@@ -152,7 +152,7 @@ def _options() -> Options:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--seconds", type=float, default=15.0, help="begin payments for so long in each run (15)"
+        "--seconds", type=float, default=30.0, help="begin payments for so long in each run (30)"
     )
     parser.add_argument(
         "--payments", type=int, help="at most so many payments in each run (no limit)"
@@ -163,9 +163,9 @@ def _options() -> Options:
     parser.add_argument(
         "--corridor-clients",
         type=_numbers,
-        default=(32, 128, 256),
+        default=(32, 128, 192),
         metavar="N,N",
-        help="payments under way at once, a run for each number (32,128,256)",
+        help="payments under way at once, a run for each number (32,128,192)",
     )
     parser.add_argument(
         "--naive-clients", type=_numbers, default=(1, 8, 32), metavar="N,N", help="(1,8,32)"

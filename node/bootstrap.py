@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -232,10 +232,15 @@ def migrate(settings: Settings) -> None:
     asyncio.run(schema.migrate(settings.database_url))
 
 
-def run_serve(settings: Settings) -> None:
-    """The HTTP process, until it is told to stop."""
+def run_serve(settings: Settings, *, on_listening: Callable[[], None] = lambda: None) -> None:
+    """The HTTP process, until it is told to stop.
+
+    Args:
+        settings: The node.
+        on_listening: Called once, when requests are answered.
+    """
     logs.configure(level=settings.log_level, form=settings.log_format)
-    uvloop.run(_serve(settings))
+    uvloop.run(_serve(settings, on_listening))
 
 
 def run_work(settings: Settings, only: Sequence[str] = ()) -> None:
@@ -249,13 +254,27 @@ def run_work(settings: Settings, only: Sequence[str] = ()) -> None:
     uvloop.run(_work(settings, only))
 
 
-async def _serve(settings: Settings) -> None:
+class _Server(uvicorn.Server):
+    """Says when it listens."""
+
+    def __init__(self, config: uvicorn.Config, on_listening: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_listening = on_listening
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, then say so."""
+        await super().startup(sockets)
+        if self.started:
+            self._on_listening()
+
+
+async def _serve(settings: Settings, on_listening: Callable[[], None]) -> None:
     async with open_node(settings) as node:
         await _compare(node)  # what answers and is wrong stops the program before it listens
         await node.rates.refresh()
         for fault in node.rates.faults:
             _log.warning("rate source", fault=fault)
-        server = uvicorn.Server(
+        server = _Server(
             uvicorn.Config(
                 create_app(node.services, sandbox=settings.sandbox),
                 host=settings.http_host,
@@ -267,7 +286,8 @@ async def _serve(settings: Settings) -> None:
                 server_header=False,
                 proxy_headers=False,
                 timeout_graceful_shutdown=10,
-            )
+            ),
+            on_listening,
         )
         rates = asyncio.create_task(node.rates.keep_fresh(_RATES_EVERY_S))
         compared = asyncio.create_task(_keep_comparing(node, server))

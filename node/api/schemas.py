@@ -215,6 +215,12 @@ class AccountQuery(PageQuery):
     currency: CurrencyFilter | None = None
 
 
+class RunQuery(PageQuery):
+    """Which runs."""
+
+    status: Literal["running", "completed", "failed"] | None = None
+
+
 class BreakQuery(PageQuery):
     """Which breaks."""
 

@@ -233,11 +233,30 @@ class Settlement(Protocol):
         """One batch."""
         ...
 
-    async def pause(self, principal: Principal, /, *, hard: bool, note: str | None) -> None:
+    async def pause(
+        self,
+        principal: Principal,
+        /,
+        *,
+        hard: bool,
+        note: str | None,
+        claim: Claim | None,
+        render: Callable[[Sequence[Pause]], Answer],
+        render_error: RenderError,
+    ) -> Answer:
         """Stop new work."""
         ...
 
-    async def resume(self, principal: Principal, reason: PauseReason, /) -> None:
+    async def resume(
+        self,
+        principal: Principal,
+        reason: PauseReason,
+        /,
+        *,
+        claim: Claim | None,
+        render: Callable[[Sequence[Pause]], Answer],
+        render_error: RenderError,
+    ) -> Answer:
         """End a pause."""
         ...
 
@@ -279,6 +298,10 @@ class Reconciliation(Protocol):
 
     async def get(self, run_id: str, /) -> Run:
         """One run."""
+        ...
+
+    async def runs(self, query: ListQuery, /) -> Page[Run]:
+        """Runs."""
         ...
 
     async def get_break(self, break_id: str, /) -> Break:

@@ -19,12 +19,14 @@ def serve(state_dir: Path) -> None:
     _refuse_taken(settings.http_host, settings.http_port)
     from node.bootstrap import run_serve
 
-    stderr().print(
-        f"http://{settings.http_host}:{settings.http_port}  documentation at /docs,"
-        " readiness at /readyz; Ctrl-C stops",
-        soft_wrap=True,
-    )
-    run_serve(settings)
+    def tell() -> None:
+        stderr().print(
+            f"http://{settings.http_host}:{settings.http_port}  documentation at /docs,"
+            " readiness at /readyz; Ctrl-C stops",
+            soft_wrap=True,
+        )
+
+    run_serve(settings, on_listening=tell)
 
 
 def _refuse_taken(host: str, port: int) -> None:

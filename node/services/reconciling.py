@@ -166,6 +166,11 @@ class ReconciliationService:
             raise NotFound("there is no such reconciliation run")
         return run
 
+    async def runs(self, query: ListQuery) -> Page[Run]:
+        """Runs, newest first. Filters: `status` (running, completed, failed)."""
+        async with self._units() as unit:
+            return await unit.reconciliation.runs(query)
+
     async def get_break(self, break_id: str) -> Break:
         """One break. Raises NotFound."""
         async with self._units() as unit:

@@ -68,20 +68,51 @@ class SettlementOperations:
             raise NotFound(f"there is no batch {batch_id}")
         return found
 
-    async def pause(self, principal: Principal, /, *, hard: bool, note: str | None) -> None:
-        """Stop new work: nothing new is signed but voids and bumps; with `hard` no bumps either."""
-        async with self.units() as unit:
-            await unit.settlement.pause(PauseReason.OPERATOR, principal.key, hard=hard, note=note)
+    async def pause(
+        self,
+        principal: Principal,
+        /,
+        *,
+        hard: bool,
+        note: str | None,
+        claim: Claim | None,
+        render: Callable[[Sequence[Pause]], Answer],
+        render_error: RenderError,
+    ) -> Answer:
+        """Stop new work: nothing new is signed but voids and bumps; with `hard` no bumps either.
 
-    async def resume(self, principal: Principal, reason: PauseReason, /) -> None:
+        The answer is rendered from the pauses in force.
+        """
+
+        async def work(unit: Unit) -> Answer:
+            await unit.settlement.pause(PauseReason.OPERATOR, principal.key, hard=hard, note=note)
+            return render(await unit.settlement.pauses())
+
+        return await once(self.units, claim, work, render_error)
+
+    async def resume(
+        self,
+        principal: Principal,
+        reason: PauseReason,
+        /,
+        *,
+        claim: Claim | None,
+        render: Callable[[Sequence[Pause]], Answer],
+        render_error: RenderError,
+    ) -> Answer:
         """End the pause of a reason, if there is one, and let stopped lanes work again.
 
         A lane stops itself when working on is of no use, whatever pauses there are; an operator
-        who resumes has looked at it. Where the cause goes on, it stops again.
+        who resumes has looked at it. Where the cause goes on, it stops again. The answer is
+        rendered from the pauses that are left.
         """
-        async with self.units() as unit:
+
+        async def work(unit: Unit) -> Answer:
             await unit.settlement.resume(reason, principal.key)
             await unit.settlement.restart_lanes(self.chain_id)
+            return render(await unit.settlement.pauses())
+
+        return await once(self.units, claim, work, render_error)
 
     async def request_movement(  # noqa: PLR0913 - all by name
         self,

@@ -161,6 +161,22 @@ class ReconciliationStore:
         row = await self._raw.fetchrow("SELECT * FROM reconciliation_run WHERE id = $1", run_id)
         return _run(row) if row else None
 
+    async def runs(self, query: ListQuery) -> Page[Run]:
+        """Runs, newest first. Filters: `status` (running, completed, failed)."""
+        position = query.position()
+        rows = await self._raw.fetch(
+            "SELECT * FROM reconciliation_run WHERE ($1::text IS NULL OR status = $1)"
+            " AND ($2::timestamptz IS NULL OR (created_at, id) < ($2, $3))"
+            " ORDER BY created_at DESC, id DESC LIMIT $4",
+            query.filters.get("status"),
+            position.created_at if position else None,
+            position.uuid if position else None,
+            query.limit + 1,
+        )
+        return query.page(
+            [_run(row) for row in rows], lambda row: Position(row.created_at, row.id.int)
+        )
+
     async def last_completed(self) -> Run | None:
         """The newest run that was finished."""
         row = await self._raw.fetchrow(

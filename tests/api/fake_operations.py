@@ -8,6 +8,7 @@ from uuid import UUID
 
 from adapters.evm.addresses import Eip55
 from adapters.machine import new_id
+from node.api.examples import RUN_ID
 from node.core.errors import ChainUnavailable, NotFound, WrongState
 from node.core.ids import Prefix, decode_id
 from node.core.ledger import AccountKind, Balance, Entry
@@ -107,11 +108,38 @@ class FakeSettlement:
             5_000_000, 12, TxHash(bytes(32)), True, 96_000, 10**9, NOW, None, [attempt], [member],
         )  # fmt: skip
 
-    async def pause(self, principal: Principal, /, *, hard: bool, note: str | None) -> None:
-        self.paused = [Pause(PauseReason.OPERATOR, hard, note, principal.key, NOW)]
+    async def pause(
+        self,
+        principal: Principal,
+        /,
+        *,
+        hard: bool,
+        note: str | None,
+        claim: Claim | None,
+        render: Callable[[Sequence[Pause]], Answer],
+        render_error: RenderError,
+    ) -> Answer:
+        async def work() -> Answer:
+            self.paused = [Pause(PauseReason.OPERATOR, hard, note, principal.key, NOW)]
+            return render(self.paused)
 
-    async def resume(self, principal: Principal, reason: PauseReason, /) -> None:
-        self.paused = [each for each in self.paused if each.reason is not reason]
+        return await self.memory.once(claim, work, render_error)
+
+    async def resume(
+        self,
+        principal: Principal,
+        reason: PauseReason,
+        /,
+        *,
+        claim: Claim | None,
+        render: Callable[[Sequence[Pause]], Answer],
+        render_error: RenderError,
+    ) -> Answer:
+        async def work() -> Answer:
+            self.paused = [each for each in self.paused if each.reason is not reason]
+            return render(self.paused)
+
+        return await self.memory.once(claim, work, render_error)
 
     async def request_movement(
         self,
@@ -173,6 +201,10 @@ class FakeReconciliation:
     async def get(self, run_id: str, /) -> Run:
         identity = decode_id(Prefix.RUN, run_id)
         return Run(identity, "running", None, [], None, "operator:ops", NOW, None)
+
+    async def runs(self, query: ListQuery, /) -> Page[Run]:
+        query.position()
+        return Page([await self.get(RUN_ID)], None)
 
     async def get_break(self, break_id: str, /) -> Break:
         return replace(A_BREAK, id=decode_id(Prefix.BREAK, break_id))

@@ -160,3 +160,20 @@ async def test_a_repeated_reconciliation_request_gets_the_first_run(
     assert again.content == first.content
     assert again.headers["location"] == first.headers["location"]
     assert other.json()["id"] != first.json()["id"]
+
+
+async def test_a_repeated_pause_or_resume_changes_nothing_after_what_came_between(
+    client: httpx.AsyncClient, fake_node: FakeNode
+) -> None:
+    async def ask(act: str, key: str) -> httpx.Response:
+        return await client.post(f"/v1/settlement/{act}", headers=with_key(key, "operator-key"))
+
+    paused = await ask("pause", "p")
+    resumed = await ask("resume", "r")
+    again = await ask("pause", "p")
+    assert (again.content, again.headers["idempotent-replayed"]) == (paused.content, "true")
+    assert fake_node.settlement.paused == []
+    await ask("pause", "new")
+    again = await ask("resume", "r")
+    assert (again.content, again.headers["idempotent-replayed"]) == (resumed.content, "true")
+    assert len(fake_node.settlement.paused) == 1

@@ -129,9 +129,13 @@ async def test_operator_pages_answer_on_a_node_that_has_done_nothing_yet(
         f"/v1/ledger/accounts/{accounts['data'][0]['id']}/entries", headers=headers(node.operator)
     )
     assert entries.json()["data"]
-    paused = await node.client.post(
-        "/v1/settlement/pause", headers=headers(node.operator), json={"note": "a look"}
-    )
+    first, paused = [
+        await node.client.post(
+            "/v1/settlement/pause", headers=headers(node.operator, "p"), json={"note": "a look"}
+        )
+        for _ in range(2)
+    ]
+    assert (paused.content, paused.headers["idempotent-replayed"]) == (first.content, "true")
     assert [each["reason"] for each in paused.json()["data"]] == ["operator"]
     resumed = await node.client.post("/v1/settlement/resume", headers=headers(node.operator))
     assert resumed.json()["data"] == []

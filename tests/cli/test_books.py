@@ -1,9 +1,14 @@
 """keys, verify, migrate: commands on the database itself, on a real PostgreSQL."""
 
 import json
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
+import httpx
 import pytest
+from eth_account import Account
 
 from node.cli.faults import Status
 from tests.cli.conftest import Run
@@ -120,3 +125,38 @@ def test_a_wrong_setting_is_named_with_its_fault(run: Run, monkeypatch: pytest.M
     outcome = run("serve")
     assert outcome.status == Status.REFUSED
     assert "CORRIDOR_HTTP_PORT" in outcome.err
+
+
+@pytest.mark.usefixtures("database")
+def test_serve_prints_its_line_once_it_answers(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    key = tmp_path / "lane.json"
+    key.write_text(json.dumps(Account.encrypt(Account.create().key, "play", iterations=2)))
+    (tmp_path / "lane.json.password").write_text("play")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    settings = {
+        "CORRIDOR_HTTP_PORT": str(port),
+        "CORRIDOR_STATE_DIR": str(tmp_path),
+        "CORRIDOR_CHAIN_RPC_URLS": "http://127.0.0.1:9",
+        "CORRIDOR_TOKEN_ADDRESS": "0x" + "70" * 20,
+        "CORRIDOR_SETTLEMENT_ADDRESS": "0x" + "c0" * 20,
+        "CORRIDOR_SIGNER": f"keystore:{key}",
+        "CORRIDOR_FX_SOURCES": "fixed:USD/USDC=1",
+        "CORRIDOR_SANDBOX": "1",
+        "CORRIDOR_LOG_LEVEL": "error",
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "node", "serve"], stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    try:
+        assert process.stderr.readline().startswith(f"http://127.0.0.1:{port}  documentation")
+        answer = httpx.get(f"http://127.0.0.1:{port}/healthz")
+        assert answer.json() == {"status": "alive"}
+    finally:
+        process.terminate()
+        process.communicate(timeout=20)

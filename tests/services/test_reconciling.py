@@ -19,6 +19,7 @@ from node.core.ledger import (
     customer_account,
     suspense_account,
 )
+from node.core.paging import ListQuery
 from node.core.parties import Principal, Role
 from node.core.ports.idempotency import Answer, Claim
 from node.core.ports.reconciliation import Break
@@ -300,6 +301,17 @@ async def test_an_unknown_deposit_is_closed_only_by_moving_all_of_it_out_of_susp
     assert [each.id for each in await node.open_breaks()] == [found.id]
     assert (await node.balance(suspense)).posted == 10_000
     assert (await node.reconciliation().get_break(encode_id(Prefix.BREAK, found.id))) == found
+
+
+async def test_runs_are_listed_newest_first_in_pages(node: MirroredNode) -> None:
+    made = [(await node.reconcile()).id for _ in range(3)]
+    service = node.reconciliation()
+    first = await service.runs(ListQuery(limit=2))
+    rest = await service.runs(ListQuery(limit=2, cursor=first.next_cursor))
+    assert [each.id for each in (*first.items, *rest.items)] == made[::-1]
+    assert rest.next_cursor is None
+    failed = await service.runs(ListQuery(filters={"status": "failed"}))
+    assert failed.items == ()
 
 
 async def test_equal_requests_for_a_run_get_one_answer(node: MirroredNode) -> None:

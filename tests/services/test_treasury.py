@@ -19,7 +19,7 @@ from node.core.units import Asset, Money
 from node.services.settlement_operations import NodeAddresses, SettlementOperations
 from node.services.treasury import TreasuryService
 from node.store.lane_lock import AdvisoryLaneLock
-from tests.builders import CHAIN_ID
+from tests.builders import CHAIN_ID, render_error
 from tests.onchain import LANE, address_of
 from tests.rig import DEV_ACCOUNTS, AnvilServer
 from tests.services.settling import Killed, MakeRig, Rig, killer
@@ -125,6 +125,22 @@ async def test_a_movement_is_made_once_whenever_the_worker_is_killed(
     assert [each["nonce"] for each in await desk.rig.slots()] == [0]
 
 
+async def paused(operations: SettlementOperations, *, note: str | None) -> None:
+    await operations.pause(
+        OLGA, hard=False, note=note, claim=None, render=no_answer, render_error=render_error
+    )
+
+
+async def resumed(operations: SettlementOperations) -> None:
+    await operations.resume(
+        OLGA, PauseReason.OPERATOR, claim=None, render=no_answer, render_error=render_error
+    )
+
+
+def no_answer(_: object) -> Answer:
+    return Answer(200, b"")
+
+
 async def test_the_same_request_twice_is_one_movement(desk: Desk) -> None:
     claim = Claim(OLGA.key, "POST", "/v1/settlement/movements", "key", bytes(32))
     amount = Money(1, USDC)
@@ -135,7 +151,7 @@ async def test_the_same_request_twice_is_one_movement(desk: Desk) -> None:
 
 
 async def test_nothing_is_moved_while_settlement_is_paused(desk: Desk) -> None:
-    await desk.operations.pause(OLGA, hard=False, note="looking")
+    await paused(desk.operations, note="looking")
     await desk.ask("float_top_up", desk.contract, Money(1, USDC))
     await desk.treasury().run_once()
     assert await desk.rig.slots() == []
@@ -145,7 +161,7 @@ async def test_nothing_is_moved_while_settlement_is_paused(desk: Desk) -> None:
         OLGA.key,
         "looking",
     )
-    await desk.operations.resume(OLGA, PauseReason.OPERATOR)
+    await resumed(desk.operations)
     assert await desk.operations.pauses() == []
 
 
@@ -157,7 +173,7 @@ class PausingChain(EvmChain):
         self._desk = desk
 
     async def chain_id(self) -> int:
-        await self._desk.operations.pause(OLGA, hard=False, note=None)
+        await paused(self._desk.operations, note=None)
         return await super().chain_id()
 
 
@@ -166,7 +182,7 @@ async def test_a_pause_while_the_chain_is_asked_stops_a_movement(desk: Desk) -> 
     await desk.rig.kill()
     worker = desk.treasury(chain=PausingChain(desk))
     await worker.run_once()  # the lease asks for the chain too
-    await desk.operations.resume(OLGA, PauseReason.OPERATOR)
+    await resumed(desk.operations)
     asked = await desk.ask("float_top_up", desk.contract, Money(1, USDC))
     await worker.run_once()
     assert len(await desk.operations.pauses()) == 1
@@ -210,7 +226,7 @@ async def test_an_operator_who_resumes_starts_lanes_that_stopped_but_none_that_i
         await unit.settlement.set_lane_status(one.id, LaneStatus.STOPPED, "excluded")
         await unit.settlement.set_lane_status(other.id, LaneStatus.AHEAD, "used elsewhere")
     assert await stopped.run_once() == 0
-    await desk.operations.resume(OLGA, PauseReason.OPERATOR)
+    await resumed(desk.operations)
     assert [each.lane.status for each in await desk.operations.lanes()] == [
         LaneStatus.ACTIVE,
         LaneStatus.AHEAD,

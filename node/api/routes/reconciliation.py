@@ -7,7 +7,7 @@ from node.api.bodies import EmptyBody, invalid_body
 from node.api.money import Fault, faults_of
 from node.api.operations import OPERATORS, Call, Example, KeyRule, Operations, list_query
 from node.api.operator_views import BreakDocument, RunDocument, break_document, run_document
-from node.api.schemas import BreakQuery, ResolveBody
+from node.api.schemas import BreakQuery, ResolveBody, RunQuery
 from node.api.views import (
     PageView,
 )
@@ -43,6 +43,23 @@ async def create_run(call: Call[EmptyBody, None]) -> Answer:
     return await call.services.reconciliation.request_run(
         call.principal, claim=call.claim, render=render, render_error=call.refusal
     )
+
+
+@operations.get(
+    "/v1/reconciliation/runs",
+    who=OPERATORS,
+    query=RunQuery,
+    answer=PageView[RunDocument],
+    example=Example({"data": [examples.RUN], "next_cursor": None}),
+)
+async def list_runs(call: Call[None, RunQuery]) -> Answer:
+    """List the runs that were kept, newest first.
+
+    Runs that somebody asked for; of those the node makes by itself, one every few minutes.
+    """
+    page = await call.services.reconciliation.runs(list_query(call))
+    views = [run_document(each) for each in page.items]
+    return call.answer({"data": views, "next_cursor": page.next_cursor})
 
 
 @operations.get(

@@ -4,7 +4,7 @@ from typing import Final
 
 from node.api import examples
 from node.api.money import check_body
-from node.api.operations import OPERATORS, Call, Example, KeyRule, Operations
+from node.api.operations import OPERATORS, Call, Example, Operations
 from node.api.operator_views import (
     BatchDocument,
     LanesDocument,
@@ -115,7 +115,6 @@ async def show_movement(call: Call[None, None]) -> Answer:
 @operations.post(
     "/v1/settlement/pause",
     who=OPERATORS,
-    key=KeyRule.UNUSED,
     body=PauseBody,
     status=200,
     answer=PausesDocument,
@@ -125,17 +124,21 @@ async def pause_settlement(call: Call[PauseBody, None]) -> Answer:
     """Pause settlement.
 
     Nothing new is signed but voids and what is needed for what was already sent. Pausing twice
-    changes nothing, so no `Idempotency-Key` is needed.
+    changes nothing.
     """
-    settlement = call.services.settlement
-    await settlement.pause(call.principal, hard=call.body.hard, note=call.body.note)
-    return call.answer({"data": [pause_document(each) for each in await settlement.pauses()]})
+    return await call.services.settlement.pause(
+        call.principal,
+        hard=call.body.hard,
+        note=call.body.note,
+        claim=call.claim,
+        render=lambda pauses: call.answer({"data": [pause_document(each) for each in pauses]}),
+        render_error=call.refusal,
+    )
 
 
 @operations.post(
     "/v1/settlement/resume",
     who=OPERATORS,
-    key=KeyRule.UNUSED,
     body=ResumeBody,
     status=200,
     answer=PausesDocument,
@@ -146,6 +149,10 @@ async def resume_settlement(call: Call[ResumeBody, None]) -> Answer:
 
     Names the reason of the pause that ends; the answer lists those still in force.
     """
-    settlement = call.services.settlement
-    await settlement.resume(call.principal, call.body.reason)
-    return call.answer({"data": [pause_document(each) for each in await settlement.pauses()]})
+    return await call.services.settlement.resume(
+        call.principal,
+        call.body.reason,
+        claim=call.claim,
+        render=lambda pauses: call.answer({"data": [pause_document(each) for each in pauses]}),
+        render_error=call.refusal,
+    )

@@ -121,6 +121,10 @@ class ReconciliationRepository(Protocol):
         """One run."""
         ...
 
+    async def runs(self, query: ListQuery) -> Page[Run]:
+        """Runs, newest first. Filters: `status` (running, completed, failed)."""
+        ...
+
     async def last_completed(self) -> Run | None:
         """The newest run that was finished."""
         ...

@@ -221,13 +221,13 @@ def solvency(asset: str, balances: Iterable[Balance]) -> tuple[int, int]:
     return owed, covered
 
 
-def unequal_sides(balances: Iterable[Balance]) -> dict[str, tuple[int, int]]:
-    """Assets whose posted debits and credits differ: law 1. Empty when it holds."""
+def sides(balances: Iterable[Balance]) -> dict[str, tuple[int, int]]:
+    """Posted debits and credits of each asset; law 1 says that they are equal."""
     sums: dict[str, tuple[int, int]] = {}
     for each in balances:
         debits, credits_ = sums.get(each.asset, (0, 0))
         sums[each.asset] = (debits + each.debits_posted, credits_ + each.credits_posted)
-    return {asset: pair for asset, pair in sums.items() if pair[0] != pair[1]}
+    return sums
 
 
 def different_logs(ours: Facts, theirs: Facts) -> tuple[list[int], list[int]]:

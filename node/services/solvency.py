@@ -6,15 +6,13 @@ Not here: what needs the chain or the mirror (`reconciling.py`); the laws (`node
 from node.core.ledger import Balance
 from node.core.mirror import Watch
 from node.core.ports.reconciliation import Books
-from node.core.reconcile import BreakCode, Check, same, solvency, unequal_sides
+from node.core.reconcile import BreakCode, Check, same, sides, solvency
 
 
 def solvency_checks(watch: Watch, books: Books) -> list[Check]:
     """Law 1, law 8, and that open payouts are the pending credits of in_flight."""
     checks: list[Check] = []
-    unequal = unequal_sides(books.balances)
-    for asset in sorted({each.asset for each in books.balances}):
-        debits, credits_ = unequal.get(asset, (0, 0))
+    for asset, (debits, credits_) in sorted(sides(books.balances).items()):
         checks.append(
             same(
                 f"ledger.trial_balance:{asset}",

@@ -14,8 +14,8 @@ from node.core.reconcile import (
     native_units,
     none_of,
     same,
+    sides,
     solvency,
-    unequal_sides,
 )
 from node.core.units import Address, BlockHash, TxHash
 
@@ -78,7 +78,7 @@ def test_sides_that_differ_are_named() -> None:
         balance("bank/EUR", AccountKind.ASSET, debits=60),
         balance("capital/EUR", AccountKind.EQUITY, paid=59),
     ]
-    assert unequal_sides(held) == {"EUR": (60, 59)}
+    assert sides(held)["EUR"] == (60, 59)
 
 
 @pytest.mark.parametrize(

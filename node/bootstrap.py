@@ -68,7 +68,6 @@ class Node:
     """Everything of one process, wired."""
 
     settings: Settings
-    database: Database
     services: Services
     parties: PartyService
     verifying: VerifyService
@@ -217,7 +216,7 @@ def _wire(settings: Settings, database: Database, providers: Providers) -> Node:
         health=HealthService(units, chain, clock, chain_id=settings.chain_id, block_ms=block_ms),
     )
     return Node(
-        settings, database, services, parties, VerifyService(units), rates, chain, reader, watch,
+        settings, services, parties, VerifyService(units), rates, chain, reader, watch,
         units, bound,
     )  # fmt: skip
 

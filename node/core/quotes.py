@@ -413,11 +413,6 @@ class Quote:
         return principal.role is Role.OPERATOR or self.maker == principal.key
 
     @property
-    def spread_minor(self) -> int:
-        """`floor(principal x spread_bps / 10^4)`, minor units of the sell asset."""
-        return self.price.spread.minor
-
-    @property
     def amounts(self) -> TransferAmounts:
         """The integers a transfer takes over and never computes again."""
         price = self.price

@@ -14,7 +14,6 @@ from typing import Final
 from node.core.errors import InsufficientFunds, InvalidInput
 from node.core.ledger import WEI_PER_UNIT, AccountKind, Balance, Entry, account_rules
 from node.core.mirror import Facts, SettlementLog, TokenLog
-from node.core.units import Address
 
 
 class Severity(StrEnum):
@@ -244,17 +243,6 @@ def different_logs(ours: Facts, theirs: Facts) -> tuple[list[int], list[int]]:
 def _by_index(facts: Facts) -> dict[int, TokenLog | SettlementLog]:
     logs: list[TokenLog | SettlementLog] = [*facts.token_logs, *facts.settlement_logs]
     return {log.log_index: log for log in logs}
-
-
-def summed(facts: Iterable[Facts], addresses: frozenset[Address]) -> dict[Address, int]:
-    """What token logs move into each of the node's addresses, less what they move out."""
-    moved = dict.fromkeys(addresses, 0)
-    for log in (log for each in facts for log in each.token_logs):
-        if log.to_address in moved:
-            moved[log.to_address] += log.amount
-        if log.from_address in moved:
-            moved[log.from_address] -= log.amount
-    return moved
 
 
 _RESOLVABLE: Final = ("suspense", "chain", "capital", "loss", "rounding", "bank", "expense")

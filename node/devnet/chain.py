@@ -20,9 +20,10 @@ from web3.contract.contract import ContractConstructor, ContractFunction
 from web3.types import RPCEndpoint, TxParams, TxReceipt, Wei
 
 from adapters.evm import artifacts
+from adapters.evm.signer import write_keystore
 from node.devnet.anvil import DEV_ACCOUNTS
 from node.devnet.errors import DevnetError
-from node.devnet.state import StateDirectory, write_json, write_private
+from node.devnet.state import StateDirectory, write_json
 
 TOKEN_DIGITS = 6
 FLOAT_MINOR = 100_000_000 * 10**TOKEN_DIGITS
@@ -80,11 +81,13 @@ def set_up(state: StateDirectory, rpc_url: str) -> dict[str, str]:
 def _new_key(state: StateDirectory, name: str) -> ChecksumAddress:
     """Make a key, kept as an encrypted keystore (version 3) with its password beside it."""
     account = Account.create()
-    password = secrets.token_hex(16)
-    keystore = Account.encrypt(account.key, password, kdf="pbkdf2", iterations=_KEYSTORE_ITERATIONS)
     state.keystore(name).parent.mkdir(mode=0o700, exist_ok=True)
-    write_json(state.keystore(name), keystore)
-    write_private(state.keystore(name).with_suffix(".password"), password + "\n")
+    write_keystore(
+        state.keystore(name),
+        account.key.hex(),
+        secrets.token_hex(16),
+        iterations=_KEYSTORE_ITERATIONS,
+    )
     return Web3.to_checksum_address(account.address)
 
 

@@ -218,9 +218,7 @@ class Network:
             "CORRIDOR_SETTLEMENT_ADDRESS": addresses["settlement"],
             "CORRIDOR_TREASURY_ADDRESS": addresses["treasury"],
             "CORRIDOR_SIGNER": f"keystore:{lane}",
-            "CORRIDOR_SIGNER_PASSWORD_FILE": str(lane.with_suffix(".password")),
             "CORRIDOR_TREASURY_SIGNER": f"keystore:{treasury}",
-            "CORRIDOR_TREASURY_SIGNER_PASSWORD_FILE": str(treasury.with_suffix(".password")),
             "CORRIDOR_FX_SOURCES": _FX_SOURCES,
             "CORRIDOR_SANDBOX": "1",
         }

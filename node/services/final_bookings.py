@@ -17,12 +17,13 @@ from node.core.ledger import (
     batch_final_entries,
     chain_account,
     gas_account,
+    gas_units,
     suspense_account,
 )
 from node.core.mirror import BlockPoint, Cause, Watch, cause_of
 from node.core.ports.mirror import FinalCause, OutcomeRow, SlotRow, TokenLogRow
 from node.core.ports.transfers import Transfer
-from node.core.reconcile import BreakCode, NewBreak, break_of, native_units
+from node.core.reconcile import BreakCode, NewBreak, break_of
 from node.core.units import MINOR_LIMIT, Address
 
 
@@ -142,7 +143,7 @@ class FinalBookings:
                         evidence={
                             "address": f"0x{address.hex()}",
                             "block_number": str(block.number),
-                            "minor": str(native_units(expected_wei) - native_units(actual_wei)),
+                            "minor": str(gas_units(expected_wei, actual_wei)),
                         },
                     )
                 )
@@ -281,7 +282,7 @@ class FinalBookings:
         """Lower a native holding; ledger units that leave: the difference of the two floors."""
         before_wei = self.holdings.get(holding, 0)
         self.holdings[holding] = before_wei - wei
-        return native_units(before_wei) - native_units(before_wei - wei)
+        return gas_units(before_wei, before_wei - wei)
 
     def _move_holding(self, address: Address, asset: str, amount: int) -> None:
         if address in self.watch.addresses:

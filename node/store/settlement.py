@@ -126,7 +126,6 @@ class SettlementStore:
 
     def __init__(self, connection: Connection) -> None:
         self._raw = connection.raw
-        self._now = connection.now
 
     # ------------------------------------------------------------------------------------ lanes
 

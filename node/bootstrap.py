@@ -15,6 +15,7 @@ import uvicorn
 import uvloop
 from eth_utils.crypto import keccak
 
+from adapters.corridors import load_offer
 from adapters.evm.addresses import Eip55
 from adapters.evm.client import EvmChain
 from adapters.evm.contract import EvmSettlementContract
@@ -22,29 +23,36 @@ from adapters.evm.reader import EvmReader
 from adapters.evm.rpc import Providers
 from adapters.evm.signer import Eip1559Reader, KeystoreSigner, keystore_address
 from adapters.failpoint import failpoint
-from adapters.fx import build_sources
+from adapters.fx import build_sources, close_sources
 from adapters.machine import SystemClock, new_id, new_secret
 from node import logs
 from node.api.app import create_app
 from node.api.services import Services
 from node.config import Settings, SettingsInvalid
-from node.core.catalog import USDC, TokenInfo, catalog_of
-from node.core.errors import DatabaseUnavailable, Unavailable
+from node.core.catalog import USDC, Catalog, Offer, TokenInfo, catalog_of
+from node.core.errors import CurrencyUnknown, DatabaseUnavailable, Unavailable
 from node.core.mirror import Finality, Watch
+from node.core.ports.quotes import RateSource
 from node.core.settlement import BatchRules
-from node.core.units import Address
+from node.core.units import Address, Asset
 from node.services.acceptance import Acceptance, SettlementTarget
 from node.services.accounts import AccountService
+from node.services.bookings import BookingService
+from node.services.checkpointing import CheckpointService
+from node.services.fx import FxService
 from node.services.health import HealthService
 from node.services.mirroring import MirrorService
 from node.services.parties import PartyService
+from node.services.positions import PositionService
+from node.services.posting import PostingService
 from node.services.quoting import QuoteLimits, QuoteService
 from node.services.rates import Rates
 from node.services.reconciling import ReconciliationService
 from node.services.settlement import SettlementService
 from node.services.settlement_operations import NodeAddresses, SettlementOperations
 from node.services.settlement_parts import SettlementParts
-from node.services.top_ups import TopUpService
+from node.services.statements import StatementService
+from node.services.top_ups import SANDBOX_RAIL, TopUpService
 from node.services.transfers import TransferService
 from node.services.treasury import TreasuryService
 from node.services.verifying import VerifyService
@@ -58,6 +66,7 @@ _log = structlog.get_logger()
 
 _RATES_EVERY_S: Final = 60
 _WAIT_FOR_OTHERS_MS: Final = 1000
+_CHECKPOINT_IDLE_MS: Final = 5000
 _NO_CODE: Final = keccak(b"")
 _JOBS: Final = frozenset({"settle", "mirror", "reconcile", "deliver"})
 """Names for `corridor work --only`; there is nothing to deliver yet."""
@@ -72,6 +81,7 @@ class Node:
     parties: PartyService
     verifying: VerifyService
     rates: Rates
+    fx: FxService
     chain: EvmChain
     reader: EvmReader
     watch: Watch
@@ -94,7 +104,9 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
         stack.push_async_callback(database.close)
         providers = Providers.at(settings.chain_rpc_urls)
         stack.push_async_callback(providers.close)
-        yield _wire(settings, database, providers)
+        sources = _rate_sources(settings, EvmChain(providers))
+        stack.push_async_callback(close_sources, sources)
+        yield _wire(settings, database, providers, sources)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,22 +178,41 @@ def _addresses(settings: Settings) -> _Addresses:
     )
 
 
-def _rates(settings: Settings, clock: SystemClock) -> Rates:
+def _rate_sources(settings: Settings, chain: EvmChain) -> Sequence[RateSource]:
     try:
-        return Rates(build_sources(settings.fx_sources, sandbox=settings.sandbox, clock=clock))
+        return build_sources(
+            settings.fx_sources, sandbox=settings.sandbox, clock=SystemClock(), chain=chain
+        )
     except ValueError as error:
         raise SettingsInvalid(f"CORRIDOR_FX_SOURCES: {error}") from None
 
 
-def _wire(settings: Settings, database: Database, providers: Providers) -> Node:
+def _reporting(settings: Settings, catalog: Catalog) -> Asset:
+    try:
+        return catalog.asset(settings.reporting_currency)
+    except CurrencyUnknown as error:
+        raise SettingsInvalid(f"CORRIDOR_REPORTING_CURRENCY: {error.detail}") from None
+
+
+def _offer(settings: Settings) -> Offer:
+    try:
+        return load_offer(settings.corridors_file, USDC)
+    except ValueError as error:
+        raise SettingsInvalid(f"CORRIDOR_CORRIDORS_FILE: {error}") from None
+
+
+def _wire(
+    settings: Settings, database: Database, providers: Providers, sources: Sequence[RateSource]
+) -> Node:
     own = _addresses(settings)
     clock = SystemClock()
     units = StoreUnits(database)
-    catalog = catalog_of(TokenInfo(USDC, settings.chain_id, own.token))
+    catalog = catalog_of(TokenInfo(USDC, settings.chain_id, own.token), _offer(settings))
     target = own.target(settings)
     watch = own.watch(settings.chain_id, catalog.native.code)
     chain, reader = EvmChain(providers), EvmReader(providers, watch)
-    rates = _rates(settings, clock)
+    rates = Rates(sources, catalog.pricing)
+    fx = FxService(units, catalog, rates)
     bound = asyncio.Event()
     parties = PartyService(units, clock, new_id, new_secret)
     block_ms = int(settings.chain_block_s * 1000)
@@ -203,6 +234,15 @@ def _wire(settings: Settings, database: Database, providers: Providers) -> Node:
         ),
         transfers=TransferService(units, Acceptance(units, target, Eip55(), new_id, bound.is_set)),
         accounts=AccountService(units),
+        statements=StatementService(units),
+        positions=PositionService(units, catalog, rates, _reporting(settings, catalog)),
+        bookings=BookingService(
+            units,
+            catalog,
+            PostingService(units, catalog),
+            new_id,
+            rails=settings.rails | ({SANDBOX_RAIL} if settings.sandbox else frozenset()),
+        ),
         settlement=SettlementOperations(
             units,
             settings.chain_id,
@@ -214,9 +254,10 @@ def _wire(settings: Settings, database: Database, providers: Providers) -> Node:
             units=units, reader=reader, watch=watch, new_id=new_id
         ),
         health=HealthService(units, chain, clock, chain_id=settings.chain_id, block_ms=block_ms),
+        fx=fx,
     )
     return Node(
-        settings, services, parties, VerifyService(units), rates, chain, reader, watch,
+        settings, services, parties, VerifyService(units), rates, fx, chain, reader, watch,
         units, bound,
     )  # fmt: skip
 
@@ -228,7 +269,7 @@ def migrate(settings: Settings) -> None:
         DatabaseUnavailable: The database is away.
     """
     settings.require("database_url")
-    asyncio.run(schema.migrate(settings.database_url))
+    asyncio.run(schema.migrate(settings.database_owner_url or settings.database_url))
 
 
 def run_serve(settings: Settings, *, on_listening: Callable[[], None] = lambda: None) -> None:
@@ -270,9 +311,7 @@ class _Server(uvicorn.Server):
 async def _serve(settings: Settings, on_listening: Callable[[], None]) -> None:
     async with open_node(settings) as node:
         await _compare(node)  # what answers and is wrong stops the program before it listens
-        await node.rates.refresh()
-        for fault in node.rates.faults:
-            _log.warning("rate source", fault=fault)
+        await _refresh_rates(node)
         server = _Server(
             uvicorn.Config(
                 create_app(node.services, sandbox=settings.sandbox),
@@ -288,7 +327,7 @@ async def _serve(settings: Settings, on_listening: Callable[[], None]) -> None:
             ),
             on_listening,
         )
-        rates = asyncio.create_task(node.rates.keep_fresh(_RATES_EVERY_S))
+        rates = asyncio.create_task(_keep_rates(node))
         compared = asyncio.create_task(_keep_comparing(node, server))
         try:
             await server.serve()
@@ -297,6 +336,28 @@ async def _serve(settings: Settings, on_listening: Callable[[], None]) -> None:
             compared.cancel()
         if compared.done() and not compared.cancelled() and (error := compared.exception()):
             raise error
+
+
+async def _keep_rates(node: Node) -> None:
+    while True:
+        await asyncio.sleep(_RATES_EVERY_S)
+        await _refresh_rates(node)
+
+
+async def _refresh_rates(node: Node) -> None:
+    """Read the rate sources; what is wrong with them since, and what is halted, is logged."""
+    before = frozenset(node.rates.faults)
+    try:
+        halts = await node.fx.refresh()
+    except Unavailable as error:
+        halts = ()
+        _log.warning("waiting", reason=error.detail)
+    for fault in frozenset(node.rates.faults) - before:
+        _log.warning("rate source", fault=fault)
+    for halt in halts:
+        _log.warning(
+            "quoting is halted", currency=halt.currency, reason=halt.reason.value, note=halt.note
+        )
 
 
 async def _keep_comparing(node: Node, server: uvicorn.Server) -> None:
@@ -345,6 +406,7 @@ async def _jobs(node: Node, stack: AsyncExitStack) -> list[Job]:
         Job("settle", settlement.run_once, idle_ms=min(100, block_ms)),
         Job("mirror", mirror.run_once, idle_ms=min(200, block_ms)),
         Job("reconcile", reconciliation.run_once, idle_ms=block_ms),
+        Job("reconcile", CheckpointService(node.units).run_once, idle_ms=_CHECKPOINT_IDLE_MS),
     ]
     if settings.treasury_signer:
         treasury = TreasuryService(
@@ -403,6 +465,12 @@ async def _compare(node: Node) -> bool:
 async def _compare_with_database(node: Node) -> None:
     if await schema.missing_migrations(node.settings.database_url):
         raise DatabaseUnavailable("the schema is not this program's: run `corridor migrate`")
+    if await schema.owns_ledger(node.settings.database_url):
+        _log.warning(
+            "the login of CORRIDOR_DATABASE_URL owns the ledger's tables; give the node one that"
+            " is a member of corridor_node and no more, and name the owner's in"
+            " CORRIDOR_DATABASE_OWNER_URL for `corridor migrate`"
+        )
     async with node.units() as unit:
         other = await unit.transfers.open_elsewhere(node.watch.chain_id, node.watch.contract)
     if other:

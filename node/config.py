@@ -32,6 +32,9 @@ class Settings(BaseSettings):
 
     state_dir: Path = Path(".corridor")
     database_url: str = Field(default="", description="postgresql://user:password@host:port/name")
+    database_owner_url: str = Field(
+        default="", description="the same database for `corridor migrate`, by the schema's owner"
+    )
     http_host: str = "127.0.0.1"
     http_port: int = Field(default=8000, ge=0, le=65535)
     chain_id: int = Field(default=31337, ge=1)
@@ -46,8 +49,14 @@ class Settings(BaseSettings):
     )
     treasury_signer: str = Field(default="", description="the same for the treasury's key")
     fx_sources: str = "ecb:max_age_s=345600,fixed:USD/USDC=1"
+    corridors_file: Path | None = Field(
+        default=None, description="TOML of fees, spreads and limits; default: that of the package"
+    )
     quote_ttl_s: int = Field(default=60, ge=1, le=1800)
     quotes_active_max: int = Field(default=10_000, ge=1)
+    reporting_currency: str = Field(
+        default="EUR", description="code of the currency that positions are valued in"
+    )
     settle_within_s: int = Field(default=86_400, ge=60)
     batch_payments_max: int = Field(default=256, ge=1, le=256)
     batch_wait_ms: int = Field(default=500, ge=0, le=60_000)
@@ -144,8 +153,8 @@ def load_settings(**overrides: Any) -> Settings:
     except ValidationError as error:
         faults = "; ".join(_fault(each) for each in error.errors())
         raise SettingsInvalid(faults) from None
-    if not settings.database_url and (url := _embedded_url(settings.state_dir)):
-        settings = settings.model_copy(update={"database_url": url})
+    if not settings.database_url:
+        settings = settings.model_copy(update=_embedded_urls(settings.state_dir))
     return settings
 
 
@@ -155,13 +164,13 @@ def _fault(error: Any) -> str:
     return f"CORRIDOR_{name.upper()}: {message}" if name else message
 
 
-def _embedded_url(state_dir: Path) -> str | None:
+def _embedded_urls(state_dir: Path) -> dict[str, str]:
     try:
         described = json.loads((state_dir / "devnet.json").read_text())
-        url = described["nodes"][0]["database_url"]
+        node = described["nodes"][0]
+        return {name: str(node[name]) for name in ("database_url", "database_owner_url")}
     except (OSError, ValueError, LookupError, TypeError):
-        return None
-    return url if isinstance(url, str) else None
+        return {}
 
 
 def _split(value: Any) -> Any:

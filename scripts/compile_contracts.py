@@ -55,6 +55,7 @@ _SHIPPED = "adapters/evm/artifacts"
 _FOR_TESTS = "tests/chain/artifacts"
 
 TARGETS = (
+    Target("src/TestPriceFeed.sol", _SHIPPED),
     Target("src/TestUSD.sol", _SHIPPED),
     Target("src/TransferSettlement.sol", _SHIPPED),
     Target("test/tokens/FalseReturnToken.sol", _FOR_TESTS),

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from uuid import UUID
 
 import orjson
 
 from adapters.evm.addresses import Eip55
 from adapters.machine import SystemClock, new_id
-from node.core.catalog import USDC
+from node.core.catalog import USDC, Offer, TokenInfo, catalog_of
 from node.core.errors import NodeError
 from node.core.ids import Prefix, encode_id
 from node.core.ledger import Entry, LedgerTransaction, chain_account, customer_account
@@ -29,6 +29,7 @@ CONTRACT = Address(b"\xc0" * 20)
 TREASURY = Address(b"\x7e" * 20)
 TOKEN = Address(b"\x70" * 20)
 BENEFICIARY = "0x00000000000000000000000000000000000000be"
+CATALOG = catalog_of(TokenInfo(USDC, CHAIN_ID, TOKEN), Offer(corridors=()))
 
 
 def target(**changes: object) -> SettlementTarget:
@@ -60,13 +61,21 @@ def a_quote(
         buy=Money(buy_minor, USDC),
         service_fee=Money(60, EUR),
         network_fee=Money(2, EUR),
-        mid_rate=Decimal("1.15626"),
+        mid_rate=_mid_rate(sell_minor - 62, buy_minor),
         spread_bps=20,
         sources=(),
         payout_method="onchain",
         estimated_delivery_s=15,
     )
     return Quote(new_id(), principal.key, customer_id, price, now, now + timedelta(seconds=lives_s))
+
+
+def _mid_rate(principal_minor: int, buy_minor: int) -> Decimal:
+    """The mid rate at which, less 20 bps, a principal buys just that much."""
+    if (principal_minor, buy_minor) == (19_938, 230_074_048):
+        return Decimal("1.15626")
+    with localcontext(prec=18):
+        return Decimal((2 * buy_minor + 1) * 10**2) / Decimal(2 * principal_minor * 998 * 10**3)
 
 
 def a_claim(principal: Principal, key: str | None = None, body: bytes = b"body") -> Claim:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 from uuid import UUID
 
+import asyncpg
+
 from adapters.evm.client import EvmChain
 from adapters.evm.contract import EvmSettlementContract
 from adapters.evm.reader import EvmReader
@@ -226,9 +228,10 @@ class MirroredNode:
             return list(await connection.raw.fetch(query, *arguments))
 
     async def execute(self, statement: str, *arguments: object) -> None:
-        """Any statement, as somebody with the database's password could run it."""
-        async with self.database.transaction() as connection:
-            await connection.raw.execute(statement, *arguments)
+        """Any statement, as the owner of the tables could run it."""
+        owner = await asyncpg.connect(self.database_url)
+        await owner.execute(statement, *arguments)
+        await owner.close()
 
 
 def failing(run: Run) -> list[str]:

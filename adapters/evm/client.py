@@ -88,6 +88,25 @@ class EvmChain:
         except RpcError as error:
             raise CallReverted(error.data, error.message) from error
 
+    async def call_many(
+        self, calls: Sequence[tuple[Address, bytes]], at: At
+    ) -> Sequence[bytes | CallReverted]:
+        """What each contract returns in one state, all from one provider, changing nothing.
+
+        Returns:
+            In the order of `calls`; a `CallReverted` stands for its own call.
+
+        Raises:
+            ChainUnavailable: No provider answers all of them.
+        """
+        answers = await self._providers.batch(
+            [
+                ("eth_call", [{"to": hex_data(to), "data": hex_data(data)}, state(at)])
+                for to, data in calls
+            ]
+        )
+        return [_returned(answer) for answer in answers]
+
     async def fee_history(self, blocks: int, percentile: int) -> FeeHistory:
         """Base fee of the next block and tips of the newest `blocks` blocks."""
         history = await self._providers.call(
@@ -126,6 +145,18 @@ async def _send(provider: JsonRpc, raw: Sequence[bytes]) -> list[SendAnswer]:
             return answers + [lost] * (len(raw) - len(answers))
         answers.append(_send_answer(provider.name, result))
     return answers
+
+
+def _returned(answer: Any) -> bytes | CallReverted:
+    """What one call of a batch came to."""
+    if isinstance(answer, RpcError):
+        if not answer.is_revert:
+            raise ChainUnavailable(f"the chain answers a read with {answer}") from answer
+        return CallReverted(answer.data, answer.message)
+    try:
+        return from_hex(answer)
+    except (LookupError, TypeError, ValueError) as error:
+        raise ChainUnavailable("the chain answers a call with something else than data") from error
 
 
 def _send_answer(provider: str, result: Any) -> SendAnswer:

@@ -54,6 +54,7 @@ class EcbRates:
     Attributes:
         max_age_s: Older days are not used; None: age is not checked.
         file: The history file; None: the one of the package.
+        name: As printed in quotes.
     """
 
     max_age_s: int | None = NATURAL_AGE_S
@@ -68,13 +69,14 @@ class EcbRates:
     def _read(self) -> Sequence[Rate]:
         try:
             header, newest, before = self._newest_lines()
-            today, yesterday = _stated(header, newest), _stated(header, before)
+            today = _stated(header, newest, self.name)
+            yesterday = _stated(header, before, self.name)
         except _FAULTS as error:
             raise RateUnavailable(
-                f"the ECB's history file cannot be read: {type(error).__name__}", source=_NAME
+                f"the ECB's history file cannot be read: {type(error).__name__}", source=self.name
             ) from error
         if not today or not yesterday or _day(newest) <= _day(before):
-            raise RateUnavailable("the ECB's history file is not newest first", source=_NAME)
+            raise RateUnavailable("the ECB's history file is not newest first", source=self.name)
         return [
             rate
             for currency, rate in today.items()
@@ -93,7 +95,7 @@ class EcbRates:
         return list(csv.reader(lines))
 
 
-def _stated(header: list[str], line: list[str]) -> dict[str, Rate]:
+def _stated(header: list[str], line: list[str], source: str) -> dict[str, Rate]:
     """Currency -> its rate on the day of a line.
 
     Raises:
@@ -102,7 +104,7 @@ def _stated(header: list[str], line: list[str]) -> dict[str, Rate]:
     """
     observed_at = published_at(_day(line))
     return {
-        currency.strip(): Rate.stated(_BASE, currency.strip(), text.strip(), _NAME, observed_at)
+        currency.strip(): Rate.stated(_BASE, currency.strip(), text.strip(), source, observed_at)
         for currency, text in zip(header[1:], line[1:], strict=True)
         if currency.strip() and text.strip() not in _MISSING
     }

@@ -103,6 +103,7 @@ QUOTE_BODY: Final = {
 QUOTE: Final = {
     "id": QUOTE_ID,
     "status": "active",
+    "revoked_reason": None,
     **PRICE,
     "firm": True,
     "customer_id": None,
@@ -210,6 +211,7 @@ EVENT: Final = {
     "object": "transfer",
     "object_id": TRANSFER_ID,
 }
+AS_OF: Final = {"sequence": 13, "booked_at": _WHEN}
 TRIAL: Final = {"currency": "EUR", "debits": "1200.00", "credits": "1200.00"}
 ACCOUNT: Final = {
     "id": ACCOUNT_ID,
@@ -237,6 +239,27 @@ ENTRY: Final = {
     "transfer_id": TRANSFER_ID,
     "detail": {},
     "occurred_at": _WHEN,
+}
+BOOKING_BODY: Final = {
+    "kind": "capital",
+    "reason": "the owner paid in",
+    "entries": [
+        {
+            "debit": "bank/sandbox_bank/EUR",
+            "credit": "capital/EUR",
+            "currency": "EUR",
+            "amount": "50000.00",
+        }
+    ],
+}
+LEDGER_TRANSACTION: Final = {
+    "sequence": 12,
+    "kind": "capital",
+    "status": "posted",
+    "entries": BOOKING_BODY["entries"],
+    "transfer_id": None,
+    "detail": {"reason": BOOKING_BODY["reason"], "made_by": "operator:devnet"},
+    "created_at": _WHEN,
 }
 RUN: Final = {
     "id": RUN_ID,
@@ -308,6 +331,61 @@ PAUSE: Final = {
     "paused_at": _WHEN,
 }
 RESUME_BODY: Final = {"reason": "operator"}
+HALT_BODY: Final = {"currency": "EUR", "note": "the source is being looked at"}
+HALT: Final = {
+    "currency": "EUR",
+    "reason": "operator",
+    "note": HALT_BODY["note"],
+    "halted_by": "operator:devnet",
+    "halted_at": _WHEN,
+}
+FX_RESUME_BODY: Final = {"currency": "EUR"}
+FX: Final = {
+    "as_of": _WHEN,
+    "pricing": {
+        "method": "first",
+        "sources_min": 1,
+        "disagreement_max_bps": 500,
+        "jump_max_bps": 1000,
+        "bridge": ["EUR", "USD"],
+    },
+    "sources": [
+        {
+            "name": "ecb",
+            "max_age_s": 345600,
+            "fault": None,
+            "rates": [
+                {
+                    "sell": "EUR",
+                    "buy": "USD",
+                    "rate": "1.15626",
+                    "observed_at": "2026-11-20T15:00:00Z",
+                    "age_s": 176400,
+                    "usable": True,
+                }
+            ],
+        }
+    ],
+    "corridors": [
+        {
+            "sell": "EUR",
+            "buy": "USDC",
+            "mid_rate": "1.15626",
+            "trusted_mid_rate": "1.15626",
+            "fault": None,
+        }
+    ],
+    "halts": [],
+    "exposure": [
+        {
+            "currency": "EUR",
+            "open": eur("200.00"),
+            "quotes": 1,
+            "limit": eur("100000000.00"),
+            "remaining": eur("99999800.00"),
+        }
+    ],
+}
 BATCH: Final = {
     "id": BATCH_ID,
     "chain_id": 31337,

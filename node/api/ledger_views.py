@@ -1,6 +1,6 @@
 """What balances, statements and accounts look like in answers. See `views`."""
 
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from typing_extensions import TypedDict
 
@@ -8,9 +8,29 @@ from node.api.views import id_or_none, time_text
 from node.core.catalog import Catalog
 from node.core.ids import Prefix, encode_id
 from node.core.ledger import Balance
-from node.core.ports.ledger import AccountRow, EntryRow, TrialRow
+from node.core.ports.history import AsOf, EntryRow
+from node.core.ports.ledger import AccountRow, TrialRow
 from node.core.ports.transfers import TopUp
 from node.core.units import format_minor
+
+View = TypeVar("View")
+
+
+class AsOfView(TypedDict):
+    """Up to where the ledger counts: everything up to `sequence`, which was booked at `booked_at`.
+
+    The same question as of the same sequence is answered the same for ever.
+    """
+
+    sequence: int
+    booked_at: str | None
+
+
+class AsOfListView(TypedDict, Generic[View]):
+    """A list that is shown whole, as of one point of the ledger."""
+
+    data: list[View]
+    as_of: AsOfView
 
 
 class BalanceView(TypedDict):
@@ -80,6 +100,12 @@ class AccountView(TypedDict):
     created_at: str
 
 
+class AccountAsOfView(AccountView):
+    """An account with its balances as of one point of the ledger."""
+
+    as_of: AsOfView
+
+
 class EntryView(TypedDict):
     """An entry as seen from one account; `side` is debit or credit."""
 
@@ -94,6 +120,12 @@ class EntryView(TypedDict):
     transfer_id: str | None
     detail: dict[str, str]
     occurred_at: str
+
+
+def as_of_view(as_of: AsOf) -> AsOfView:
+    """A point of the ledger."""
+    at = as_of.booked_at
+    return {"sequence": as_of.sequence, "booked_at": None if at is None else time_text(at)}
 
 
 def balance_view(balance: Balance, catalog: Catalog) -> BalanceView:
@@ -127,7 +159,7 @@ def movement_line_view(row: EntryRow, catalog: Catalog) -> MovementLineView:
         "id": str(row.id),
         "sequence": row.sequence,
         "kind": row.kind,
-        "part": _part(row.counter_path),
+        "part": part_of(row.counter_path),
         "direction": "out" if row.is_debit else "in",
         "currency": row.asset,
         "amount": format_minor(row.amount, digits),
@@ -186,7 +218,7 @@ def entry_view(row: EntryRow, catalog: Catalog) -> EntryView:
     }
 
 
-def _part(counter_path: str) -> str:
+def part_of(counter_path: str) -> str:
     """What a customer's entry with this account is, in its words."""
     whole, first = counter_path.rpartition("/")[0], counter_path.partition("/")[0]
     return _PARTS.get(whole) or _PARTS.get(first, "other")

@@ -65,13 +65,25 @@ def check_body(
         raise bodies.invalid_body(faults)
 
 
+def check_currency(asset_of: AssetOf, currency: str) -> None:
+    """Refuse a query whose parameter `currency` is none.
+
+    Raises:
+        QueryInvalid: `errors` says why.
+    """
+    _refuse(faults_of(asset_of, currency, None, at_currency="currency", at_amount=""))
+
+
 def check_query(asset_of: AssetOf, side: str, currency: str, amount: str | None) -> None:
     """Refuse a query whose parameters `side` and `side`_amount are wrong.
 
     Raises:
         QueryInvalid: `errors` says which and why.
     """
-    faults = faults_of(asset_of, currency, amount, at_currency=side, at_amount=f"{side}_amount")
+    _refuse(faults_of(asset_of, currency, amount, at_currency=side, at_amount=f"{side}_amount"))
+
+
+def _refuse(faults: list[Fault]) -> None:
     if faults:
         raise QueryInvalid(
             "query parameters are wrong; see `errors`",

@@ -112,6 +112,10 @@ _HEADERS: Final = {
         "schema": {"type": "string"},
     },
     "Location": {"description": "Path of the object.", "schema": {"type": "string"}},
+    "FileName": {
+        "description": "The name to keep it by; not with JSON.",
+        "schema": {"type": "string"},
+    },
     "Replayed": {
         "description": "`true` where this is the answer of an earlier request.",
         "schema": {"type": "string", "enum": ["true"]},
@@ -275,6 +279,8 @@ def _query(operation: Operation) -> list[dict[str, Any]]:
         parameter = {"name": name, "in": "query", "required": name in schema.get("required", ())}
         if description := member.pop("description", None):
             parameter["description"] = description
+        if name in operation.example.query:
+            parameter["example"] = operation.example.query[name]
         parameters.append({**parameter, "schema": member})
     return parameters
 
@@ -317,13 +323,18 @@ def _responses(operation: Operation, reference: Any) -> dict[str, Any]:
     extra = dict(headers)
     if operation.method == "POST" and operation.status in (201, 202):
         extra["Location"] = {"$ref": "#/components/headers/Location"}
+    if operation.files:
+        extra["Content-Disposition"] = {"$ref": "#/components/headers/FileName"}
     if operation.key is not KeyRule.UNUSED:
         extra["Idempotent-Replayed"] = {"$ref": "#/components/headers/Replayed"}
     responses: dict[str, Any] = {
         str(operation.status): {
             "description": "Done.",
             "headers": extra,
-            "content": {JSON: {"schema": reference, "examples": _one(operation.example.answer)}},
+            "content": {
+                JSON: {"schema": reference, "examples": _one(operation.example.answer)},
+                **{each: {"schema": {"type": "string"}} for each in operation.files},
+            },
         }
     }
     by_status: dict[int, list[type[NodeError]]] = {}

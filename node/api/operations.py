@@ -61,11 +61,25 @@ class KeyRule(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """What the documentation shows: path parameters, body, answer."""
+    """What the documentation shows: parameters of path and query, body, answer."""
 
     answer: object
     body: object = None
     path: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """Success in another media type than JSON, to be kept as a file.
+
+    Attributes:
+        name: Of the file, ASCII.
+    """
+
+    media_type: str
+    name: str
+    body: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +93,13 @@ class Operation:
         status: Of success.
         answer: Type of the success body, a TypedDict.
         refusals: Errors of its own, besides those that follow from the declaration.
+        files: Media types of success, besides JSON.
     """
 
     method: str
     path: str
     tag: str
-    handler: Callable[["Call[Any, Any]"], Awaitable[Answer]]
+    handler: Callable[["Call[Any, Any]"], Awaitable[Answer | File]]
     who: frozenset[Role] | None
     key: KeyRule
     body: type[Body] | None
@@ -93,6 +108,7 @@ class Operation:
     answer: Any
     example: Example
     refusals: tuple[type[NodeError], ...]
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +118,7 @@ class Call(Generic[BodyT_co, QueryT_co]):
     Attributes:
         path: As requested, with the ids in place.
         claim: None where no Idempotency-Key came.
+        accept: Header Accept as sent, of operations that answer in other media types than JSON.
     """
 
     services: Services
@@ -113,6 +130,7 @@ class Call(Generic[BodyT_co, QueryT_co]):
     body: BodyT_co
     query: QueryT_co
     claim: Claim | None
+    accept: str = ""
 
     @property
     def principal(self) -> Principal:
@@ -142,7 +160,7 @@ class Operations:
         self.tag = tag
         self.all: list[Operation] = []
 
-    def get(
+    def get(  # noqa: PLR0913 - a declaration, all by name
         self,
         path: str,
         *,
@@ -151,19 +169,20 @@ class Operations:
         who: frozenset[Role] | None = EVERYONE,
         query: type[QueryT] | None = None,
         refusals: tuple[type[NodeError], ...] = (),
+        files: tuple[str, ...] = (),
     ) -> Callable[
-        [Callable[[Call[None, QueryT]], Awaitable[Answer]]],
-        Callable[[Call[None, QueryT]], Awaitable[Answer]],
+        [Callable[[Call[None, QueryT]], Awaitable[Answer | File]]],
+        Callable[[Call[None, QueryT]], Awaitable[Answer | File]],
     ]:
         """Declare a GET."""
 
         def declare(
-            handler: Callable[[Call[None, QueryT]], Awaitable[Answer]],
-        ) -> Callable[[Call[None, QueryT]], Awaitable[Answer]]:
+            handler: Callable[[Call[None, QueryT]], Awaitable[Answer | File]],
+        ) -> Callable[[Call[None, QueryT]], Awaitable[Answer | File]]:
             self.all.append(
                 Operation(
                     "GET", path, self.tag, handler, who, KeyRule.UNUSED, None, query, 200, answer,
-                    example, refusals,
+                    example, refusals, files,
                 )
             )  # fmt: skip
             return handler
@@ -225,9 +244,12 @@ class PathEndpoint:
         except ClientDisconnect:
             return
         else:
-            await send_answer(send, answer, {})
+            if isinstance(answer, File):
+                await _send_file(send, answer)
+            else:
+                await send_answer(send, answer, {})
 
-    async def _answer(self, scope: Scope, receive: Receive) -> Answer:
+    async def _answer(self, scope: Scope, receive: Receive) -> Answer | File:
         operation = self._by_method.get(scope["method"])
         if operation is None:
             raise MethodNotAllowed(self._allowed)
@@ -259,6 +281,7 @@ class PathEndpoint:
                 body,
                 values,
                 claim,
+                _accept(scope) if operation.files else "",
             )
         )
 
@@ -285,6 +308,16 @@ async def send_answer(send: Send, answer: Answer, headers: Mapping[str, str]) ->
     await send({"type": "http.response.body", "body": answer.body})
 
 
+async def _send_file(send: Send, file: File) -> None:
+    fields = [
+        (b"content-type", file.media_type.encode()),
+        (b"content-length", str(len(file.body)).encode()),
+        (b"content-disposition", f'attachment; filename="{file.name}"'.encode("ascii")),
+    ]
+    await send({"type": "http.response.start", "status": 200, "headers": fields})
+    await send({"type": "http.response.body", "body": file.body})
+
+
 async def send_problem(scope: Scope, send: Send, error: NodeError) -> None:
     """Send the problem document of an error."""
     answer = problem(error, path=scope["path"], request_id=scope[REQUEST_ID])
@@ -301,6 +334,11 @@ def _bearer(scope: Scope) -> str:
     if len(values) > 1 or scheme.lower() != b"bearer" or not secret or not secret.isascii():
         raise Unauthenticated("send `Authorization: Bearer <key>`, once")
     return secret.decode()
+
+
+def _accept(scope: Scope) -> str:
+    """Every value of the header Accept, as one."""
+    return b",".join(bodies.headers_named(scope, b"accept")).decode("latin-1")
 
 
 def _idempotency_key(scope: Scope, rule: KeyRule) -> str | None:

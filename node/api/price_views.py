@@ -1,5 +1,6 @@
 """What prices and quotes look like in answers, and what they are made of. See `views`."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from typing_extensions import TypedDict
@@ -8,7 +9,7 @@ from node.api.views import FeeView, MoneyView, fee_views, id_or_none, money_view
 from node.core.catalog import Catalog
 from node.core.ids import Prefix, encode_id
 from node.core.ports.chain import AddressCodec
-from node.core.quotes import Corridor, Price, Quote, QuoteStatus
+from node.core.quotes import Corridor, Price, Quote, QuoteStatus, Rate
 from node.core.units import Asset, Money
 
 
@@ -80,10 +81,11 @@ class PriceView(TypedDict):
 
 
 class QuoteView(PriceView):
-    """A firm quote; `status` is active, consumed, expired or revoked."""
+    """A firm quote; `status` is active, consumed, expired or revoked (`revoked_reason`)."""
 
     id: str
     status: str
+    revoked_reason: str | None
     customer_id: str | None
     transfer_id: str | None
     created_at: str
@@ -126,6 +128,21 @@ def corridor_view(corridor: Corridor) -> CorridorView:
     }
 
 
+def rate_source_views(sources: Sequence[Rate]) -> list[RateSourceView]:
+    """Rates as their sources state them, in the order in which they lead from sell to buy."""
+    return [
+        {
+            "name": each.source,
+            "sell": each.sell,
+            "buy": each.buy,
+            "rate": each.text,
+            "observed_at": time_text(each.observed_at),
+            "stale": each.stale,
+        }
+        for each in sources
+    ]
+
+
 def price_view(price: Price, *, firm: bool = False) -> PriceView:
     """A price with everything that lies between its two amounts."""
     currency = price.sell.asset.code
@@ -143,17 +160,7 @@ def price_view(price: Price, *, firm: bool = False) -> PriceView:
             "amount": str(price.total_cost),
             "percent": price.total_cost_percent,
         },
-        "rate_sources": [
-            {
-                "name": each.source,
-                "sell": each.sell,
-                "buy": each.buy,
-                "rate": each.text,
-                "observed_at": time_text(each.observed_at),
-                "stale": each.stale,
-            }
-            for each in price.sources
-        ],
+        "rate_sources": rate_source_views(price.sources),
         "payout": {
             "method": price.payout_method,
             "estimated_delivery_s": price.estimated_delivery_s,
@@ -166,6 +173,7 @@ def quote_view(quote: Quote, status: QuoteStatus) -> QuoteView:
     return {
         "id": encode_id(Prefix.QUOTE, quote.id),
         "status": status.value,
+        "revoked_reason": None if quote.revoked_reason is None else quote.revoked_reason.value,
         **price_view(quote.price, firm=True),
         "customer_id": id_or_none(Prefix.CUSTOMER, quote.customer_id),
         "transfer_id": id_or_none(Prefix.TRANSFER, quote.transfer_id),

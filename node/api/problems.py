@@ -139,7 +139,10 @@ MEANING: Final[Mapping[str, str]] = {
     "conflict": "The object changed meanwhile. Look at it again, then decide.",
     "quote_used": "The quote already made a transfer: `transfer_id`. Ask for a new quote to send"
     " again.",
-    "quote_expired": "The quote's `expires_at` has passed, or it was revoked. Ask for a new one.",
+    "quote_expired": "The quote's `expires_at` has passed. Ask for a new one.",
+    "quote_revoked": "Quoting of the quote's currency was halted while the quote was open, by an"
+    " operator or because its rate moved too far (`reason` `operator` or `jump`). Nothing was"
+    " reserved. Ask for a new one when quoting goes on.",
     "client_reference_used": "A transfer with this `client_reference` exists: `transfer_id`. It may"
     " be the one you wanted.",
     "reference_used": "This reference of the rail was booked before: `top_up_id`. The money is"
@@ -160,10 +163,16 @@ MEANING: Final[Mapping[str, str]] = {
     "amount_invalid": "The amount is not a plain decimal string, has more digits than its"
     " currency, or more than 38.",
     "currency_unknown": "The node has no such currency. `GET /v1/assets` lists those it has.",
+    "period_invalid": "The days asked for end before they begin, lie ahead, or are more than"
+    " `days_max`. Days are those of UTC.",
+    "in_future": "The time, day or sequence has not come yet; `errors` says which. Balances and"
+    " statements are of what was booked.",
     "cursor_invalid": "The cursor is not one of this list with these filters. Start again without"
     " a cursor.",
     "idempotency_key_reused": "The key was used with another body. Use a new key for a new"
     " request.",
+    "posting_key_reused": "The key of a ledger transaction was used for another one. Nothing was"
+    " booked.",
     "refused": "A rule of the node declines the request; `detail` says which.",
     "address_invalid": "The beneficiary address cannot be paid: its checksum is wrong (EIP-55), or"
     " it is zero, the token's or the node's own.",
@@ -173,12 +182,24 @@ MEANING: Final[Mapping[str, str]] = {
     " nothing.",
     "pair_not_offered": "No corridor sells and buys this pair. `GET /v1/corridors` lists them.",
     "rail_unknown": "The node has no such rail, or not for this role.",
+    "format_unfit": "The format cannot carry this statement: camt.053 has currency codes of three"
+    " letters, at most 5 decimal digits and at most 18 digits in all. Ask for `csv` or `json`.",
+    "statement_too_large": "The statement would have more than `limit` lines. Ask for a shorter"
+    " period; `GET /v1/customers/{customer_id}/entries` has every line, in pages.",
     "too_many_requests": "Too much at once. Wait `Retry-After` seconds.",
     "too_many_quotes": "You hold `limit` active quotes. Use one, or wait until `resets_at`.",
     "internal": "The node made a mistake. Tell its operator the `request_id`; repeat a POST only"
     " with the same `Idempotency-Key`.",
     "unavailable": "Not possible now. Send the same request again later.",
     "rate_unavailable": "The rate sources are missing, too old or disagree, so there is no price.",
+    "overloaded": "More requests wait than the node can answer soon. Nothing was done. Send the"
+    " same request again after `Retry-After` seconds.",
+    "quoting_halted": "Quoting of `currency` (`null`: of all) is halted since `since`, by an"
+    " operator or because its rate moved too far (`reason` `operator` or `jump`), until an operator"
+    " resumes it.",
+    "exposure_limit_reached": "All open quotes together may sum up to `limit`, and `remaining` is"
+    " less than this one takes. Ask for less, or after `resets_at`, when the first of them expires;"
+    " `null`: the amount alone is above the limit.",
     "liquidity_unavailable": "The node's stablecoin is promised to others. Try a smaller amount or"
     " later.",
     "settlement_recovering": "The operator must recover settlement before transfers are accepted.",

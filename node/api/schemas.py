@@ -12,9 +12,12 @@ from pydantic_core import PydanticCustomError
 from node.api.bodies import Body, PageQuery, Query
 from node.api.countries import COUNTRIES
 from node.api.forms import AMOUNT, CURRENCY_CODE, EMAIL, NO_CONTROL, WORDS
+from node.api.times import Day, Moment
+from node.core.bookings import BookingKind
 from node.core.paging import LIMIT_DEFAULT, LIMIT_MAX, ROW_ID_MAX
 from node.core.settlement import PauseReason
 from node.core.transfers import State, Status
+from node.services.points import Asked
 
 QUOTE_TTL_S_MAX: Final = 1800
 
@@ -150,6 +153,23 @@ class ResumeBody(Body):
     note: Note | None = None
 
 
+class HaltBody(Body):
+    """Nothing more is to be quoted."""
+
+    currency: Annotated[
+        Currency | None, Field(description="On either side; null: nothing at all is quoted.")
+    ]
+    note: Note | None = None
+
+
+class FxResumeBody(Body):
+    """Quoting goes on."""
+
+    currency: Annotated[
+        Currency | None, Field(description="As it was halted; null ends the halt of everything.")
+    ]
+
+
 class MovementBody(Body):
     """A treasury movement."""
 
@@ -174,6 +194,20 @@ class ResolveBody(Body):
 
     reason: Note
     entries: Annotated[tuple[EntryBody, ...], Field(max_length=20, strict=False)] = ()
+
+
+class BookingBody(Body):
+    """Entries that an operator books by hand, and why."""
+
+    kind: Annotated[
+        BookingKind,
+        Field(strict=False, description="What happened; it says which accounts may move."),
+    ]
+    reason: Note
+    break_id: Annotated[
+        Id | None, Field(description="The break it belongs to; a correction needs one.")
+    ] = None
+    entries: Annotated[tuple[EntryBody, ...], Field(min_length=1, max_length=20, strict=False)]
 
 
 class PriceQuery(Query):
@@ -202,10 +236,44 @@ class TransferQuery(PageQuery):
     client_reference: Text | None = None
 
 
-class StatementQuery(PageQuery):
-    """Which movements."""
+class EntryQuery(PageQuery):
+    """Which entries."""
 
     currency: CurrencyFilter | None = None
+
+
+class AsOfQuery(Query):
+    """As of when; of what is there now, unless one is given."""
+
+    at: Annotated[
+        Moment | None, Field(description="What was booked by then counts; RFC 3339, to the µs.")
+    ] = None
+    sequence: Annotated[
+        int | None, Field(ge=0, le=ROW_ID_MAX, description="What was booked up to it counts.")
+    ] = None
+
+    @model_validator(mode="after")
+    def _one_point(self) -> Self:
+        if self.at is not None and self.sequence is not None:
+            raise PydanticCustomError("one_point", "give at most one of at and sequence")
+        return self
+
+    @property
+    def asked(self) -> Asked:
+        """The point that is meant."""
+        return Asked(self.sequence, self.at)
+
+
+class StatementQuery(Query):
+    """Which statement, and in which format."""
+
+    currency: Currency
+    from_: Annotated[
+        Day | None,
+        Field(alias="from", description="First day, UTC; the first of the last day's month."),
+    ] = None
+    to: Annotated[Day | None, Field(description="Last day, UTC, included; today.")] = None
+    format: Literal["json", "csv", "camt.053"] = "json"
 
 
 class AccountQuery(PageQuery):
@@ -213,6 +281,21 @@ class AccountQuery(PageQuery):
 
     path: Annotated[Text | None, Field(description="Paths that start so.")] = None
     currency: CurrencyFilter | None = None
+
+
+class PositionQuery(Query):
+    """Which days and currency, and in which format."""
+
+    from_: Annotated[
+        Day | None, Field(alias="from", description="First day, UTC; that of `to`.")
+    ] = None
+    to: Annotated[
+        Day | None, Field(description="Last day, UTC, included; today. At most 366 days.")
+    ] = None
+    currency: Annotated[CurrencyFilter | None, Field(description="Only this one; all.")] = None
+    format: Annotated[
+        Literal["json", "csv"] | None, Field(description="Before `Accept`, which is asked next.")
+    ] = None
 
 
 class RunQuery(PageQuery):

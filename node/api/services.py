@@ -6,25 +6,34 @@ The Protocols are what routes call, so that tests can give services that behave 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Protocol
 
 from node.core.catalog import Catalog
 from node.core.ledger import Balance, Entry
 from node.core.paging import ListQuery, Page
 from node.core.parties import Customer, Principal
+from node.core.ports.bookings import Booked
 from node.core.ports.chain import AddressCodec
+from node.core.ports.history import AsOf, EntryRow
 from node.core.ports.idempotency import Answer, Claim
-from node.core.ports.ledger import AccountRow, EntryRow, TrialRow
+from node.core.ports.ledger import AccountRow, TrialRow
+from node.core.ports.quotes import Halt
 from node.core.ports.reconciliation import Break, Run
 from node.core.ports.settlement import BatchView, LaneView, Movement, Pause
 from node.core.ports.transfers import EventRow, TopUp, Transfer
+from node.core.positions import Positions
 from node.core.quotes import Price, Quote, QuoteStatus
 from node.core.settlement import PauseReason
+from node.core.statements import Statement
 from node.core.units import Money
 from node.services.acceptance import Submission
+from node.services.bookings import BookingRequest
+from node.services.fx import FxState, Halted
 from node.services.health import Readiness
 from node.services.idempotency import RenderError
 from node.services.parties import NewSecret
+from node.services.points import Asked
 from node.services.quoting import QuoteRequest
 from node.services.top_ups import TopUpRequest
 
@@ -185,14 +194,16 @@ class Transfers(Protocol):
 class Accounts(Protocol):
     """See `node.services.accounts.AccountService`."""
 
-    async def balances(self, principal: Principal, customer_id: str, /) -> Sequence[Balance]:
+    async def balances(
+        self, principal: Principal, customer_id: str, asked: Asked, /
+    ) -> tuple[AsOf, Sequence[Balance]]:
         """A customer's balances."""
         ...
 
-    async def statement(
+    async def entries(
         self, principal: Principal, customer_id: str, query: ListQuery, /
     ) -> Page[EntryRow]:
-        """A customer's movements."""
+        """A customer's posted entries."""
         ...
 
     async def top_up(self, principal: Principal, customer_id: str, top_up_id: str, /) -> TopUp:
@@ -205,7 +216,7 @@ class Accounts(Protocol):
         """A customer's top-ups."""
         ...
 
-    async def trial_balance(self) -> Sequence[TrialRow]:
+    async def trial_balance(self, asked: Asked, /) -> tuple[AsOf, Sequence[TrialRow]]:
         """Debits and credits per asset."""
         ...
 
@@ -213,8 +224,58 @@ class Accounts(Protocol):
         """The chart."""
         ...
 
+    async def account(self, account_id: str, asked: Asked, /) -> tuple[AsOf, AccountRow]:
+        """One account."""
+        ...
+
     async def account_entries(self, account_id: str, query: ListQuery, /) -> Page[EntryRow]:
         """Entries of one account."""
+        ...
+
+
+class Statements(Protocol):
+    """See `node.services.statements.StatementService`."""
+
+    async def statement(
+        self,
+        principal: Principal,
+        customer_id: str,
+        currency: str,
+        /,
+        *,
+        first: date | None,
+        last: date | None,
+    ) -> Statement:
+        """A customer's statement of some days."""
+        ...
+
+
+class PositionKeeping(Protocol):
+    """See `node.services.positions.PositionService`."""
+
+    async def positions(
+        self, first: date | None, last: date | None, currency: str | None, /
+    ) -> Positions:
+        """Positions now, and day by day."""
+        ...
+
+
+class Bookings(Protocol):
+    """See `node.services.bookings.BookingService`."""
+
+    async def create(
+        self,
+        request: BookingRequest,
+        claim: Claim,
+        render: Callable[[Booked], Answer],
+        render_error: RenderError,
+        /,
+    ) -> Answer:
+        """Book by hand."""
+        ...
+
+    async def get(self, sequence: str, /) -> Booked:
+        """One ledger transaction."""
         ...
 
 
@@ -328,6 +389,41 @@ class Reconciliation(Protocol):
         ...
 
 
+class Fx(Protocol):
+    """See `node.services.fx.FxService`."""
+
+    async def state(self) -> FxState:
+        """Rates and open quotes."""
+        ...
+
+    async def halt(
+        self,
+        principal: Principal,
+        currency: str | None,
+        /,
+        *,
+        note: str | None,
+        claim: Claim | None,
+        render: Callable[[Halted], Answer],
+        render_error: RenderError,
+    ) -> Answer:
+        """Quote nothing more."""
+        ...
+
+    async def resume(
+        self,
+        principal: Principal,
+        currency: str | None,
+        /,
+        *,
+        claim: Claim | None,
+        render: Callable[[Sequence[Halt]], Answer],
+        render_error: RenderError,
+    ) -> Answer:
+        """Quote again."""
+        ...
+
+
 class Health(Protocol):
     """See `node.services.health.HealthService`."""
 
@@ -350,7 +446,11 @@ class Services:
     top_ups: TopUps
     transfers: Transfers
     accounts: Accounts
+    statements: Statements
+    positions: PositionKeeping
+    bookings: Bookings
     settlement: Settlement
     reconciliation: Reconciliation
     health: Health
+    fx: Fx
     addresses: AddressCodec

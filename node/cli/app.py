@@ -10,7 +10,9 @@ from typing import Annotated, Final
 import typer
 
 from node import __version__
+from node.cli.app_accounts import accounts_app
 from node.cli.connection import DEFAULT_STATE_DIR, Where
+from node.cli.options import PAY, AsJson, StateDir, Token, Url
 
 _STATUSES: Final = (
     "Exit status: 0 done; 1 the answer is no (not completed, breaks open, differences found);"
@@ -28,31 +30,12 @@ app = typer.Typer(
 )
 devnet_app = typer.Typer(no_args_is_help=True, help="A complete local node, with its chain.")
 keys_app = typer.Typer(no_args_is_help=True, help="Credentials of operators, partners, remitters.")
+fx_app = typer.Typer(invoke_without_command=True)
 
 _START = "Start"
-_PAY = "Pay"
 _PROVE = "Prove"
 _OPERATE = "Operate"
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
-StateDir = Annotated[
-    Path,
-    typer.Option(
-        "--state-dir",
-        envvar="CORRIDOR_STATE_DIR",
-        help="Where the devnet keeps everything.",
-        file_okay=False,
-    ),
-]
-Url = Annotated[
-    str | None,
-    typer.Option("--url", envvar="CORRIDOR_URL", help="The node; default: that of the devnet."),
-]
-Token = Annotated[
-    str | None,
-    # A secret on the command line is seen by every user of the machine: not advertised.
-    typer.Option("--token", envvar="CORRIDOR_TOKEN", hidden=True),
-]
 Amount = Annotated[str, typer.Argument(metavar="AMOUNT", help="Plain decimal, such as 200.00.")]
 Sell = Annotated[str, typer.Argument(metavar="SELL", help="What you pay in, such as EUR.")]
 Buy = Annotated[str, typer.Argument(metavar="BUY", help="What arrives, such as USDC.")]
@@ -87,7 +70,7 @@ def doctor(state_dir: StateDir = DEFAULT_STATE_DIR, as_json: AsJson = False) -> 
     examining.run(state_dir, as_json=as_json)
 
 
-@app.command(rich_help_panel=_PAY)
+@app.command(rich_help_panel=PAY)
 def quote(
     amount: Amount,
     sell: Sell,
@@ -119,7 +102,7 @@ def quote(
     )
 
 
-@app.command(rich_help_panel=_PAY)
+@app.command(rich_help_panel=PAY)
 def send(
     amount: Amount,
     sell: Sell,
@@ -167,7 +150,7 @@ def send(
     sending.run(Where(url, token, state_dir), order, manner)
 
 
-@app.command(rich_help_panel=_PAY)
+@app.command(rich_help_panel=PAY)
 def watch(
     transfer_id: Annotated[str, typer.Argument(metavar="TRANSFER_ID", help="tra_...")],
     wait_s: Annotated[
@@ -212,16 +195,68 @@ def reconcile(
 
 
 @app.command(rich_help_panel=_PROVE)
-def verify(state_dir: StateDir = DEFAULT_STATE_DIR, as_json: AsJson = False) -> None:
-    """Re-derive every balance and every transfer's money from the entries.
+def verify(
+    anchor: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NUMBER:HASH|FILE",
+            help="A batch the chain must contain, noted earlier, or an earlier export.",
+        ),
+    ] = None,
+    export: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write what an outsider needs to prove the ledger."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace FILE if it exists.")] = False,
+    state_dir: StateDir = DEFAULT_STATE_DIR,
+    as_json: AsJson = False,
+) -> None:
+    """Re-derive every balance, hash, hold and transfer from the entries.
 
-    Reads the database only. Status 1 on any difference.
+    Reads the database only, and holds nobody up. Status 1 on any difference. Prints the newest
+    batch and its hash as an anchor: note it elsewhere, and give it to a later run.
 
-    Example: [bold]corridor verify[/]
+    Example: [bold]corridor verify --export ledger.bin[/]
     """
     from node.cli import verifying
 
-    verifying.run(state_dir, as_json=as_json)
+    manner = verifying.Manner(tuple(anchor or ()), export, force=force, as_json=as_json)
+    verifying.run(state_dir, manner)
+
+
+@app.command(rich_help_panel=_OPERATE)
+def positions(
+    first: Annotated[
+        str | None, typer.Option("--from", metavar="DAY", help="First day, UTC; default: as --to.")
+    ] = None,
+    last: Annotated[
+        str | None, typer.Option("--to", metavar="DAY", help="Last day, UTC; default: today.")
+    ] = None,
+    currency: Annotated[
+        str | None, typer.Option(metavar="CODE", help="Only this one, such as EUR.")
+    ] = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print the days as CSV.")] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write it: as CSV, with --json as JSON.", dir_okay=False),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace FILE if it exists.")] = False,
+    url: Url = None,
+    token: Token = None,
+    state_dir: StateDir = DEFAULT_STATE_DIR,
+    as_json: AsJson = False,
+) -> None:
+    """Show what the node is long and short of, what it earned, and what that is worth now.
+
+    The unrealised result is what would be left if every position were closed now at the mid rate.
+
+    Example: [bold]corridor positions --from 2026-11-01 --to 2026-11-22[/]
+    """
+    from node.cli import positions as positions_command
+
+    wanted = positions_command.Wanted(first, last, currency.upper() if currency else None)
+    manner = positions_command.Manner(as_json, as_csv, output, force)
+    positions_command.run(Where(url, token, state_dir), wanted, manner)
 
 
 @app.command(rich_help_panel=_OPERATE)
@@ -350,5 +385,63 @@ def keys_revoke(
     credentials.revoke(state_dir, key_id, as_json=as_json)
 
 
+Currency = Annotated[str, typer.Argument(metavar="CURRENCY", help="Such as EUR; or `everything`.")]
+
+
+@fx_app.callback()
+def fx(
+    context: typer.Context,
+    url: Url = None,
+    token: Token = None,
+    state_dir: StateDir = DEFAULT_STATE_DIR,
+    as_json: AsJson = False,
+) -> None:
+    """Rates, what they are made of, halts of quoting, and exposure; halt and resume.
+
+    Example: [bold]corridor fx[/]
+    """
+    if context.invoked_subcommand is None:
+        from node.cli import fx as fx_command
+
+        fx_command.show(Where(url, token, state_dir), as_json=as_json)
+
+
+@fx_app.command("halt")
+def fx_halt(
+    currency: Currency,
+    note: Annotated[str | None, typer.Option(help="Why, for other operators.")] = None,
+    url: Url = None,
+    token: Token = None,
+    state_dir: StateDir = DEFAULT_STATE_DIR,
+    as_json: AsJson = False,
+) -> None:
+    """Quote nothing more in a currency, and revoke its open quotes. Transfers go on.
+
+    Example: [bold]corridor fx halt EUR --note "looking at the source"[/]
+    """
+    from node.cli import fx as fx_command
+
+    fx_command.halt(Where(url, token, state_dir), currency, note, as_json=as_json)
+
+
+@fx_app.command("resume")
+def fx_resume(
+    currency: Currency,
+    url: Url = None,
+    token: Token = None,
+    state_dir: StateDir = DEFAULT_STATE_DIR,
+    as_json: AsJson = False,
+) -> None:
+    """End the halt of a currency; after a jump, accept the level of its rates as they are now.
+
+    Example: [bold]corridor fx resume EUR[/]
+    """
+    from node.cli import fx as fx_command
+
+    fx_command.resume(Where(url, token, state_dir), currency, as_json=as_json)
+
+
+app.add_typer(accounts_app)
+app.add_typer(fx_app, name="fx", rich_help_panel=_OPERATE)
 app.add_typer(devnet_app, name="devnet", rich_help_panel=_START)
 app.add_typer(keys_app, name="keys", rich_help_panel=_OPERATE)

@@ -25,7 +25,13 @@ _SERVER_FAULTS_FROM: Final = 500
 
 _DECIDED_STATUSES: Final = frozenset({400, 404, 409, 422})
 _DECIDED_CODES: Final = frozenset(
-    {"liquidity_unavailable", "rate_unavailable", "settlement_recovering"}
+    {
+        "exposure_limit_reached",
+        "liquidity_unavailable",
+        "quoting_halted",
+        "rate_unavailable",
+        "settlement_recovering",
+    }
 )
 """Refusals given before anything is written, though the status is 503."""
 
@@ -52,14 +58,26 @@ class NodeClient:
     def __exit__(self, *_: object) -> None:
         self._http.close()
 
-    def get(self, path: str, **query: str | int) -> Json:
+    def get(self, path: str, *, timeout_s: float = _TIMEOUT_S, **query: str | int) -> Json:
         """The object at `path`.
 
         Raises:
             Fault: The node declines, or does not answer.
         """
         with self._away_is_a_fault():
-            return _read(self._http.get(path, params=query))
+            return _read(self._http.get(path, params=query, timeout=timeout_s))
+
+    def get_file(self, path: str, *, timeout_s: float = _TIMEOUT_S, **query: str | int) -> bytes:
+        """The file at `path`, in whatever media type it comes.
+
+        Raises:
+            Fault: The node declines, or does not answer.
+        """
+        with self._away_is_a_fault():
+            answer = self._http.get(path, params=query, timeout=timeout_s)
+            if answer.is_error or "content-disposition" not in answer.headers:
+                _read(answer)
+            return answer.content
 
     def post(self, path: str, body: Json, *, timeout_s: float = _TIMEOUT_S) -> Json:
         """What the node made of `body`; for requests that do no harm when they run twice.

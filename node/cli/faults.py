@@ -48,6 +48,9 @@ class Fault(Exception):
 
 REMEDIES: Final[Mapping[str, str]] = {
     "quote_expired": "run the same command again for a fresh quote",
+    "quote_revoked": "run the same command again when quoting goes on",
+    "quoting_halted": "`corridor fx` shows an operator why; `corridor fx resume` ends it",
+    "exposure_limit_reached": "try a smaller amount, or again when open quotes have expired",
     "credential_invalid": "check CORRIDOR_TOKEN; `corridor keys create` makes a new key",
     "scope_missing": "use a credential whose role may do this; `corridor keys list` shows roles",
     "rate_unavailable": "try again shortly; `corridor doctor` shows what is wrong with a node",

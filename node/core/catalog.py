@@ -2,15 +2,17 @@
 
 Digits of currencies are those of ISO 4217. The currencies are those with a reference rate of the
 European Central Bank. The token's digits are checked against its contract at start, elsewhere.
+Corridors, limits and the pricing policy come from a file (`adapters.corridors`).
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from node.core.errors import CurrencyUnknown, InvariantBroken, PairNotOffered
 from node.core.ledger import NATIVE_DIGITS
 from node.core.quotes import Corridor
+from node.core.rates import DEFAULT_POLICY, PricingPolicy
 from node.core.units import Address, Asset
 
 ONCHAIN: Final = "onchain"
@@ -28,8 +30,6 @@ FIAT: Final = (
 USDC: Final = Asset("USDC", 6, "USD Coin")
 ETH: Final = Asset("ETH", NATIVE_DIGITS, "Ether")
 
-_DELIVERY_S: Final = 15
-
 
 @dataclass(frozen=True, slots=True)
 class TokenInfo:
@@ -41,6 +41,21 @@ class TokenInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Offer:
+    """What is exchanged, at what cost, within which limits: the figures an operator sets.
+
+    Attributes:
+        corridors: At most one for each pair.
+        pricing: How rates are made of what the sources state.
+        exposure_max_minor: What open quotes may sum up to, by currency, minor units.
+    """
+
+    corridors: tuple[Corridor, ...]
+    pricing: PricingPolicy = DEFAULT_POLICY
+    exposure_max_minor: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Catalog:
     """Everything that can be named in a request.
 
@@ -49,12 +64,15 @@ class Catalog:
         corridors: By codes of sell and buy.
         token: The stablecoin; its asset is among `assets`.
         native: The chain's coin; in the ledger only, never sold or bought.
+        pricing, exposure_max_minor: See `Offer`; a currency that is not named has no limit.
     """
 
     assets: Mapping[str, Asset]
     corridors: Mapping[tuple[str, str], Corridor]
     token: TokenInfo
     native: Asset
+    pricing: PricingPolicy = DEFAULT_POLICY
+    exposure_max_minor: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.assets.get(self.token.asset.code) != self.token.asset:
@@ -115,59 +133,24 @@ class Catalog:
         return found
 
 
-def catalog_of(
-    token: TokenInfo, corridors: Iterable[Corridor] | None = None, native: Asset = ETH
-) -> Catalog:
+def assets_with(token: Asset) -> dict[str, Asset]:
+    """What can be sold, bought or held by a customer, by code: every currency, and the token."""
+    return {each.code: each for each in (*FIAT, token)}
+
+
+def catalog_of(token: TokenInfo, offer: Offer, native: Asset = ETH) -> Catalog:
     """A catalogue of every currency and the token.
 
     Args:
         token: What payouts are made in.
-        corridors: What is offered; None: `devnet_corridors` of the token.
+        offer: What is exchanged.
         native: The chain's coin.
     """
-    offered = devnet_corridors(token.asset) if corridors is None else corridors
     return Catalog(
-        assets={each.code: each for each in (*FIAT, token.asset)},
-        corridors={(each.sell.code, each.buy.code): each for each in offered},
+        assets=assets_with(token.asset),
+        corridors={(each.sell.code, each.buy.code): each for each in offer.corridors},
         token=token,
         native=native,
+        pricing=offer.pricing,
+        exposure_max_minor=offer.exposure_max_minor,
     )
-
-
-_DEVNET: Final[Mapping[str, tuple[int, int, int]]] = {
-    "EUR": (2, 10, 10_000_000),
-    "USD": (2, 10, 10_000_000),
-    "GBP": (2, 10, 10_000_000),
-    "JPY": (3, 15, 15_000_000),
-    "PHP": (120, 600, 600_000_000),
-    "MXN": (40, 200, 200_000_000),
-    "CNY": (15, 75, 75_000_000),
-}
-"""Sell asset -> network fee, least and greatest sell amount, minor units of the sell asset.
-
-EUR is the published example (0.02; 0.10 to 100000.00); the others are comparable amounts.
-"""
-
-
-def devnet_corridors(token: Asset) -> tuple[Corridor, ...]:
-    """Every currency into the token: 30 bps without a minimum, spread 20 bps."""
-    by_code = {each.code: each for each in FIAT}
-    return tuple(
-        Corridor(
-            sell=by_code[code],
-            buy=token,
-            payout_method=ONCHAIN,
-            service_fee_bps=30,
-            service_fee_min_minor=0,
-            network_fee_minor=network_fee,
-            spread_bps=20,
-            sell_min_minor=least,
-            sell_max_minor=most,
-            estimated_delivery_s=_DELIVERY_S,
-        )
-        for code, (network_fee, least, most) in _DEVNET.items()
-    )
-
-
-DEVNET_CORRIDORS: Final = devnet_corridors(USDC)
-"""The corridors of the local devnet."""

@@ -117,6 +117,20 @@ class CurrencyUnknown(InvalidInput):
     title = "The currency is not known"
 
 
+class PeriodInvalid(InvalidInput):
+    """The days asked for end before they begin, are not over, or are too many (`days_max`)."""
+
+    code = "period_invalid"
+    title = "The period is not valid"
+
+
+class InFuture(InvalidInput):
+    """What is asked about has not happened yet (`errors`: parameter, code, message)."""
+
+    code = "in_future"
+    title = "That has not happened yet"
+
+
 class CursorInvalid(InvalidInput):
     """The cursor is not of this list with these filters."""
 
@@ -132,10 +146,17 @@ class QuoteUsed(Conflict):
 
 
 class QuoteExpired(Conflict):
-    """The quote's `expires_at` has passed, or it was revoked."""
+    """The quote's `expires_at` has passed."""
 
     code = "quote_expired"
     title = "The quote has expired"
+
+
+class QuoteRevoked(Conflict):
+    """The quote was open when quoting of its currency was halted (`reason`)."""
+
+    code = "quote_revoked"
+    title = "The quote was revoked"
 
 
 class ClientReferenceUsed(Conflict):
@@ -208,6 +229,27 @@ class RailUnknown(Refused):
     title = "The rail is not offered"
 
 
+class PostingKeyReused(Refused):
+    """The key of a ledger transaction was used for another one. Nothing was booked."""
+
+    code = "posting_key_reused"
+    title = "The key of the ledger transaction is used"
+
+
+class FormatUnfit(Refused):
+    """The format asked for cannot carry what would be in it."""
+
+    code = "format_unfit"
+    title = "The format does not fit"
+
+
+class StatementTooLarge(Refused):
+    """The statement would have more lines than one answer carries (`limit`)."""
+
+    code = "statement_too_large"
+    title = "The statement is too large"
+
+
 class TooManyQuotes(Throttled):
     """The maker holds as many active quotes as allowed (`limit`, `remaining`, `resets_at`)."""
 
@@ -220,6 +262,20 @@ class RateUnavailable(Unavailable):
 
     code = "rate_unavailable"
     title = "No rate now"
+
+
+class QuotingHalted(Unavailable):
+    """Nothing is quoted in this currency until an operator resumes (`currency`, `reason`)."""
+
+    code = "quoting_halted"
+    title = "Quoting is halted"
+
+
+class ExposureLimitReached(Unavailable):
+    """Open quotes of this currency sum up to what they may (`limit`, `remaining`, `resets_at`)."""
+
+    code = "exposure_limit_reached"
+    title = "Too much is quoted already"
 
 
 class LiquidityUnavailable(Unavailable):
@@ -241,6 +297,21 @@ class DatabaseUnavailable(Unavailable):
 
     code = "database_unavailable"
     title = "The database is away"
+
+
+class CommitUnknown(DatabaseUnavailable):
+    """The connection was lost during COMMIT: what was written may stand, or not.
+
+    Who takes the ledger's lock in a new transaction and looks the keys up knows which: the lost
+    transaction holds that lock until it has ended, one way or the other.
+    """
+
+
+class Overloaded(Unavailable):
+    """More requests wait than the node can answer soon. Nothing was done."""
+
+    code = "overloaded"
+    title = "Too busy"
 
 
 class ChainUnavailable(Unavailable):

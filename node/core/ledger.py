@@ -121,7 +121,8 @@ class LedgerTransaction:
 
     Attributes:
         key: Books at most once: a key the ledger has is left out, silently.
-        kind: `top_up`, `transfer`, `batch`, `gas`, `opening`, `movement`, `suspense`, `correction`.
+        kind: `top_up`, `transfer`, `batch`, `gas`, `opening`, `movement`, `suspense`, `correction`,
+            or another of `node.core.bookings`.
         pending: Whether a resolution must still post or void it.
         entries: At least one, at most 999.
         transfer_id: The transfer it belongs to, if to one.

@@ -34,6 +34,16 @@ class FixedSide(StrEnum):
     BUY = "buy"
 
 
+class HaltReason(StrEnum):
+    """Why quoting is halted, and why a quote that was open then is revoked."""
+
+    OPERATOR = "operator"
+    """A person said so."""
+
+    JUMP = "jump"
+    """The mid rate moved too far from the last one that was trusted."""
+
+
 class QuoteStatus(StrEnum):
     """The life of a firm quote; all but `active` are final."""
 
@@ -388,6 +398,7 @@ class Quote:
         maker: `Principal.key` of who asked; only its transfers consume the quote.
         customer_id: If set, only this customer's transfer does.
         created_at: Database clock, aware UTC; so are `expires_at` and `revoked_at`.
+        revoked_reason: Why it was revoked, if it was.
         transfer_id: The transfer that consumed it.
     """
 
@@ -398,6 +409,7 @@ class Quote:
     created_at: datetime
     expires_at: datetime
     revoked_at: datetime | None = None
+    revoked_reason: HaltReason | None = None
     transfer_id: UUID | None = None
 
     def status(self, now: datetime) -> QuoteStatus:

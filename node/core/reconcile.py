@@ -38,6 +38,8 @@ class BreakCode(StrEnum):
     NATIVE_UNEXPLAINED = "B16"
     DEEP_REORG = "B19"
     LEDGER_LAW = "B21"
+    CHARGEBACK_LOSS = "B22"
+    NOT_AS_QUOTED = "B23"
 
 
 _MEANING: Final[Mapping[BreakCode, tuple[Severity, str, str]]] = {
@@ -95,6 +97,16 @@ _MEANING: Final[Mapping[BreakCode, tuple[Severity, str, str]]] = {
         Severity.CRITICAL,
         "a law of the ledger does not hold",
         "run the ledger's own verification, and restore what was changed outside the node",
+    ),
+    BreakCode.NOT_AS_QUOTED: (
+        Severity.CRITICAL,
+        "a completed transfer did not deliver what its quote promised",
+        "compare the quote, the transfer and the settlement log; then make good what is missing",
+    ),
+    BreakCode.CHARGEBACK_LOSS: (
+        Severity.WARNING,
+        "a bank took money back that its customer no longer had; the rest was written off",
+        "recover it from the customer, or close this break when nothing more is to be had",
     ),
 }
 

@@ -8,6 +8,7 @@ Not here: how the chain is started (`anvil.py`).
 from __future__ import annotations
 
 import argparse
+import asyncio
 import secrets
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from web3.types import RPCEndpoint, TxParams, TxReceipt, Wei
 
 from adapters.evm import artifacts
 from adapters.evm.signer import write_keystore
+from adapters.fx import EcbRates
 from node.devnet.anvil import DEV_ACCOUNTS
 from node.devnet.errors import DevnetError
 from node.devnet.state import StateDirectory, write_json
@@ -30,6 +32,7 @@ FLOAT_MINOR = 100_000_000 * 10**TOKEN_DIGITS
 TREASURY_MINOR = 10_000_000 * 10**TOKEN_DIGITS
 MINT_ALLOWANCE_MINOR = 10_000_000_000 * 10**TOKEN_DIGITS
 GAS_MONEY_WEI = 100 * 10**18
+PRICE_DIGITS = 8  # as every feed of Chainlink against a currency
 
 # A block is final when two follow it (`depth:2`), so all of this is final when the node starts.
 _BLOCKS_ON_TOP = 3
@@ -47,8 +50,8 @@ def main() -> None:
     write_json(state.chain, set_up(state, options.rpc_url))
 
 
-def set_up(state: StateDirectory, rpc_url: str) -> dict[str, str]:
-    """Deploy, mint and fund; returns the addresses.
+def set_up(state: StateDirectory, rpc_url: str) -> dict[str, Any]:
+    """Deploy, mint and fund; returns the addresses, those of the price feeds by pair.
 
     The settlement contract holds its float before a node first looks, so the node books it as
     opening capital.
@@ -67,6 +70,7 @@ def set_up(state: StateDirectory, rpc_url: str) -> dict[str, str]:
     _transact(web3, admin, token.functions.mint(treasury, TREASURY_MINOR))
     for address in (lane, treasury):
         _send(web3, {"from": admin, "to": address, "value": Wei(GAS_MONEY_WEI)})
+    price_feeds = _deploy_price_feeds(web3, admin)
     for _ in range(_BLOCKS_ON_TOP):
         _mine(web3)
     return {
@@ -75,7 +79,30 @@ def set_up(state: StateDirectory, rpc_url: str) -> dict[str, str]:
         "treasury": treasury,
         "lane": lane,
         "admin": admin,
+        "price_feeds": price_feeds,
     }
+
+
+def _deploy_price_feeds(web3: Web3, admin: ChecksumAddress) -> dict[str, str]:
+    """One feed with the ECB's newest dollar rate, as old as that is, and one with a dollar's worth.
+
+    What they say never changes by itself; their owner may say something else.
+    """
+    rates = asyncio.run(EcbRates(max_age_s=None).rates())
+    [dollar] = [each for each in rates if each.buy == "USD"]
+    euro_minor = dollar.numerator * 10**PRICE_DIGITS // dollar.denominator
+    now_s = web3.eth.get_block("latest")["timestamp"]
+    answers = {
+        "EUR/USD": (euro_minor, int(dollar.observed_at.timestamp())),
+        "USDC/USD": (10**PRICE_DIGITS, now_s),
+    }
+    addresses: dict[str, str] = {}
+    for pair, (answer, time_s) in answers.items():
+        description = pair.replace("/", " / ")
+        feed = _deploy(web3, admin, "TestPriceFeed", admin, PRICE_DIGITS, description)
+        _transact(web3, admin, feed.functions.setAnswer(answer, time_s))
+        addresses[pair] = feed.address
+    return addresses
 
 
 def _new_key(state: StateDirectory, name: str) -> ChecksumAddress:

@@ -117,7 +117,7 @@ def _node_js() -> str:
 def _artifacts() -> str:
     """Compare the sources of this checkout with those that the committed artifacts came from."""
     compared = 0
-    for name in ("TestUSD", "TransferSettlement"):
+    for name in ("TestPriceFeed", "TestUSD", "TransferSettlement"):
         try:
             text = resources.files("adapters.evm.artifacts").joinpath(f"{name}.json").read_text()
         except FileNotFoundError:

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from node.devnet.anvil import CHAIN_ID, Anvil
@@ -41,8 +42,9 @@ FINALITY_DEPTH_BLOCKS = 2
 # A resumed chain can be asked for the state of new blocks only: make the final one new.
 _BLOCKS_ON_RESUME = FINALITY_DEPTH_BLOCKS + 1
 _ANSWER_LIMIT_S = 5.0
-# Rates of the last day the wheel of the European Central Bank's data knows, however old.
-_FX_SOURCES = "ecb:max_age_s=0,fixed:USD/USDC=1"
+# Rates of the last day the wheel of the European Central Bank's data knows, however old. Prices
+# are made of these; the price feeds on the chain come last, as a cross check.
+_FX_SOURCES = "ecb:max_age_s=0,fixed:USD/USDC=1,chainlink:max_age_s=0"
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 _CHAIN_LOST = (
@@ -116,7 +118,7 @@ class Network:
         addresses = read_json(self.state.chain)
         environment = self._node_environment(http_port, database, chain, addresses)
         url = f"http://127.0.0.1:{http_port}"
-        self._start_node(supervisor, environment, url)
+        self._start_node(supervisor, environment, url, database.url())
         self._describe(supervisor, url, database, chain, addresses)
         supervisor.on_change = lambda: self._describe(supervisor, url, database, chain, addresses)
 
@@ -145,6 +147,7 @@ class Network:
         if not self.state.seed.exists():  # an interrupted first start: no node has run on it yet
             server.drop_database()
         server.create_database()
+        server.create_node_login()
         return server
 
     def _start_chain(self, supervisor: Supervisor) -> Anvil:
@@ -184,8 +187,11 @@ class Network:
             if call(chain.rpc_url, "eth_getCode", addresses[name], "latest") == "0x":
                 raise ChainLost
 
-    def _start_node(self, supervisor: Supervisor, environment: Mapping[str, str], url: str) -> None:
-        migrate = self._python("migrate", "node", "migrate", environment=environment)
+    def _start_node(
+        self, supervisor: Supervisor, environment: Mapping[str, str], url: str, owner_url: str
+    ) -> None:
+        as_owner = {**environment, "CORRIDOR_DATABASE_OWNER_URL": owner_url}
+        migrate = self._python("migrate", "node", "migrate", environment=as_owner)
         first_time = not self.state.seed.exists()
         if first_time:
             supervisor.run(migrate)
@@ -201,13 +207,14 @@ class Network:
         supervisor.wait_for("work", lambda: answers(f"{url}/readyz"))
 
     def _node_environment(
-        self, http_port: int, database: Postgres, chain: Anvil, addresses: Mapping[str, str]
+        self, http_port: int, database: Postgres, chain: Anvil, addresses: Mapping[str, Any]
     ) -> dict[str, str]:
         lane = self.state.keystore("lane")
         treasury = self.state.keystore("treasury")
+        price_feeds = "".join(f";{pair}={feed}" for pair, feed in addresses["price_feeds"].items())
         return {
             "CORRIDOR_STATE_DIR": str(self.state.root),
-            "CORRIDOR_DATABASE_URL": database.url(),
+            "CORRIDOR_DATABASE_URL": database.node_url(),
             "CORRIDOR_HTTP_HOST": "127.0.0.1",
             "CORRIDOR_HTTP_PORT": str(http_port),
             "CORRIDOR_CHAIN_ID": str(CHAIN_ID),
@@ -219,7 +226,7 @@ class Network:
             "CORRIDOR_TREASURY_ADDRESS": addresses["treasury"],
             "CORRIDOR_SIGNER": f"keystore:{lane}",
             "CORRIDOR_TREASURY_SIGNER": f"keystore:{treasury}",
-            "CORRIDOR_FX_SOURCES": _FX_SOURCES,
+            "CORRIDOR_FX_SOURCES": _FX_SOURCES + price_feeds,
             "CORRIDOR_SANDBOX": "1",
         }
 
@@ -242,13 +249,14 @@ class Network:
         url: str,
         database: Postgres,
         chain: Anvil,
-        addresses: Mapping[str, str],
+        addresses: Mapping[str, Any],
     ) -> None:
         """Write `devnet.json`."""
         node = {
             "name": NODE_NAME,
             "url": url,
-            "database_url": database.url(),
+            "database_url": database.node_url(),
+            "database_owner_url": database.url(),
             "settlement": addresses["settlement"],
             "treasury": addresses["treasury"],
             "lanes": [addresses["lane"]],
@@ -261,7 +269,11 @@ class Network:
                 "rpc_url": chain.rpc_url,
                 "pid": supervisor.pid("anvil"),
             },
-            "contracts": {"USDC": addresses["token"], "settlement": addresses["settlement"]},
+            "contracts": {
+                "USDC": addresses["token"],
+                "settlement": addresses["settlement"],
+                **addresses["price_feeds"],
+            },
             "nodes": [node],
         }
         write_json(self.state.description, description)

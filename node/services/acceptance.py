@@ -6,7 +6,6 @@ copy of the books in which those before it in the batch have already happened. W
 transfer afterwards is in `node.services.transfers`.
 """
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -21,6 +20,7 @@ from node.core.errors import (
     NodeError,
     NotFound,
     QuoteExpired,
+    QuoteRevoked,
     QuoteUsed,
     SettlementRecovering,
 )
@@ -37,19 +37,13 @@ from node.core.ledger import (
 from node.core.parties import Customer, Principal
 from node.core.ports import Unit, UnitOfWork
 from node.core.ports.chain import AddressCodec
-from node.core.ports.idempotency import Answer, Claim, StoredAnswer
+from node.core.ports.idempotency import Answer, Claim
 from node.core.ports.transfers import Beneficiary, NewEvent, Transfer
 from node.core.quotes import Quote, QuoteStatus
 from node.core.transfers import State
 from node.core.units import Address, Money
 from node.services.batching import GroupCommit
-from node.services.idempotency import (
-    WAIT_MS,
-    RenderError,
-    in_progress,
-    is_remembered,
-    replay,
-)
+from node.services.idempotency import Decided, RenderError, answer_batch, in_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,57 +139,33 @@ class Acceptance:
             raise DatabaseUnavailable(
                 "the node has not yet compared its settings with its database; try again soon"
             )
-        try:
-            async with asyncio.timeout(WAIT_MS // 1000):
-                return await self._group.submit(submission)
-        except TimeoutError:
-            raise in_progress() from None
+        return await in_time(self._group.submit(submission))
 
     async def _process(self, batch: Sequence[Submission]) -> Sequence[Answer | Exception]:
-        first: dict[tuple[str, str, str, str], Submission] = {}
-        for each in batch:
-            first.setdefault(each.claim.scope, each)
-        async with self._units() as unit:
-            await unit.ledger.lock()
-            answers = await self._answer(unit, list(first.values()))
-        return [
-            answers[each.claim.scope]
-            if first[each.claim.scope] is each
-            else _repeated(each, first[each.claim.scope], answers[each.claim.scope])
-            for each in batch
-        ]
+        return await answer_batch(self._units, batch, self._answer)
 
-    async def _answer(
-        self, unit: Unit, batch: Sequence[Submission]
-    ) -> dict[tuple[str, str, str, str], Answer | Exception]:
+    async def _answer(self, unit: Unit, batch: Sequence[Submission]) -> Decided:
         """Answer submissions of different claims, in order."""
-        stored = await unit.idempotency.find([each.claim for each in batch])
         books = await self._read_books(unit, [each.request for each in batch])
-        answers: dict[tuple[str, str, str, str], Answer | Exception] = {}
-        remembered: list[tuple[Claim, Answer]] = []
-        accepted: list[_Accepted] = []
+        decided: list[_Accepted | NodeError] = []
         for each in batch:
             try:
-                if earlier := replay(each.claim, stored):
-                    answers[each.claim.scope] = earlier
-                    continue
                 transfer_id = self._new_id()
                 quote, address = self._decide(unit, books, each.request, transfer_id)
-                accepted.append(_Accepted(each, quote, quote.amounts, address, transfer_id))
+                decided.append(_Accepted(each, quote, quote.amounts, address, transfer_id))
             except NodeError as error:
-                answers[each.claim.scope] = error
-                if is_remembered(error):
-                    refusal = each.render_error(error)
-                    answers[each.claim.scope] = refusal
-                    remembered.append((each.claim, refusal))
-        transfers = await self._store(unit, accepted)
-        for each, transfer in zip((one.submission for one in accepted), transfers, strict=True):
-            answer = each.render(transfer)
-            answers[each.claim.scope] = answer
-            remembered.append((each.claim, answer))
-        await unit.idempotency.remember(remembered)
-        await unit.events.append([_accepted_event(transfer) for transfer in transfers])
-        return answers
+                decided.append(error)
+        transfers = await self._store(
+            unit, [each for each in decided if not isinstance(each, NodeError)]
+        )
+        stored = iter(transfers)
+        return Decided(
+            [
+                each if isinstance(each, NodeError) else each.submission.render(next(stored))
+                for each in decided
+            ],
+            [_accepted_event(transfer) for transfer in transfers],
+        )
 
     async def _read_books(self, unit: Unit, requests: Sequence[TransferRequest]) -> _Books:
         quotes = dict(await unit.quotes.lock_many([each.quote_id for each in requests]))
@@ -282,8 +252,9 @@ class Acceptance:
                     entries=acceptance_entries(
                         each.submission.request.customer_id, target.chain_id, each.amounts
                     ),
+                    detail=self._terms(each.address, payment_number),
                 )
-                for each in accepted
+                for payment_number, each in enumerate(accepted, start=number)
             ]
         )
         transfers = [
@@ -295,6 +266,18 @@ class Acceptance:
         await unit.transfers.insert_many(transfers)
         await unit.quotes.consume_many([(each.quote_id, each.id) for each in transfers])
         return transfers
+
+    def _terms(self, beneficiary: Address, payment_number: int) -> dict[str, str]:
+        """What the ledger keeps of a promise besides its money: who is paid, and by which number.
+
+        The hash of the batch covers it, so that nobody can redirect a payment unseen.
+        """
+        return {
+            "beneficiary": f"0x{beneficiary.hex()}",
+            "chain_id": str(self._target.chain_id),
+            "contract": f"0x{self._target.contract.hex()}",
+            "payment_number": str(payment_number),
+        }
 
     def _new_transfer(
         self,
@@ -360,23 +343,14 @@ def _usable(quote: Quote | None, request: TransferRequest, unit: Unit) -> Quote:
             "the quote was consumed by another transfer; ask for a new quote",
             transfer_id=encode_id(Prefix.TRANSFER, quote.transfer_id),
         )
+    if quote.revoked_at is not None:
+        raise QuoteRevoked(
+            "the quote was revoked when quoting of its currency was halted; ask for a new quote",
+            reason=quote.revoked_reason,
+        )
     if quote.status(unit.now) is not QuoteStatus.ACTIVE:
         raise QuoteExpired("the quote has expired; ask for a new quote")
     return quote
-
-
-def _repeated(
-    repeated: Submission, first: Submission, answer: Answer | Exception
-) -> Answer | Exception:
-    """What a request gets that came in the same batch as the first of its claim."""
-    if isinstance(answer, Exception):
-        same = repeated.claim.request_hash == first.claim.request_hash
-        return answer if same else in_progress()
-    stored = StoredAnswer(first.claim.request_hash, replace(answer, replayed=True))
-    try:
-        return replay(repeated.claim, {repeated.claim.scope: stored}) or answer
-    except NodeError as error:
-        return error
 
 
 def _accepted_event(transfer: Transfer) -> NewEvent:

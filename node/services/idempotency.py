@@ -1,17 +1,22 @@
 """Requests that are safe to repeat: the first answer is stored with its effect, in one transaction.
 
-For requests made one at a time; the batched ones (quotes, transfers) keep the same rules inside
-their own transaction with `replay`.
+`once` is for requests made one at a time, `answer_batch` for those that share a transaction under
+the ledger's lock; quotes keep the same rules inside their own with `replay`.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Final
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Protocol, TypeVar
 
 from node.core.errors import Conflict, NodeError, Refused
 from node.core.ports import Unit, UnitOfWork
 from node.core.ports.idempotency import Answer, Claim, StoredAnswer
+from node.core.ports.transfers import NewEvent
+from node.services.batching import committed
 
 RenderError = Callable[[NodeError], Answer]
+Scope = tuple[str, str, str, str]
 
 WAIT_MS: Final = 10_000  # how long a repeated request waits for the first one's answer
 
@@ -105,3 +110,129 @@ async def _claimed(unit: Unit, claim: Claim) -> Answer | None:
     if not await unit.idempotency.lock(claim, timeout_ms=WAIT_MS):
         raise in_progress()
     return replay(claim, await unit.idempotency.find([claim]))
+
+
+class Claimed(Protocol):
+    """A request that may come again, with how to answer it when it is refused."""
+
+    @property
+    def claim(self) -> Claim:
+        """What makes it the same as an earlier one."""
+        ...
+
+    @property
+    def render_error(self) -> RenderError:
+        """A refusal as an answer that can be kept."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What a batch of requests comes to.
+
+    Attributes:
+        answers: One for each request, in order; refusals as errors.
+        events: To be appended at the end of the transaction.
+    """
+
+    answers: Sequence[Answer | NodeError]
+    events: Sequence[NewEvent] = ()
+
+
+ClaimedT = TypeVar("ClaimedT", bound=Claimed)
+Decide = Callable[[Unit, Sequence[ClaimedT]], Awaitable[Decided]]
+
+
+async def answer_batch(
+    units: UnitOfWork, batch: Sequence[ClaimedT], decide: Decide[ClaimedT]
+) -> Sequence[Answer | Exception]:
+    """Answer requests in one transaction under the ledger's lock, each claim at most once.
+
+    Stored answers are given again; new ones, refusals that depend on state included, are stored
+    with their effect. Of equal requests in the batch the first is decided. When a COMMIT is lost
+    the batch is processed again: an answer that is then found, and is the one of the attempt
+    before, is the first caller's own and not a repetition.
+
+    Args:
+        units: Opens transactions.
+        batch: The requests, in order.
+        decide: Answers requests of different claims that have no answer yet, in order.
+    """
+    first: dict[Scope, ClaimedT] = {}
+    for each in batch:
+        first.setdefault(each.claim.scope, each)
+
+    async def work(unit: Unit, lost: Sequence[Answer | NodeError]) -> Sequence[Answer | NodeError]:
+        await unit.ledger.lock()
+        answers = await _answers(unit, list(first.values()), decide)
+        return [_own(*pair) for pair in zip(answers, lost, strict=True)] if lost else answers
+
+    answers = dict(zip(first, await committed(units, work), strict=True))
+    return [
+        answers[each.claim.scope]
+        if first[each.claim.scope] is each
+        else _repeated(each.claim, first[each.claim.scope].claim, answers[each.claim.scope])
+        for each in batch
+    ]
+
+
+async def in_time(answer: Awaitable[Answer]) -> Answer:
+    """An answer to wait for at most `WAIT_MS`.
+
+    Raises:
+        IdempotencyInProgress: There is none; the request may still be carried out.
+    """
+    try:
+        async with asyncio.timeout(WAIT_MS // 1000):
+            return await answer
+    except TimeoutError:
+        raise in_progress() from None
+
+
+async def _answers(
+    unit: Unit, requests: Sequence[ClaimedT], decide: Decide[ClaimedT]
+) -> Sequence[Answer | NodeError]:
+    """Answers to requests of different claims, stored or new."""
+    stored = await unit.idempotency.find([each.claim for each in requests])
+    fresh = [each for each in requests if each.claim.scope not in stored]
+    decided = await decide(unit, fresh) if fresh else Decided(())
+    new_answers = iter(decided.answers)
+    answers: list[Answer | NodeError] = []
+    remembered: list[tuple[Claim, Answer]] = []
+    for each in requests:
+        if each.claim.scope in stored:
+            answers.append(_replayed(each.claim, stored))
+            continue
+        answer = next(new_answers)
+        if isinstance(answer, NodeError) and is_remembered(answer):
+            answer = each.render_error(answer)
+        if isinstance(answer, Answer):
+            remembered.append((each.claim, answer))
+        answers.append(answer)
+    await unit.idempotency.remember(remembered)
+    await unit.events.append(decided.events)
+    return answers
+
+
+def _replayed(claim: Claim, stored: Mapping[Scope, StoredAnswer]) -> Answer | NodeError:
+    try:
+        answer = replay(claim, stored)
+    except NodeError as error:
+        return error
+    assert answer is not None  # it is asked for claims that are stored
+    return answer
+
+
+def _own(answer: Answer | NodeError, lost: Answer | NodeError) -> Answer | NodeError:
+    """The answer its caller gets, who would have got `lost` if the COMMIT had been answered."""
+    if isinstance(answer, Answer) and isinstance(lost, Answer) and answer.replayed:
+        return lost if replace(lost, replayed=True) == answer else answer
+    return answer
+
+
+def _repeated(claim: Claim, first: Claim, answer: Answer | NodeError) -> Answer | NodeError:
+    """What a request gets that came in the same batch as the first of its claim."""
+    if isinstance(answer, NodeError):
+        return answer if claim.request_hash == first.request_hash else in_progress()
+    stored = StoredAnswer(first.request_hash, replace(answer, replayed=True))
+    return _replayed(claim, {claim.scope: stored})

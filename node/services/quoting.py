@@ -1,34 +1,32 @@
 """Prices and firm quotes.
 
-A price is arithmetic over rates that are in memory. Firm quotes that wait are stored together in
-one database transaction (`node.services.batching`), under a lock per maker, so that the limit of
-active quotes and the idempotency keys hold exactly, also between processes. A quote reserves no
-money: its transfer does (`node.services.acceptance`).
+A price is arithmetic over rates that are in memory, once `node.services.breaker` lets them be used.
+Firm quotes that wait are stored together in one database transaction (`node.services.batching`),
+under one lock for all quotes of the node, so that the limits (active quotes of a maker, exposure of
+a currency), the halts and the idempotency keys hold exactly, also between processes. A quote
+reserves no money: its transfer does (`node.services.acceptance`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
 from node.core.catalog import ONCHAIN, Catalog
-from node.core.errors import (
-    InvalidInput,
-    LiquidityUnavailable,
-    NodeError,
-    NotFound,
-    TooManyQuotes,
-)
+from node.core.errors import InvalidInput, LiquidityUnavailable, NodeError, NotFound
 from node.core.ids import Prefix, decode_id
 from node.core.parties import Customer, Principal, Role
 from node.core.ports import Clock, Unit, UnitOfWork
 from node.core.ports.idempotency import Answer, Claim, StoredAnswer
+from node.core.ports.quotes import Pair
 from node.core.quotes import Price, Quote, QuoteStatus, price_fixed_buy, price_fixed_sell
 from node.core.units import parse_minor
 from node.services.acceptance import SettlementTarget, headroom, liquidity_paths
-from node.services.batching import GroupCommit
+from node.services.batching import GroupCommit, committed
+from node.services.breaker import Board, Breaker
 from node.services.idempotency import replay
+from node.services.quote_limits import OpenLimits
 from node.services.rates import Rates
 
 TTL_MAX_S: Final = 1800
@@ -56,6 +54,11 @@ class QuoteRequest:
     ttl_s: int | None = None
     customer_id: str | None = None
 
+    @property
+    def pair(self) -> Pair:
+        """What is sold and what is bought."""
+        return self.sell, self.buy
+
 
 @dataclass(frozen=True, slots=True)
 class QuoteLimits:
@@ -81,11 +84,12 @@ class _Submission:
 
 @dataclass(slots=True)
 class _Room:
-    """What a batch is decided against; `active` changes as its quotes are made."""
+    """What a batch is decided against, besides the limits of open quotes."""
 
+    now: datetime
+    board: Board
     customers: Mapping[UUID, Customer]
     headroom: int
-    active: dict[str, tuple[int, datetime | None]]
     answered: dict[tuple[str, str, str, str], StoredAnswer]
 
 
@@ -105,12 +109,14 @@ class QuoteService:
     ) -> None:
         self._units = units
         self._catalog = catalog
-        self._rates = rates
+        self._breaker = Breaker(rates, catalog)
         self._target = target
-        self._limits = limits
+        self._ttl_s = limits.ttl_s
+        self._limits = OpenLimits(limits.active_max, catalog.exposure_max_minor)
         self._clock = clock
         self._new_id = new_id
         self._group = GroupCommit(self._process)
+        self._boards = GroupCommit(self._read_boards)
 
     async def price(
         self,
@@ -128,12 +134,13 @@ class QuoteService:
             PairNotOffered: No corridor, or not with this payout.
             AmountInvalid: Not a decimal string of this asset.
             AmountOutOfRange: Outside the limits, or it rounds to nothing; with `min` and `max`.
+            QuotingHalted: Nothing is quoted in one of the two now.
             RateUnavailable: No rate that could be trusted.
             InvalidInput: Not exactly one amount.
         """
-        return self._price(
-            QuoteRequest(sell, buy, sell_amount, buy_amount, payout_method), self._clock.now()
-        )
+        request = QuoteRequest(sell, buy, sell_amount, buy_amount, payout_method)
+        self._catalog.corridor(sell, buy, payout_method)
+        return self._price(request, await self._boards.submit(request.pair))
 
     async def create(
         self, principal: Principal, request: QuoteRequest, claim: Claim | None, render: Render
@@ -146,6 +153,7 @@ class QuoteService:
         Raises:
             NotFound: No such customer for this principal.
             TooManyQuotes: The maker holds too many; with `limit`, `remaining`, `resets_at`.
+            ExposureLimitReached: Too much of a currency is quoted; with the same.
             LiquidityUnavailable: More than the node can promise now.
             IdempotencyKeyReused: The key came with another body.
             NodeError: As in `price`.
@@ -171,79 +179,91 @@ class QuoteService:
         """Where a quote stands now, for display; a transfer is judged on the database clock."""
         return quote.status(self._clock.now())
 
-    def _price(self, request: QuoteRequest, now: datetime) -> Price:
-        corridor = self._catalog.corridor(request.sell, request.buy, request.payout_method)
+    def _price(self, request: QuoteRequest, board: Board) -> Price:
+        corridor = self._catalog.corridor(*request.pair, request.payout_method)
         match request.sell_amount, request.buy_amount:
             case str(amount), None:
                 sell_minor = parse_minor(amount, corridor.sell)
-                mid = self._rates.mid(request.sell, request.buy, now)
-                return price_fixed_sell(corridor, mid, sell_minor)
+                return price_fixed_sell(corridor, board.mid(*request.pair), sell_minor)
             case None, str(amount):
                 buy_minor = parse_minor(amount, corridor.buy)
-                mid = self._rates.mid(request.sell, request.buy, now)
-                return price_fixed_buy(corridor, mid, buy_minor)
+                return price_fixed_buy(corridor, board.mid(*request.pair), buy_minor)
             case _:
                 raise InvalidInput("give the amount on exactly one side, sell or buy")
 
-    async def _process(self, batch: Sequence[_Submission]) -> Sequence[Answer | Exception]:
+    async def _read_boards(self, pairs: Sequence[Pair]) -> Sequence[Board]:
         async with self._units() as unit:
-            await unit.quotes.lock_makers([each.principal.key for each in batch])
-            room = await self._read_room(unit, batch)
-            answers: list[Answer | Exception] = []
-            made: list[Quote] = []
-            remembered: list[tuple[Claim, Answer]] = []
-            for each in batch:
-                try:
-                    answer = replay(each.claim, room.answered)
-                    if answer is None:
-                        made.append(self._decide(each, room, unit.now))
-                        answer = each.render(made[-1])
-                        _remember(each.claim, answer, room, remembered)
-                    answers.append(answer)
-                except NodeError as error:
-                    answers.append(error)
-            await unit.quotes.insert_many(made)
-            await unit.idempotency.remember(remembered)
+            board = await self._breaker.board(unit, set(pairs), await unit.quotes.halts())
+        return [board] * len(pairs)
+
+    async def _process(self, batch: Sequence[_Submission]) -> Sequence[Answer | Exception]:
+        made: list[Quote] = []  # of the newest attempt; the ids tell whether it was committed
+
+        async def work(
+            unit: Unit, lost: Sequence[Answer | Exception]
+        ) -> Sequence[Answer | Exception]:
+            await self._limits.begin(unit)
+            ids = [each.id for each in made]
+            if lost and (not ids or await unit.quotes.any_stored(ids)):
+                return lost
+            made.clear()
+            return await self._make(unit, batch, made)
+
+        answers = await committed(self._units, work)
+        self._limits.end()
+        return answers
+
+    async def _make(
+        self, unit: Unit, batch: Sequence[_Submission], made: list[Quote]
+    ) -> Sequence[Answer | Exception]:
+        """Answer a batch; `made` gets the quotes that it stores."""
+        room = await self._read_room(unit, batch)
+        answers: list[Answer | Exception] = []
+        remembered: list[tuple[Claim, Answer]] = []
+        for each in batch:
+            try:
+                answer = replay(each.claim, room.answered)
+                if answer is None:
+                    quote = self._decide(each, room)
+                    await self._limits.admit(unit, quote)
+                    answer = each.render(quote)
+                    made.append(quote)
+                    _remember(each.claim, answer, room, remembered)
+                answers.append(answer)
+            except NodeError as error:
+                answers.append(error)
+        await unit.quotes.insert_many(made)
+        await unit.idempotency.remember(remembered)
         return answers
 
     async def _read_room(self, unit: Unit, batch: Sequence[_Submission]) -> _Room:
         claims = [each.claim for each in batch if each.claim]
         customer_ids = [each.customer_id for each in batch if each.customer_id]
-        active = await unit.quotes.active([each.principal.key for each in batch])
+        halts = await unit.quotes.halts()
         balances = await unit.ledger.balances(liquidity_paths(self._target))
+        pairs = {each.request.pair for each in batch} & self._catalog.corridors.keys()
         return _Room(
+            now=unit.now,
+            board=await self._breaker.board(unit, pairs, halts),
             customers=await unit.parties.customers(customer_ids) if customer_ids else {},
             headroom=headroom(self._target, balances),
-            active={maker: (each.count, each.first_expires_at) for maker, each in active.items()},
             answered=dict(await unit.idempotency.find(claims)) if claims else {},
         )
 
-    def _decide(self, submission: _Submission, room: _Room, now: datetime) -> Quote:
+    def _decide(self, submission: _Submission, room: _Room) -> Quote:
+        """The quote, limits of open quotes apart; the first failing check raises."""
         maker = submission.principal.key
         customer_id = submission.customer_id
         if customer_id is not None:
             customer = room.customers.get(customer_id)
             if customer is None or not customer.is_visible_to(submission.principal):
                 raise NotFound("there is no such customer")
-        price = self._price(submission.request, now)
+        price = self._price(submission.request, room.board)
         if price.buy.asset.code == self._target.token and room.headroom < price.buy.minor:
             raise LiquidityUnavailable("the node cannot promise this much now; try again later")
-        expires_at = now + timedelta(seconds=submission.request.ttl_s or self._limits.ttl_s)
-        self._count(maker, expires_at, room)
-        return Quote(self._new_id(), maker, customer_id, price, now, expires_at)
-
-    def _count(self, maker: str, expires_at: datetime, room: _Room) -> None:
-        count, first_expires_at = room.active[maker]
-        limit = self._limits.active_max
-        if count >= limit:
-            resets_at = first_expires_at or expires_at
-            raise TooManyQuotes(
-                f"you hold {limit} active quotes; use one or wait until one expires",
-                limit=limit,
-                remaining=0,
-                resets_at=resets_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
-            )
-        room.active[maker] = (count + 1, min(first_expires_at or expires_at, expires_at))
+        ttl_s = submission.request.ttl_s or self._ttl_s
+        expires_at = room.now + timedelta(seconds=ttl_s)
+        return Quote(self._new_id(), maker, customer_id, price, room.now, expires_at)
 
 
 def _customer_of(principal: Principal, request: QuoteRequest) -> UUID | None:

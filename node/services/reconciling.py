@@ -47,6 +47,7 @@ from node.core.settlement import PauseReason
 from node.core.units import MINOR_LIMIT
 from node.services.idempotency import RenderError, once, replay
 from node.services.solvency import solvency_checks
+from node.services.verifying import VerifyService
 
 _BLOCKS_PER_SPAN: Final = 100
 _BLOCKS_BY_RECEIPTS: Final = 16
@@ -362,6 +363,11 @@ class ReconciliationService:
                     await ask.settled_without_transfer(chain_id, above),
                 ),
                 _suspects(
+                    "items.delivered_as_quoted",
+                    BreakCode.NOT_AS_QUOTED,
+                    await ask.not_as_quoted(chain_id, above, full=full),
+                ),
+                _suspects(
                     "items.outbound_has_cause",
                     BreakCode.ORPHAN_OUTBOUND,
                     await ask.outbound_without_cause(chain_id),
@@ -416,26 +422,22 @@ class ReconciliationService:
         return checks
 
     async def _ledger_laws(self) -> list[Check]:
-        """Everything that follows from entries, derived again."""
-        checks: list[Check] = []
-        async with self._units() as unit:
-            for name, _ in unit.verification.checks:
-                differences = await unit.verification.differences(name, _DIFFERENCES_SHOWN)
-                checks.append(
-                    none_of(
-                        f"ledger.{name}",
-                        [
-                            break_of(
-                                BreakCode.LEDGER_LAW,
-                                f"{name}:{each.subject}",
-                                expected=each.expected,
-                                actual=each.actual,
-                            )
-                            for each in differences
-                        ],
-                    )
-                )
-        return checks
+        """Everything that follows from the records of the ledger, derived again."""
+        verified = await VerifyService(self._units).verify()
+        first: dict[tuple[str, str], NewBreak] = {}
+        for each in verified.differences:
+            found = break_of(
+                BreakCode.LEDGER_LAW,
+                f"{each.check}:{each.subject}",
+                expected=each.expected,
+                actual=each.actual,
+                evidence={f"row_{n}": row for n, row in enumerate(each.evidence, start=1)},
+            )
+            first.setdefault((each.check, each.subject), found)
+        return [
+            none_of(f"ledger.{name}", [each for key, each in first.items() if key[0] == name])
+            for name, _ in verified.checks
+        ]
 
 
 def _suspects(name: str, code: BreakCode, suspects: Sequence[Suspect]) -> Check:

@@ -2,25 +2,28 @@
 
 A `Connection` speaks two ways inside one transaction: `sql` is SQLAlchemy Core for ordinary
 statements, `raw` is asyncpg for set-based hot paths. The engine runs in the driver's autocommit
-mode and asyncpg opens the transaction, so that both always stand in the same one.
+mode and the transaction is opened and ended here, so that both always stand in the same one.
 """
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import asyncpg
 import orjson
-from sqlalchemy import RowMapping, exc
+from sqlalchemy import NullPool, RowMapping, exc
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from node.core.errors import DatabaseUnavailable
+from node.core.errors import CommitUnknown, DatabaseUnavailable, InvariantBroken
 
 Row = asyncpg.Record | RowMapping
 """A row as either way gives it."""
+
+ROLE: Final = "corridor_node"
+"""What sessions of the node act as; its privileges are in the migrations."""
 
 # A new connection costs a PostgreSQL process, a handshake and the look-up of every array type, so
 # the pool never grows beyond what it keeps; requests wait their turn instead.
@@ -33,11 +36,14 @@ _COMMAND_TIMEOUT_S: Final = 60
 # from end to end for ever after; every hot statement has an index, so it is told to use it.
 _SESSION: Final = {
     "application_name": "corridor",
+    "role": ROLE,  # whatever the login may do, a session of the node may do only this
     "timezone": "UTC",
     "enable_seqscan": "off",
     "lock_timeout": "30s",  # locks are held for one batch: longer means that nothing moves
     "jit": "off",
 }
+
+_BEGIN_SNAPSHOT: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
 _CROSSED = (
     asyncpg.DeadlockDetectedError,
@@ -56,6 +62,9 @@ _AWAY = (
 )
 
 
+_NO_ROLE = (asyncpg.InvalidParameterValueError, asyncpg.InsufficientPrivilegeError)
+
+
 @contextmanager
 def translated() -> Iterator[None]:
     """Turn what the driver says when the server is away into `DatabaseUnavailable`."""
@@ -69,6 +78,11 @@ def translated() -> Iterator[None]:
         raise DatabaseUnavailable("every connection to the database is busy; try again") from error
     except exc.DBAPIError as error:
         cause = error.orig.__cause__ if error.orig is not None else None
+        if isinstance(cause, _NO_ROLE) and ROLE in str(cause):
+            raise DatabaseUnavailable(
+                f"the login cannot act as the role {ROLE} ({cause}): its owner runs"
+                f" `corridor migrate`, an administrator `GRANT {ROLE} TO` the login"
+            ) from error
         if error.connection_invalidated or isinstance(cause, _AWAY):
             raise DatabaseUnavailable("the database does not answer; is PostgreSQL up?") from error
         raise
@@ -92,50 +106,107 @@ class Connection:
 class Database:
     """A pool of connections to one PostgreSQL."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
+    def __init__(self, pool: AsyncEngine, unpooled: AsyncEngine) -> None:
+        self._pool = pool
+        self._unpooled = unpooled  # for snapshots: they may take long, and keep nobody waiting
 
     @classmethod
     def at(cls, url: str) -> Self:
         """The database at a `postgresql://` URL. Nothing is opened yet."""
         return cls(
-            create_async_engine(
-                make_url(url).set(drivername="postgresql+asyncpg"),
-                isolation_level="AUTOCOMMIT",
-                json_deserializer=orjson.loads,  # for both ways to speak
+            _engine(
+                url,
+                {"command_timeout": _COMMAND_TIMEOUT_S},
                 pool_size=_POOL_SIZE,
                 max_overflow=0,
                 pool_timeout=_POOL_WAIT_S,
                 pool_pre_ping=False,
-                connect_args={
-                    "timeout": _CONNECT_TIMEOUT_S,
-                    "command_timeout": _COMMAND_TIMEOUT_S,
-                    "server_settings": _SESSION,
-                },
-            )
+            ),
+            _engine(url, {}, poolclass=NullPool),
         )
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Connection]:
+    async def transaction(self, *, snapshot: bool = False) -> AsyncIterator[Connection]:
         """Commit at the end of the block, roll back on an exception.
 
+        Args:
+            snapshot: Only read, and see one instant throughout; statements may take long.
+
         Raises:
-            DatabaseUnavailable: The server is away. After a lost COMMIT the outcome is unknown:
-                look the keys up before doing anything again.
+            DatabaseUnavailable: The server is away.
+            CommitUnknown: It went away during COMMIT: look the keys up before doing anything
+                again.
         """
         with translated():
-            async with self._engine.connect() as sql:
+            async with (self._unpooled if snapshot else self._pool).connect() as sql:
                 pooled = await sql.get_raw_connection()
                 raw = pooled.driver_connection
                 assert raw is not None
                 try:
-                    async with raw.transaction():
-                        now: datetime = await raw.fetchval("SELECT now()")
-                        yield Connection(sql, raw, now)
-                except _AWAY:
-                    await sql.invalidate()
+                    await raw.execute(_BEGIN_SNAPSHOT if snapshot else "BEGIN")
+                    now: datetime = await raw.fetchval("SELECT now()")
+                    yield Connection(sql, raw, now)
+                except BaseException as error:
+                    await _roll_back(sql, raw, error)
                     raise
+                await _commit(sql, raw)
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._engine.dispose()
+        await self._pool.dispose()
+        await self._unpooled.dispose()
+
+
+@asynccontextmanager
+async def savepoint(raw: "asyncpg.Connection[asyncpg.Record]") -> AsyncIterator[None]:
+    """A part of a transaction that may fail by itself: what it did is then undone."""
+    await raw.execute("SAVEPOINT part")
+    try:
+        yield
+    except asyncpg.PostgresError:
+        await raw.execute("ROLLBACK TO SAVEPOINT part")
+        raise
+    await raw.execute("RELEASE SAVEPOINT part")
+
+
+def _engine(url: str, connect_args: dict[str, Any], **pool: Any) -> AsyncEngine:
+    return create_async_engine(
+        make_url(url).set(drivername="postgresql+asyncpg"),
+        isolation_level="AUTOCOMMIT",
+        json_deserializer=orjson.loads,  # for both ways to speak
+        connect_args={
+            "timeout": _CONNECT_TIMEOUT_S,
+            "server_settings": _SESSION,
+            **connect_args,
+        },
+        **pool,
+    )
+
+
+async def _commit(sql: AsyncConnection, raw: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Commit, and see that it was one: COMMIT of a failed transaction answers ROLLBACK."""
+    try:
+        tag = await raw.execute("COMMIT")
+    except BaseException as error:
+        await sql.invalidate()
+        if isinstance(error, _AWAY):
+            raise CommitUnknown(
+                "the database went away while it was committing; send the same request again to"
+                " learn the outcome"
+            ) from error
+        raise
+    if tag != "COMMIT":
+        raise InvariantBroken(f"COMMIT was answered by {tag}: nothing of it was written")
+
+
+async def _roll_back(
+    sql: AsyncConnection, raw: "asyncpg.Connection[asyncpg.Record]", error: BaseException
+) -> None:
+    """Leave the connection clean for the next, or give it up."""
+    if isinstance(error, _AWAY) or not isinstance(error, Exception) or raw.is_closed():
+        await sql.invalidate()
+        return
+    try:
+        await raw.execute("ROLLBACK")
+    except _AWAY:
+        await sql.invalidate()

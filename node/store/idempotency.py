@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import asyncpg
 
 from node.core.ports.idempotency import Answer, Claim, StoredAnswer
-from node.store.database import Connection
+from node.store.database import Connection, savepoint
 
 _FIND = """
 SELECT i.* FROM idempotency i JOIN unnest($1::text[], $2::text[], $3::text[], $4::text[])
@@ -56,7 +56,7 @@ class IdempotencyStore:
         digest = hashlib.sha256("\0".join(claim.scope).encode()).digest()
         await self._raw.execute(f"SET LOCAL lock_timeout = {int(timeout_ms)}")
         try:
-            async with self._raw.transaction():
+            async with savepoint(self._raw):
                 await self._raw.execute(
                     "SELECT pg_advisory_xact_lock($1)", int.from_bytes(digest[:8], signed=True)
                 )

@@ -10,7 +10,7 @@ from sqlalchemy import select, tuple_
 from node.core.errors import NameTaken
 from node.core.paging import ListQuery, Page, Position
 from node.core.parties import Credential, Customer, Partner, Principal, Role
-from node.store.database import Connection, Row
+from node.store.database import Connection, Row, savepoint
 from node.store.tables import credential, customer, partner
 
 
@@ -24,12 +24,17 @@ class PartyStore:
     async def add_partner(self, partner: Partner) -> None:
         """Store a partner."""
         try:
-            async with self._raw.transaction():
+            async with savepoint(self._raw):
                 await self._raw.execute(
                     "INSERT INTO partner (id, name) VALUES ($1, $2)", partner.id, partner.name
                 )
         except asyncpg.UniqueViolationError as error:
             raise NameTaken(f"there is a partner named {partner.name!r}") from error
+
+    async def partners(self, ids: Sequence[UUID]) -> frozenset[UUID]:
+        """Those of these ids that are partners."""
+        rows = await self._raw.fetch("SELECT id FROM partner WHERE id = ANY($1::uuid[])", list(ids))
+        return frozenset(row["id"] for row in rows)
 
     async def partner_named(self, name: str) -> Partner | None:
         """The partner of this name."""

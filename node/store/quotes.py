@@ -1,32 +1,35 @@
-"""Firm quotes in PostgreSQL. Set-based: a batch of any size is one statement.
+"""Firm quotes and halts of quoting in PostgreSQL. Set-based: a batch is one statement.
 
 A quote is stored with the digits of its assets and the rates it was made of, so it reads the same
-for ever, whatever the catalogue says later.
+for ever, whatever the catalogue says later. All that is active is counted by one pass over the
+index `quote_open`, which holds nothing else.
 """
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
 import orjson
 
 from node.core.errors import InvariantBroken
-from node.core.ports.quotes import ActiveQuotes
-from node.core.quotes import FixedSide, Price, Quote, Rate
+from node.core.ports.quotes import ActiveQuotes, Exposure, Halt, Halts, OpenQuotes, Pair
+from node.core.quotes import FixedSide, HaltReason, Price, Quote, Rate
 from node.core.units import Asset, Money
 from node.store.database import Connection
 
-_LOCK_MAKERS: Final = """
-SELECT pg_advisory_xact_lock(hashtextextended('quotes of ' || maker, 0))
-FROM (SELECT DISTINCT unnest($1::text[]) AS maker ORDER BY maker) AS makers
+# The number is drawn once the lock is had: OFFSET 0 keeps the two apart.
+_LOCK_MAKING: Final = """
+SELECT nextval('quote_turn') FROM (
+    SELECT pg_advisory_xact_lock(hashtextextended('making of quotes', 0)) OFFSET 0) AS held
 """
-_ACTIVE: Final = """
-SELECT maker, count(*) AS count, min(expires_at) AS first_expires_at FROM quote
-WHERE maker = ANY($1::text[]) AND transfer_id IS NULL AND revoked_at IS NULL
-  AND expires_at > now()
-GROUP BY maker
-"""
+_ACTIVE: Final = "transfer_id IS NULL AND revoked_at IS NULL AND expires_at > now()"
+_OPEN: Final = f"""
+SELECT maker, sell_asset, buy_asset, count(*) AS count, sum(sell_amount) AS sell,
+       sum(buy_amount) AS buy, min(expires_at) AS first_expires_at
+FROM quote WHERE {_ACTIVE} GROUP BY maker, sell_asset, buy_asset
+"""  # noqa: S608 - constants
 _INSERT: Final = """
 INSERT INTO quote (
     id, maker, customer_id, fixed_side, sell_asset, sell_digits, sell_amount,
@@ -52,6 +55,51 @@ FROM unnest($1::uuid[], $2::uuid[]) AS consumed (quote_id, transfer_id)
 WHERE quote.id = consumed.quote_id AND quote.transfer_id IS NULL
   AND quote.revoked_at IS NULL AND quote.expires_at > now()
 """
+_HALTS: Final = """
+SELECT currency, reason, note, halted_by, halted_at, NULL::timestamptz AS accepted_at
+FROM quoting_halt WHERE resumed_at IS NULL
+UNION ALL
+SELECT currency, NULL, NULL, NULL, NULL, max(resumed_at)
+FROM quoting_halt WHERE resumed_at IS NOT NULL AND reason = 'jump' GROUP BY currency
+ORDER BY halted_at
+"""
+_HALT: Final = """
+INSERT INTO quoting_halt (currency, reason, halted_by, note, halted_at)
+VALUES ($1, $2, $3, $4, clock_timestamp())
+ON CONFLICT (coalesce(currency, ''), reason) WHERE resumed_at IS NULL DO NOTHING
+"""
+# Rows are locked in the order in which `lock_many` does it, so neither waits for the other in turn;
+# one that was consumed meanwhile is no longer among them.
+_REVOKE: Final = f"""
+WITH active AS (
+    SELECT id FROM quote
+    WHERE {_ACTIVE} AND ($1::text IS NULL OR sell_asset = $1 OR buy_asset = $1)
+    ORDER BY id FOR UPDATE
+)
+UPDATE quote SET revoked_at = clock_timestamp(), revoked_reason = $2
+FROM active WHERE quote.id = active.id
+"""  # noqa: S608 - constants
+_RESUME: Final = """
+UPDATE quoting_halt SET resumed_by = $2, resumed_at = clock_timestamp(),
+    accepted = CASE WHEN reason = 'jump' THEN $3::jsonb END
+WHERE resumed_at IS NULL AND currency IS NOT DISTINCT FROM $1
+"""
+_TRUSTED: Final = """
+SELECT pair.sell, pair.buy,
+       CASE WHEN accepted.at >= coalesce(made.created_at, '-infinity') THEN accepted.mid
+            ELSE made.mid_rate END AS mid
+FROM unnest($1::text[], $2::text[]) AS pair (sell, buy)
+LEFT JOIN LATERAL (
+    SELECT mid_rate, created_at FROM quote
+    WHERE sell_asset = pair.sell AND buy_asset = pair.buy ORDER BY created_at DESC LIMIT 1
+) AS made ON true
+LEFT JOIN LATERAL (
+    SELECT (h.accepted ->> (pair.sell || '/' || pair.buy))::numeric AS mid, h.resumed_at AS at
+    FROM quoting_halt h
+    WHERE h.reason = 'jump' AND h.resumed_at IS NOT NULL AND h.currency IN (pair.sell, pair.buy)
+    ORDER BY h.resumed_at DESC LIMIT 1
+) AS accepted ON true
+"""
 
 
 class QuoteStore:
@@ -60,21 +108,41 @@ class QuoteStore:
     def __init__(self, connection: Connection) -> None:
         self._raw = connection.raw
 
-    async def lock_makers(self, makers: Sequence[str]) -> None:
-        """Let nobody else add quotes of these makers until the end of the transaction."""
-        await self._raw.execute(_LOCK_MAKERS, list(makers))
+    async def lock(self) -> int:
+        """Let nobody else make quotes, halt or resume until the end of the transaction."""
+        turn: int = await self._raw.fetchval(_LOCK_MAKING)
+        return turn
 
-    async def active(self, makers: Sequence[str]) -> Mapping[str, ActiveQuotes]:
-        """Active quotes by maker, at the start of the transaction; every maker is there."""
-        rows = await self._raw.fetch(_ACTIVE, list(makers))
-        found = {row["maker"]: ActiveQuotes(row["count"], row["first_expires_at"]) for row in rows}
-        return {maker: found.get(maker, ActiveQuotes(0, None)) for maker in makers}
+    async def open_quotes(self) -> OpenQuotes:
+        """All that is active, counted in one statement; its cost grows with how many those are."""
+        by_maker: dict[str, ActiveQuotes] = {}
+        by_currency: dict[str, Exposure] = {}
+        for row in await self._raw.fetch(_OPEN):
+            count, at = row["count"], row["first_expires_at"]
+            mine = by_maker.get(row["maker"], ActiveQuotes(0, at))
+            first = min(mine.first_expires_at or at, at)
+            by_maker[row["maker"]] = ActiveQuotes(mine.count + count, first)
+            for currency, amount in (
+                (row["sell_asset"], row["sell"]),
+                (row["buy_asset"], row["buy"]),
+            ):
+                there = by_currency.get(currency, Exposure(0, 0, at))
+                first = min(there.first_expires_at or at, at)
+                by_currency[currency] = Exposure(
+                    there.minor + int(amount), there.count + count, first
+                )
+        return OpenQuotes(by_maker, by_currency)
 
     async def insert_many(self, quotes: Sequence[Quote]) -> None:
         """Store new quotes."""
         if quotes:
             columns = zip(*map(_row, quotes), strict=True)
             await self._raw.execute(_INSERT, *map(list, columns))
+
+    async def any_stored(self, ids: Sequence[UUID]) -> bool:
+        """Whether one of these quotes is there."""
+        query = "SELECT EXISTS (SELECT FROM quote WHERE id = ANY($1::uuid[]))"
+        return bool(await self._raw.fetchval(query, list(ids)))
 
     async def get(self, quote_id: UUID) -> Quote | None:
         """One quote."""
@@ -94,6 +162,48 @@ class QuoteStore:
         )
         if status != f"UPDATE {len(consumed)}":
             raise InvariantBroken(f"of {len(consumed)} quotes to consume, not all are active")
+
+    async def halts(self) -> Halts:
+        """Halts of quoting now."""
+        rows = await self._raw.fetch(_HALTS)
+        return Halts(
+            tuple(
+                Halt(
+                    row["currency"],
+                    HaltReason(row["reason"]),
+                    row["note"],
+                    row["halted_by"],
+                    row["halted_at"],
+                )
+                for row in rows
+                if row["accepted_at"] is None
+            ),
+            {row["currency"]: row["accepted_at"] for row in rows if row["accepted_at"]},
+        )
+
+    async def halt(
+        self, currency: str | None, reason: HaltReason, halted_by: str, note: str | None
+    ) -> None:
+        """Halt quoting of a currency, or all; a halt for the same reason stays as it is."""
+        await self._raw.execute(_HALT, currency, reason.value, halted_by, note)
+
+    async def revoke(self, currency: str | None, reason: HaltReason) -> int:
+        """Revoke every active quote that names a currency, or all; how many those were."""
+        status: str = await self._raw.execute(_REVOKE, currency, reason.value)
+        return int(status.removeprefix("UPDATE "))
+
+    async def resume(
+        self, currency: str | None, resumed_by: str, accepted: Mapping[Pair, Decimal]
+    ) -> None:
+        """End the halts of a currency, or of all, whatever their reason."""
+        levels = {"/".join(pair): format(mid, "f") for pair, mid in accepted.items()}
+        await self._raw.execute(_RESUME, currency, resumed_by, orjson.dumps(levels).decode())
+
+    async def trusted_mids(self, pairs: Sequence[Pair]) -> Mapping[Pair, Decimal]:
+        """The last mid rate that was trusted, of pairs that have one."""
+        sells, buys = [sell for sell, _ in pairs], [buy for _, buy in pairs]
+        rows = await self._raw.fetch(_TRUSTED, sells, buys)
+        return {(row["sell"], row["buy"]): row["mid"] for row in rows if row["mid"] is not None}
 
 
 def _row(quote: Quote) -> tuple[object, ...]:
@@ -167,5 +277,6 @@ def _quote(row: Mapping[str, Any]) -> Quote:
         created_at=row["created_at"],
         expires_at=row["expires_at"],
         revoked_at=row["revoked_at"],
+        revoked_reason=HaltReason(row["revoked_reason"]) if row["revoked_reason"] else None,
         transfer_id=row["transfer_id"],
     )

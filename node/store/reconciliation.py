@@ -96,6 +96,26 @@ FROM transfer t CROSS JOIN LATERAL (
 WHERE t.chain_id = $1 AND t.state IN ('settled', 'payout_pending', 'paid_out') AND found.n <> 1
 ORDER BY t.created_at, t.id LIMIT {limit}
 """
+_NOT_AS_QUOTED: Final = """
+SELECT t.id, t.payment_number, t.block_number, t.buy_asset, t.buy_amount AS ordered,
+       q.buy_asset AS quoted_asset, q.buy_amount AS quoted, found.delivered
+FROM {completed} t JOIN quote q ON q.id = t.quote_id CROSS JOIN LATERAL (
+    SELECT coalesce(sum(l.amount), 0) AS delivered FROM settlement_log l
+    WHERE l.contract = t.contract AND l.payment_number = t.payment_number::numeric
+      AND l.chain_id = t.chain_id AND l.status = 'final' AND l.kind = 'settled'
+) found
+WHERE t.chain_id = $1 AND t.state IN ('settled', 'payout_pending', 'paid_out')
+  AND NOT (found.delivered = t.buy_amount AND q.buy_amount = t.buy_amount
+           AND q.buy_asset = t.buy_asset AND q.transfer_id = t.id)
+ORDER BY t.created_at, t.id LIMIT {limit}
+"""
+_SETTLED_ABOVE: Final = f"""(
+    SELECT * FROM transfer WHERE id IN (
+        SELECT t.id FROM settlement_log l JOIN transfer t
+        ON t.chain_id = l.chain_id AND t.contract = l.contract AND t.payment_number = {_NUMBER}
+        WHERE l.chain_id = $1 AND l.block_number > $2 AND l.status = 'final'
+          AND l.kind = 'settled'))
+"""  # noqa: S608 - constants
 _UNEXPLAINED: Final = """
 SELECT l.block_hash, l.block_number, l.log_index, l.tx_hash, l.amount
 FROM token_log l
@@ -325,7 +345,7 @@ class ReconciliationStore:
             Suspect(
                 _log_name(row),
                 "a settled transfer with this number, beneficiary and amount",
-                f"number {row['payment_number']}:"
+                f"number {row['payment_number']:f}:"
                 + (
                     f" transfer {_transfer_id(row)} is {row['state']}"
                     if row["id"]
@@ -353,6 +373,25 @@ class ReconciliationStore:
             for row in rows
         ]
 
+    async def not_as_quoted(self, chain_id: int, above: int, *, full: bool) -> Sequence[Suspect]:
+        """Completed transfers that did not deliver exactly what they and their quotes promise."""
+        completed = "transfer" if full else _SETTLED_ABOVE
+        query = _NOT_AS_QUOTED.format(completed=completed, limit=_SUSPECTS_MAX)
+        rows = await self._raw.fetch(query, chain_id, *(() if full else (above,)))
+        return [
+            Suspect(
+                _transfer_id(row),
+                f"{row['quoted']} {row['quoted_asset']} quoted and delivered",
+                f"{row['delivered']:f} delivered, transfer of {row['ordered']} {row['buy_asset']}",
+                {
+                    "transfer_id": _transfer_id(row),
+                    "payment_number": str(row["payment_number"]),
+                    "block_number": str(row["block_number"]),
+                },
+            )
+            for row in rows
+        ]
+
     async def outbound_without_cause(self, chain_id: int) -> Sequence[Suspect]:
         """Final token logs out of the node's addresses that nobody has explained yet."""
         rows = await self._raw.fetch(_UNEXPLAINED.format(limit=_SUSPECTS_MAX), chain_id)
@@ -360,8 +399,8 @@ class ReconciliationStore:
             Suspect(
                 _log_name(row),
                 "a payment or a movement of the node",
-                f"{row['amount']} units moved without one",
-                {**_evidence(row), "minor": str(row["amount"])},
+                f"{int(row['amount'])} units moved without one",
+                {**_evidence(row), "minor": str(int(row["amount"]))},
             )
             for row in rows
         ]

@@ -15,6 +15,10 @@ from node.store.database import translated
 
 _MIGRATE_LOCK: Final = 7_265_000  # any constant; two migrations never run at once
 
+_OWNS_LEDGER: Final = """
+SELECT pg_has_role(session_user, relowner, 'MEMBER') FROM pg_class WHERE oid = 'entry'::regclass
+"""
+
 
 def _engine(url: str) -> AsyncEngine:
     return create_async_engine(make_url(url).set(drivername="postgresql+asyncpg"))
@@ -51,6 +55,21 @@ async def missing_migrations(url: str) -> bool:
         with translated():
             async with engine.connect() as connection:
                 return await connection.run_sync(_is_behind)
+    finally:
+        await engine.dispose()
+
+
+async def owns_ledger(url: str) -> bool:
+    """Whether this login could change what was booked: it is, or may become, the tables' owner.
+
+    Raises:
+        DatabaseUnavailable: The database is away.
+    """
+    engine = _engine(url)
+    try:
+        with translated():
+            async with engine.connect() as connection:
+                return bool(await connection.scalar(text(_OWNS_LEDGER)))
     finally:
         await engine.dispose()
 

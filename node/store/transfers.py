@@ -1,16 +1,15 @@
 """Transfers and top-ups in PostgreSQL."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import astuple
 from functools import cache
 from typing import Any, Final
 from uuid import UUID
 
-import asyncpg
 import orjson
 from sqlalchemy import ColumnElement, select, tuple_
 
-from node.core.errors import Conflict, ReferenceUsed
+from node.core.errors import Conflict
 from node.core.ledger import TransferAmounts
 from node.core.paging import ListQuery, Page, Position
 from node.core.parties import Principal, Role
@@ -55,6 +54,12 @@ SELECT t.id FROM transfer t WHERE t.id = ANY($1::uuid[]) AND EXISTS (
     SELECT FROM settlement_log l WHERE l.chain_id = t.chain_id AND l.contract = t.contract
     AND l.payment_number = t.payment_number::numeric AND l.kind IN ('settled', 'voided')
     AND l.status <> 'orphaned')
+"""
+_ADD_TOP_UPS: Final = """
+INSERT INTO top_up (id, customer_id, asset, amount, rail, reference, funded_by, made_by,
+                    ledger_sequence, created_at)
+SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::bigint[], $5::text[], $6::text[],
+                     $7::text[], $8::text[], $9::bigint[], $10::timestamptz[])
 """
 _MARK_WAITING: Final = """
 UPDATE transfer SET waiting_code = $2, waiting_since = CASE WHEN $2 IS NOT NULL THEN now() END
@@ -159,25 +164,25 @@ class TransferStore:
         )
         return count
 
-    async def add_top_up(self, top_up: TopUp) -> None:
-        """Store a top-up."""
-        columns = asdict(top_up)
-        names = ", ".join(columns)
-        places = ", ".join(f"${n}" for n in range(1, len(columns) + 1))
-        try:
+    async def add_top_ups(self, top_ups: Sequence[TopUp]) -> None:
+        """Store new top-ups."""
+        if top_ups:
+            rows = [astuple(each) for each in top_ups]
             await self._raw.execute(
-                f"INSERT INTO top_up ({names}) VALUES ({places})",  # noqa: S608 - our own names
-                *columns.values(),
+                _ADD_TOP_UPS, *(list(column) for column in zip(*rows, strict=True))
             )
-        except asyncpg.UniqueViolationError as error:
-            raise ReferenceUsed("this reference of the rail was booked before") from error
 
-    async def top_up_at(self, rail: str, reference: str) -> UUID | None:
-        """The top-up that used this reference of this rail."""
-        found: UUID | None = await self._raw.fetchval(
-            "SELECT id FROM top_up WHERE rail = $1 AND reference = $2", rail, reference
+    async def top_ups_at(
+        self, references: Sequence[tuple[str, str]]
+    ) -> Mapping[tuple[str, str], UUID]:
+        """(rail, reference) -> the top-up that used it; those that are free are left out."""
+        rows = await self._raw.fetch(
+            "SELECT rail, reference, id FROM top_up JOIN unnest($1::text[], $2::text[])"
+            " AS wanted (rail, reference) USING (rail, reference)",
+            [rail for rail, _ in references],
+            [reference for _, reference in references],
         )
-        return found
+        return {(row["rail"], row["reference"]): row["id"] for row in rows}
 
     async def top_up(self, top_up_id: UUID) -> TopUp | None:
         """One top-up."""

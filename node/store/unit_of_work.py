@@ -7,8 +7,10 @@ from datetime import datetime
 from functools import cached_property
 
 from node.core.ports import Unit
+from node.store.bookings import BookingStore
 from node.store.database import Connection, Database
 from node.store.events import EventStore
+from node.store.history import HistoryStore
 from node.store.idempotency import IdempotencyStore
 from node.store.ledger import LedgerStore
 from node.store.mirror import MirrorStore
@@ -45,6 +47,16 @@ class StoreUnit:
     def ledger(self) -> LedgerStore:
         """Accounts, entries, balances."""
         return LedgerStore(self.connection)
+
+    @cached_property
+    def bookings(self) -> BookingStore:
+        """Ledger transactions as they were booked."""
+        return BookingStore(self.connection)
+
+    @cached_property
+    def history(self) -> HistoryStore:
+        """The ledger as of any sequence."""
+        return HistoryStore(self.connection)
 
     @cached_property
     def quotes(self) -> QuoteStore:
@@ -90,9 +102,13 @@ class StoreUnits:
 
     def __call__(self) -> AbstractAsyncContextManager[Unit]:
         """One transaction: committed at the end of the block, rolled back on an exception."""
-        return self._open()
+        return self._open(snapshot=False)
+
+    def snapshot(self) -> AbstractAsyncContextManager[Unit]:
+        """One transaction that only reads, and sees one instant of the books throughout."""
+        return self._open(snapshot=True)
 
     @asynccontextmanager
-    async def _open(self) -> AsyncIterator[Unit]:
-        async with self.database.transaction() as connection:
+    async def _open(self, *, snapshot: bool) -> AsyncIterator[Unit]:
+        async with self.database.transaction(snapshot=snapshot) as connection:
             yield StoreUnit(connection)

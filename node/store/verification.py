@@ -1,174 +1,84 @@
-"""Checks that derive the books again from their entries, one statement each.
+"""What is stored, read for `corridor verify`: the records of the ledger, and checks between tables.
 
-A check answers the rows where what is stored differs from what follows from the entries:
-(subject, expected, actual) as text.
+Records are formed here from the tables and PostgreSQL's own functions, not from the views and
+functions the ledger is written with, so that a mistake in those, or a change of them, is found.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
 from typing import Final
+from uuid import UUID
 
-from node.core.ports.verification import Difference
-from node.store.database import Connection
+from node.core.differences import Difference
+from node.core.ids import encode_id
+from node.core.ledger import customer_account
+from node.core.ledger_records import BatchRow, HeadRow
+from node.core.proof import Numbered
+from node.core.proof_accounts import CheckpointRow, StoredAccount
+from node.store.database import Connection, Row
+from node.store.verification_checks import CHECKS, OWNERS
+
+_PAGE_ROWS: Final = 5000
 
 
-@dataclass(frozen=True, slots=True)
-class _Check:
-    meaning: str
-    sql: str
+def _time(column: str) -> str:
+    return f"(CASE WHEN isfinite({column}) THEN extract(epoch FROM {column}) * 1000000 END)::bigint"
 
 
-_COUNTERS: Final = """
-WITH side AS (
-    SELECT debit_account_id AS account_id, sequence, amount AS debit, 0::bigint AS credit
-    FROM entry
-    UNION ALL SELECT credit_account_id, sequence, 0, amount FROM entry
-), derived AS (
-    SELECT s.account_id,
-        coalesce(sum(debit) FILTER (WHERE t.pending AND r.outcome IS NULL), 0) AS debits_pending,
-        coalesce(sum(debit) FILTER (WHERE NOT t.pending OR r.outcome = 'posted'), 0)
-            AS debits_posted,
-        coalesce(sum(credit) FILTER (WHERE t.pending AND r.outcome IS NULL), 0) AS credits_pending,
-        coalesce(sum(credit) FILTER (WHERE NOT t.pending OR r.outcome = 'posted'), 0)
-            AS credits_posted
-    FROM side s JOIN ledger_transaction t USING (sequence)
-    LEFT JOIN ledger_resolution r ON r.pending_sequence = s.sequence
-    GROUP BY s.account_id
-), both_ways AS (
-    SELECT a.path,
-        concat_ws('/', coalesce(d.debits_pending, 0), coalesce(d.debits_posted, 0),
-            coalesce(d.credits_pending, 0), coalesce(d.credits_posted, 0)) AS expected,
-        concat_ws('/', a.debits_pending, a.debits_posted, a.credits_pending, a.credits_posted)
-            AS actual
-    FROM account a LEFT JOIN derived d ON d.account_id = a.id
-)
-SELECT path, expected, actual FROM both_ways WHERE expected <> actual ORDER BY path
-"""
+def _text(column: str) -> str:
+    return f"int4send(octet_length(convert_to({column}, 'UTF8'))) || convert_to({column}, 'UTF8')"
 
-_ASSETS: Final = """
-SELECT 'entry ' || e.id, e.asset, concat_ws('/', d.asset, c.asset) FROM entry e
-LEFT JOIN account d ON d.id = e.debit_account_id LEFT JOIN account c ON c.id = e.credit_account_id
-WHERE d.asset IS DISTINCT FROM e.asset OR c.asset IS DISTINCT FROM e.asset ORDER BY e.id
-"""
 
-_EMPTY: Final = """
-SELECT 'ledger transaction ' || sequence, 'at least one entry', 'none' FROM ledger_transaction t
-WHERE NOT EXISTS (SELECT FROM entry e WHERE e.sequence = t.sequence) ORDER BY sequence
-"""
-
-_FLOORS: Final = """
-SELECT path, 'at least ' || floor, available::text FROM (
-    SELECT path, floor, CASE WHEN kind IN ('asset', 'expense')
-        THEN debits_posted - credits_posted - credits_pending
-        ELSE credits_posted - debits_posted - debits_pending END AS available FROM account
-) a WHERE available < floor ORDER BY path
-"""
-
-_GAPS: Final = """
-WITH numbered AS (
-    SELECT sequence, batch FROM ledger_transaction
-    UNION ALL SELECT sequence, batch FROM ledger_resolution
-), ordered AS (
-    SELECT sequence, batch, row_number() OVER (ORDER BY sequence) AS place,
-        lag(batch, 1, 0::bigint) OVER (ORDER BY sequence) AS batch_before FROM numbered
-)
-SELECT 'sequence ' || sequence, place::text, sequence::text FROM ordered WHERE sequence <> place
+# Each is NULL where a column holds what the record could not tell from something else.
+_HEADS: Final = f"""
+SELECT CASE WHEN is_only THEN batch ELSE -1 END, coalesce(sequence, -1), coalesce(hash, ''),
+    coalesce({_time("moved_at")}, -1) FROM ledger
+"""  # noqa: S608 - constants
+_BATCHES: Final = f"""
+SELECT number, first_sequence, last_sequence, {_time("created_at")}, hash
+FROM ledger_batch ORDER BY number
+"""  # noqa: S608 - constants
+_OPENINGS: Final = f"""
+SELECT batch, '\\x41'::bytea || int8send(id) || uuid_send(public_id) || {_text("path")}
+    || {_text("kind")} || {_text("asset")} || boolsend(floor IS NOT NULL)
+    || int8send(coalesce(floor, 0)) || int8send({_time("created_at")})
+FROM account ORDER BY batch, id
+"""  # noqa: S608 - constants
+_RECORDS: Final = f"""
+SELECT sequence, '\\x54'::bytea || int8send(sequence) || {_text("key")} || {_text("kind")}
+    || boolsend(pending) || boolsend(transfer_id IS NOT NULL)
+    || coalesce(uuid_send(transfer_id), decode(repeat('00', 16), 'hex'))
+    || CASE WHEN length(salt) = 16 OR salt IS NULL AND detail = '{{}}'
+       THEN sha256(coalesce(salt, ''::bytea) || convert_to(detail::text, 'UTF8')) END
+    || int8send({_time("created_at")}) || (
+        SELECT int4send(count(*)::integer) || coalesce(string_agg(
+            int2send(position) || int8send(debit_account_id) || int8send(credit_account_id)
+            || int8send(amount) || {_text("asset")}, ''::bytea ORDER BY position), ''::bytea)
+        FROM entry e WHERE e.sequence = t.sequence
+    ) AS record
+FROM ledger_transaction t
 UNION ALL
-SELECT 'batch of sequence ' || sequence, batch_before || ' or one more', batch::text FROM ordered
-WHERE batch NOT IN (batch_before, batch_before + 1)
-UNION ALL
-SELECT 'newest sequence', coalesce(max(n.sequence), 0)::text, l.sequence::text
-FROM ledger l LEFT JOIN numbered n ON true GROUP BY l.sequence
-HAVING coalesce(max(n.sequence), 0) <> l.sequence
+SELECT sequence, '\\x52'::bytea || int8send(sequence) || int8send(pending_sequence)
+    || CASE outcome WHEN 'posted' THEN '\\x01'::bytea WHEN 'voided' THEN '\\x00'::bytea END
+    || int8send({_time("created_at")})
+FROM ledger_resolution
+ORDER BY sequence
+"""  # noqa: S608 - constants
+_CHECKPOINTS: Final = """
+SELECT coalesce(c.sequence, a.sequence, 0), a.account_id, a.debits_pending, a.debits_posted,
+    a.credits_pending, a.credits_posted, c.sequence IS NOT NULL
+FROM ledger_checkpoint c FULL JOIN account_checkpoint a ON a.sequence = c.sequence
+ORDER BY 1, 2
 """
-
-_TRANSFER_MONEY: Final = """
-WITH booked AS (
-    SELECT t.id, t.sell_asset, t.sell_amount, t.service_fee + t.network_fee AS fee_amount,
-        t.spread_amount, t.buy_amount,
-        coalesce(sum(e.amount) FILTER (WHERE d.path LIKE 'customer/%'), 0) AS sold,
-        coalesce(sum(e.amount) FILTER (WHERE c.path LIKE 'deferred/fee/%'), 0) AS fees,
-        coalesce(sum(e.amount) FILTER (WHERE c.path LIKE 'deferred/spread/%'), 0) AS spread,
-        coalesce(sum(e.amount) FILTER (WHERE c.path LIKE 'in_flight/%'), 0) AS bought
-    FROM transfer t LEFT JOIN entry e ON e.sequence = t.pending_sequence
-    LEFT JOIN account d ON d.id = e.debit_account_id
-    LEFT JOIN account c ON c.id = e.credit_account_id
-    GROUP BY t.id
-)
-SELECT 'transfer ' || id, concat_ws('/', sell_amount, fee_amount, spread_amount, buy_amount),
-    concat_ws('/', sold, fees, spread, bought) FROM booked
-WHERE (sell_amount, fee_amount, spread_amount, buy_amount) <> (sold, fees, spread, bought)
+_ACCOUNTS: Final = """
+SELECT id, path, debits_pending, debits_posted, credits_pending, credits_posted
+FROM account ORDER BY id
 """
-
-_TRANSFER_ENDS: Final = """
-SELECT 'transfer ' || t.id || ' (' || t.state || ')',
-    CASE WHEN t.state IN ('settled', 'paid_out') THEN 'posted'
-         WHEN t.state IN ('canceled', 'failed', 'expired', 'refunded') THEN 'voided'
-         ELSE 'pending' END AS expected,
-    coalesce(r.outcome, 'pending') AS actual
-FROM transfer t LEFT JOIN ledger_resolution r ON r.pending_sequence = t.pending_sequence
-WHERE coalesce(r.outcome, 'pending') <>
-    CASE WHEN t.state IN ('settled', 'paid_out') THEN 'posted'
-         WHEN t.state IN ('canceled', 'failed', 'expired', 'refunded') THEN 'voided'
-         ELSE 'pending' END
+_OPEN: Final = """
+SELECT sequence FROM ledger_transaction t WHERE pending
+    AND NOT EXISTS (SELECT FROM ledger_resolution r WHERE r.pending_sequence = t.sequence)
 """
-
-_QUOTED: Final = """
-SELECT 'transfer ' || t.id, concat_ws('/', q.sell_amount, q.buy_amount, q.transfer_id),
-    concat_ws('/', t.sell_amount, t.buy_amount, t.id)
-FROM transfer t JOIN quote q ON q.id = t.quote_id
-WHERE (q.sell_amount, q.buy_amount) <> (t.sell_amount, t.buy_amount)
-    OR q.transfer_id IS DISTINCT FROM t.id
-"""
-
-_IN_FLIGHT: Final = """
-WITH open AS (
-    SELECT 'in_flight/' || chain_id || '/' || buy_asset AS path, sum(buy_amount) AS total
-    FROM transfer WHERE state NOT IN
-        ('settled', 'paid_out', 'canceled', 'failed', 'expired', 'refunded')
-    GROUP BY chain_id, buy_asset
-), held AS (
-    SELECT path, credits_pending AS total, credits_posted - debits_posted AS posted
-    FROM account WHERE path LIKE 'in_flight/%'
-)
-SELECT coalesce(o.path, h.path), coalesce(o.total, 0) || '/0',
-    coalesce(h.total, 0) || '/' || coalesce(h.posted, 0)
-FROM open o FULL JOIN held h ON h.path = o.path
-WHERE coalesce(o.total, 0) <> coalesce(h.total, 0) OR coalesce(h.posted, 0) <> 0
-"""
-
-_TIMELINES: Final = """
-SELECT 'transfer ' || t.id, t.version || ' events, the last ' || t.state,
-    count(e.*) || ' events, the last ' || coalesce((array_agg(e.state ORDER BY e.object_sequence
-        DESC))[1], 'none')
-FROM transfer t LEFT JOIN event e ON e.object_id = t.id GROUP BY t.id
-HAVING count(e.*) <> t.version OR max(e.object_sequence) <> t.version
-    OR (array_agg(e.state ORDER BY e.object_sequence DESC))[1] <> t.state
-"""
-
-_CHECKS: Final[Mapping[str, _Check]] = {
-    "balances": _Check(
-        "the four counters of every account follow from its entries"
-        " (debits pending/posted, credits pending/posted)",
-        _COUNTERS,
-    ),
-    "assets": _Check("every entry is in the asset of both its accounts", _ASSETS),
-    "entries": _Check("every ledger transaction has entries", _EMPTY),
-    "limits": _Check("no account is below its floor, holds counted", _FLOORS),
-    "sequence": _Check("ledger transactions and batches are numbered without gaps", _GAPS),
-    "transfer_money": _Check(
-        "every transfer holds its integers (sell/fees/spread/buy)", _TRANSFER_MONEY
-    ),
-    "transfer_ends": _Check(
-        "money is posted exactly for paid transfers and given back for the others that ended",
-        _TRANSFER_ENDS,
-    ),
-    "quoted": _Check("what was quoted is what is delivered", _QUOTED),
-    "in_flight": _Check(
-        "open payouts are the pending credits of in_flight, which holds nothing posted", _IN_FLIGHT
-    ),
-    "timelines": _Check("every transfer's timeline is complete and ends in its state", _TIMELINES),
-}
 
 
 class VerificationStore:
@@ -176,24 +86,84 @@ class VerificationStore:
 
     def __init__(self, connection: Connection) -> None:
         self._raw = connection.raw
+        self._turn = asyncio.Lock()  # one connection answers one question at a time
+
+    async def heads(self) -> Sequence[HeadRow]:
+        """Every row that says where the ledger stands; there should be one."""
+        return [HeadRow(*row) for row in await self._raw.fetch(_HEADS)]
+
+    async def batches(self) -> AsyncIterator[Sequence[BatchRow]]:
+        """The chain, by number."""
+        async for page in self._pages(_BATCHES):
+            yield [BatchRow(*row) for row in page]
+
+    async def openings(self) -> AsyncIterator[Sequence[Numbered]]:
+        """Batch and record of every account, by batch and account."""
+        async for page in self._pages(_OPENINGS):
+            yield [(row[0], row[1]) for row in page]
+
+    async def records(self) -> AsyncIterator[Sequence[Numbered]]:
+        """Sequence and record of every ledger transaction and resolution, by sequence."""
+        async for page in self._pages(_RECORDS):
+            yield [(row[0], row[1]) for row in page]
+
+    async def checkpoints(self) -> AsyncIterator[Sequence[CheckpointRow]]:
+        """Every stored checkpoint of an account, by sequence."""
+        async for page in self._pages(_CHECKPOINTS):
+            yield [
+                CheckpointRow(row[0], row[1], (row[2], row[3], row[4], row[5]), is_listed=row[6])
+                for row in page
+            ]
+
+    async def accounts(self) -> AsyncIterator[Sequence[StoredAccount]]:
+        """Every account with its counters as stored, by number."""
+        async for page in self._pages(_ACCOUNTS):
+            yield [StoredAccount(row[0], row[1], (row[2], row[3], row[4], row[5])) for row in page]
+
+    async def open_pendings(self) -> AsyncIterator[Sequence[int]]:
+        """Sequences of the pending ledger transactions that are open by the tables."""
+        async for page in self._pages(_OPEN):
+            yield [row[0] for row in page]
 
     @property
     def checks(self) -> Sequence[tuple[str, str]]:
-        """Name of each check and what it holds, in words."""
-        return [(name, check.meaning) for name, check in _CHECKS.items()]
+        """Name of each check on other tables and what it holds, in words."""
+        return [(name, check.meaning) for name, check in CHECKS.items()]
 
     async def differences(self, check: str, limit: int) -> Sequence[Difference]:
-        """The first differences a check finds; none when it holds."""
-        statement = f"SELECT * FROM ({_CHECKS[check].sql}) AS found LIMIT $1"  # noqa: S608
+        """The first differences such a check finds; none when it holds."""
         await self._raw.execute("SET LOCAL enable_seqscan = on")  # it does read everything
-        rows = await self._raw.fetch(statement, limit)
-        return [Difference(check, *(str(value) for value in row)) for row in rows]
+        found: list[Difference] = []
+        async with aclosing(self._pages(CHECKS[check].sql)) as pages:
+            async for page in pages:
+                found += filter(None, (_difference(check, row) for row in page))
+                if len(found) >= limit:
+                    break
+        return found[:limit]
 
-    async def counts(self) -> tuple[int, int, int]:
-        """Accounts, entries and transfers there are."""
-        row = await self._raw.fetchrow(
-            "SELECT (SELECT count(*) FROM account), (SELECT count(*) FROM entry),"
-            " (SELECT count(*) FROM transfer)"
-        )
-        assert row is not None
-        return row[0], row[1], row[2]
+    async def count_transfers(self) -> int:
+        """How many transfers there are."""
+        count: int = await self._raw.fetchval("SELECT count(*) FROM transfer")
+        return count
+
+    async def _pages(self, query: str) -> AsyncGenerator[list[Row]]:
+        cursor = None
+        while True:
+            async with self._turn:
+                cursor = cursor or await self._raw.cursor(query)
+                page = await cursor.fetch(_PAGE_ROWS)
+            if not page:
+                return
+            yield page
+
+
+def _difference(check: str, row: Row) -> Difference | None:
+    subject, expected = row["subject"], row.get("expected")
+    if check == OWNERS:
+        expected = customer_account(subject, row["asset"])
+        if row["actual"] == expected:
+            return None
+    if isinstance(subject, UUID):
+        subject = encode_id(CHECKS[check].prefix, subject)
+    evidence = () if row["evidence"] is None else (row["evidence"],)
+    return Difference(check, str(subject), str(expected), str(row["actual"]), evidence)

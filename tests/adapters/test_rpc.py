@@ -172,6 +172,40 @@ async def test_a_batch_with_an_answer_missing_is_no_answer() -> None:
         await provider.close()
 
 
+async def test_many_calls_are_answered_in_order_and_a_revert_stands_for_its_own() -> None:
+    def mixed(body: Any) -> tuple[int, bytes]:
+        answers: list[Any] = [
+            {"id": each["id"], "result": each["params"][0]["data"]} for each in body
+        ]
+        answers[1] = {
+            "id": 1,
+            "error": {"code": 3, "message": "execution reverted", "data": "0x99"},
+        }
+        return 200, orjson.dumps(answers)
+
+    async with serving(mixed) as url:
+        providers = Providers.at([url])
+        calls = [(Address(bytes(20)), bytes([number])) for number in range(3)]
+        first, second, third = await EvmChain(providers).call_many(calls, "latest")
+        assert (first, third) == (b"\x00", b"\x02")
+        assert isinstance(second, CallReverted)
+        assert second.data == b"\x99"
+        await providers.close()
+
+
+@pytest.mark.parametrize(
+    "answer", [{"result": None}, {"result": 5}, {"result": "0xzz"}, {"error": {}}]
+)
+async def test_a_call_that_is_neither_answered_nor_reverted_is_chain_unavailable(
+    answer: dict[str, Any],
+) -> None:
+    async with serving(lambda _: (200, orjson.dumps([{"id": 0, **answer}]))) as url:
+        providers = Providers.at([url])
+        with pytest.raises(ChainUnavailable):
+            await EvmChain(providers).call_many([(Address(bytes(20)), b"")], "latest")
+        await providers.close()
+
+
 async def test_a_chain_is_read_at_one_block_by_its_hash(
     start_anvil: Callable[..., AnvilServer],
 ) -> None:

@@ -11,6 +11,7 @@ from eth_account import Account
 from starlette.types import ASGIApp
 
 from node.api.app import create_app
+from node.core.ids import Prefix, encode_id
 from tests.api.fakes import FakeNode
 from tests.builders import CONTRACT, LedgerNode
 
@@ -42,6 +43,7 @@ class RealNode:
 
     Attributes:
         customer_id: A customer of the partner, with 1,000.00 EUR. The contract has 1,200.00 USDC.
+        partner_id: Of the partner.
         stranger: Secret of another partner.
     """
 
@@ -52,6 +54,7 @@ class RealNode:
     stranger: str
     remitter: str
     customer_id: str
+    partner_id: str
     token_address: str
 
 
@@ -81,10 +84,11 @@ async def real_app(database_url: str, tmp_path: Path) -> AsyncIterator[RealNode]
         node.bound.set()  # the settings are those of this database
         app = create_app(node.services, sandbox=True)
         operator = (await node.parties.create_key(Principal(Role.OPERATOR, "ops"))).secret
-        secrets = []
+        secrets, partner_ids = [], []
         for name in ("shop", "other"):
             partner = await node.parties.create_partner(name)
             principal = Principal(Role.PARTNER, name, partner_id=partner.id)
+            partner_ids.append(encode_id(Prefix.PARTNER, partner.id))
             secrets.append((await node.parties.create_key(principal)).secret)
         async with open_client(app) as opened:
             as_partner = {"Authorization": f"Bearer {secrets[0]}"}
@@ -113,5 +117,6 @@ async def real_app(database_url: str, tmp_path: Path) -> AsyncIterator[RealNode]
                 stranger=secrets[1],
                 remitter=token_made.json()["token"],
                 customer_id=customer_id,
+                partner_id=partner_ids[0],
                 token_address=token,
             )

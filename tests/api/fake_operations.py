@@ -4,26 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date
 from uuid import UUID
 
 from adapters.evm.addresses import Eip55
 from adapters.machine import new_id
 from node.api.examples import RUN_ID
-from node.core.errors import ChainUnavailable, NotFound, WrongState
+from node.core.errors import ChainUnavailable, InFuture, NodeError, NotFound, WrongState
 from node.core.ids import Prefix, decode_id
 from node.core.ledger import AccountKind, Balance, Entry
 from node.core.mirror import BlockPoint
 from node.core.paging import ListQuery, Page
 from node.core.parties import Principal
+from node.core.ports.history import AsOf, EntryRow
 from node.core.ports.idempotency import Answer, Claim
-from node.core.ports.ledger import AccountRow, EntryRow, TrialRow
+from node.core.ports.ledger import AccountRow, TrialRow
 from node.core.ports.reconciliation import Break, CheckResult, Run
 from node.core.ports.settlement import Attempt, BatchView, Lane, LaneView, Member, Movement, Pause
 from node.core.ports.transfers import TopUp
 from node.core.settlement import LaneStatus, PauseReason, PaymentRecord, Purpose, SlotState
+from node.core.statements import Line, Period, Statement
 from node.core.submission import AnswerClass, Fees
 from node.core.units import BlockHash, Money, TxHash
 from node.services.idempotency import RenderError
+from node.services.points import NEWEST, Asked
 from tests.api.fake_world import ANA, ANA_ID, CONTRACT, LANE, NOW, Memory
 
 A_BALANCE = Balance(f"customer/{ANA_ID}/EUR", AccountKind.LIABILITY, "EUR", 20_000, 0, 0, 100_000)
@@ -31,6 +35,11 @@ AN_ENTRY = EntryRow(
     1001, 1, "top_up", "posted", None, False, "bank/sandbox_bank/EUR", "EUR", 100_000, 100_000, 1,
     {"rail": "sandbox_bank"}, NOW,
 )  # fmt: skip
+A_LINE = Line(
+    1001, 1, 1, "top_up", False, "bank/sandbox_bank/EUR", 100_000, 100_000, None, None, None,
+    {"rail": "sandbox_bank", "reference": "wire-17"}, NOW,
+)  # fmt: skip
+HEAD = AsOf(7, NOW)
 A_BREAK = Break(
     new_id(), "B04", "f", "warning", "money came in", "0", "5", {"tx_hash": "0x00"}, "look", NOW,
     NOW, None, None, None,
@@ -57,29 +66,72 @@ class FakeAccounts:
         query.position()
         return Page(list(self.top_ups_booked.values()), None)
 
-    async def balances(self, principal: Principal, customer_id: str, /) -> Sequence[Balance]:
+    async def balances(
+        self, principal: Principal, customer_id: str, asked: Asked = NEWEST, /
+    ) -> tuple[AsOf, Sequence[Balance]]:
         if not ANA.is_visible_to(principal) or customer_id != ANA_ID:
             raise NotFound("there is no such customer")
-        return [A_BALANCE]
+        return as_of(asked), [A_BALANCE]
 
-    async def statement(
+    async def entries(
         self, principal: Principal, customer_id: str, query: ListQuery, /
     ) -> Page[EntryRow]:
         await self.balances(principal, customer_id)
         query.position()
         return Page([AN_ENTRY], None)
 
-    async def trial_balance(self) -> Sequence[TrialRow]:
-        return [TrialRow("EUR", 120_000, 120_000)]
+    async def trial_balance(self, asked: Asked, /) -> tuple[AsOf, Sequence[TrialRow]]:
+        return as_of(asked), [TrialRow("EUR", 120_000, 120_000)]
 
     async def accounts(self, query: ListQuery, /) -> Page[AccountRow]:
         query.position()
         return Page([AccountRow(new_id(), 1, A_BALANCE, NOW)], None)
 
+    async def account(self, account_id: str, asked: Asked, /) -> tuple[AsOf, AccountRow]:
+        row = AccountRow(decode_id(Prefix.ACCOUNT, account_id), 1, A_BALANCE, NOW)
+        return as_of(asked), row
+
     async def account_entries(self, account_id: str, query: ListQuery, /) -> Page[EntryRow]:
         decode_id(Prefix.ACCOUNT, account_id)
         query.position()
         return Page([AN_ENTRY], None)
+
+
+@dataclass
+class FakeStatements:
+    """One statement; what it is of can be changed."""
+
+    customer_name: str = "Ana"
+    lines: Sequence[Line] = (A_LINE,)
+    refuses: NodeError | None = None
+
+    async def statement(
+        self,
+        principal: Principal,
+        customer_id: str,
+        currency: str,
+        /,
+        *,
+        first: date | None,
+        last: date | None,
+    ) -> Statement:
+        if not ANA.is_visible_to(principal) or customer_id != ANA_ID:
+            raise NotFound("there is no such customer")
+        if self.refuses:
+            raise self.refuses
+        closing = self.lines[-1].balance_after if self.lines else 0
+        period = Period.of(first, last, NOW.date())
+        return Statement(
+            ANA.id, self.customer_name, currency, period, 0, self.lines, closing, HEAD.sequence,
+            HEAD.booked_at, NOW,
+        )  # fmt: skip
+
+
+def as_of(asked: Asked) -> AsOf:
+    """The point, where there are 7 sequences, all booked now."""
+    if (asked.sequence or 0) > HEAD.sequence or (asked.at or NOW) > NOW:
+        raise InFuture("not yet", errors=[{"parameter": "at", "code": "in_future", "message": ""}])
+    return HEAD if asked.sequence is None else AsOf(asked.sequence, NOW)
 
 
 @dataclass

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
+from adapters.corridors import load_offer
 from adapters.machine import new_id
 from node.core.catalog import USDC, TokenInfo, catalog_of
 from node.core.errors import NodeError
@@ -22,7 +23,7 @@ NOW = datetime(2026, 11, 22, 16, 0, tzinfo=UTC)
 TOKEN = Address(b"\x70" * 20)
 CONTRACT = Address(b"\xc0" * 20)
 LANE = Address(b"\x1a" * 20)
-CATALOG = catalog_of(TokenInfo(USDC, 31337, TOKEN))
+CATALOG = catalog_of(TokenInfo(USDC, 31337, TOKEN), load_offer(None, USDC))
 MID = Mid(
     Decimal("1.15626"),
     (

@@ -44,7 +44,15 @@ from node.services.idempotency import RenderError
 from node.services.parties import NewSecret, TokenAlreadyCreated
 from node.services.quoting import QuoteRequest
 from node.services.top_ups import TopUpRequest
-from tests.api.fake_operations import FakeAccounts, FakeReconciliation, FakeSettlement
+from tests.api.fake_bookings import FakeBookings
+from tests.api.fake_fx import FakeFx
+from tests.api.fake_operations import (
+    FakeAccounts,
+    FakeReconciliation,
+    FakeSettlement,
+    FakeStatements,
+)
+from tests.api.fake_positions import FakePositions
 from tests.api.fake_world import ANA, CATALOG, CONTRACT, MID, NOW, SECRETS, Memory
 
 
@@ -370,6 +378,9 @@ class FakeNode:
         self.quoting = FakeQuoting(self.memory)
         self.top_ups = FakeTopUps(self.memory)
         self.transfers = FakeTransfers(self.memory, self.quoting)
+        self.statements = FakeStatements()
+        self.positions = FakePositions()
+        self.bookings = FakeBookings(self.memory)
         self.settlement = FakeSettlement(self.memory)
         self.reconciliation = FakeReconciliation(self.memory)
         self.health = FakeHealth()
@@ -384,9 +395,13 @@ class FakeNode:
             top_ups=self.top_ups,
             transfers=self.transfers,
             accounts=FakeAccounts(self.top_ups.booked),
+            statements=self.statements,
+            positions=self.positions,
+            bookings=self.bookings,
             settlement=self.settlement,
             reconciliation=self.reconciliation,
             health=self.health,
+            fx=FakeFx(self.memory),
             addresses=Eip55(),
         )
 

@@ -96,12 +96,16 @@ async def test_no_path_or_query_is_an_error_of_the_node(real_app: RealNode) -> N
         for text in [*texts, *prefixes]:
             for name in example:
                 path = operation.path.format(**{**example, name: _quoted(text)})
-                response = await node.client.get(path, headers=headers(node.operator))
+                response = await node.client.get(
+                    path, headers=headers(node.operator), params=operation.example.query
+                )
                 assert response.status_code in (200, 404), (path, response.text)
             for name in names:
                 path = operation.path.format(**example)
                 response = await node.client.get(
-                    path, headers=headers(node.operator), params={name: text}
+                    path,
+                    headers=headers(node.operator),
+                    params={**operation.example.query, name: text},
                 )
                 assert response.status_code in (200, 404, 422), (path, name, response.text)
 

@@ -111,6 +111,7 @@ async def test_every_operation_answers_as_described(
         "break_id": BREAK_ID,
         "movement_id": MOVEMENT_ID,
         "run_id": RUN_ID,
+        "sequence": "12",
         "top_up_id": top_up.json()["id"],
     }
     sent = operation.example.body
@@ -118,13 +119,12 @@ async def test_every_operation_answers_as_described(
         sent = {**body, "quote_id": ids["quote_id"]}
     if operation.key is not KeyRule.UNUSED:
         headers["Idempotency-Key"] = "second"
-    query = {"sell": "EUR", "buy": "USDC", "sell_amount": "200.00"}
     response = await client.request(
         operation.method,
         operation.path.format(**ids),
         headers=headers,
         json=sent,
-        params=query if operation.path == "/v1/prices" else None,
+        params=operation.example.query,
     )
     assert response.status_code == operation.status, response.text
     assert response.headers["content-type"] == "application/json"

@@ -27,10 +27,13 @@ FROZEN = {
     "currency_unknown": 422,
     "cursor_invalid": 422,
     "database_unavailable": 503,
+    "exposure_limit_reached": 503,
+    "format_unfit": 422,
     "idempotency_in_progress": 409,
     "idempotency_key_invalid": 400,
     "idempotency_key_missing": 400,
     "idempotency_key_reused": 422,
+    "in_future": 422,
     "insufficient_funds": 422,
     "internal": 500,
     "invalid_body": 422,
@@ -42,10 +45,15 @@ FROZEN = {
     "name_taken": 409,
     "not_found": 404,
     "not_ready": 503,
+    "overloaded": 503,
     "pair_not_offered": 422,
     "path_unknown": 404,
+    "period_invalid": 422,
+    "posting_key_reused": 422,
     "quote_expired": 409,
+    "quote_revoked": 409,
     "quote_used": 409,
+    "quoting_halted": 503,
     "rail_unknown": 422,
     "rate_unavailable": 503,
     "reference_used": 409,
@@ -53,6 +61,7 @@ FROZEN = {
     "scope_missing": 403,
     "settlement_recovering": 503,
     "signer_unavailable": 503,
+    "statement_too_large": 422,
     "token_already_created": 409,
     "too_many_quotes": 429,
     "too_many_requests": 429,
@@ -71,7 +80,8 @@ def errors_that_reach_callers() -> list[type[NodeError]]:
 
 
 def test_every_code_belongs_to_one_error() -> None:
-    codes = [each.code for each in errors_that_reach_callers()]
+    """An error without a code of its own is, to callers, the one it is a kind of."""
+    codes = [each.code for each in errors_that_reach_callers() if "code" in vars(each)]
     assert sorted(codes) == sorted(set(codes))
 
 

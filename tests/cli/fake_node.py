@@ -20,6 +20,43 @@ ASSETS = [
     {"code": "USDC", "digits": 6, "kind": "token"},
     {"code": "ETH", "digits": 9, "kind": "native"},
 ]
+AS_OF = {"sequence": 12, "booked_at": "2026-11-22T10:00:00Z"}
+STATEMENT: Mapping[str, Any] = {
+    "customer_id": CUSTOMER["id"],
+    "currency": "EUR",
+    "from": "2026-11-01",
+    "to": "2026-11-22",
+    "is_complete": False,
+    "as_of": AS_OF,
+    "opening": "0.00",
+    "lines": [
+        {
+            "kind": "top_up",
+            "part": "deposit",
+            "direction": "in",
+            "amount": "1000.00",
+            "balance": "1000.00",
+            "client_reference": None,
+            "beneficiary_name": None,
+            "detail": {"reference": "wire [17]"},
+            "occurred_at": "2026-11-22T09:00:00Z",
+        },
+        {
+            "kind": "transfer",
+            "part": "exchange",
+            "direction": "out",
+            "amount": "198.99",
+            "balance": "801.01",
+            "client_reference": "rent",
+            "beneficiary_name": "Ben",
+            "detail": {},
+            "occurred_at": "2026-11-22T10:00:00Z",
+        },
+    ],
+    "closing": "801.01",
+    "totals": {"in": {"count": 1, "amount": "1000.00"}, "out": {"count": 1, "amount": "198.99"}},
+    "created_at": "2026-11-22T11:00:00Z",
+}
 STEPS = ("funded", "submitted", "included", "settled")
 STATUS_OF = {"settled": "completed", "failed": "failed", "on_hold": "action_required"}
 
@@ -66,6 +103,7 @@ class FakeNode:
         run: The reconciliation run it makes.
         breaks: Its open breaks.
         transfers: Every transfer it made, by idempotency key.
+        positions: Its positions, as JSON.
         requests: Method, path and Idempotency-Key of everything asked for.
     """
 
@@ -77,6 +115,7 @@ class FakeNode:
     run: dict[str, Any] = field(default_factory=dict)
     breaks: list[dict[str, Any]] = field(default_factory=list)
     transfers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    positions: dict[str, Any] = field(default_factory=dict)
     requests: list[tuple[str, str, str | None]] = field(default_factory=list)
     looks: int = 0
 
@@ -98,9 +137,20 @@ class FakeNode:
             ("GET", f"/v1/reconciliation/runs/{self.run.get('id')}"): (200, self.run),
             ("GET", "/v1/reconciliation/breaks"): (200, {"data": self.breaks}),
         }
+        if path.startswith("/v1/positions"):
+            return self._positions(path)
+        if path.startswith(f"/v1/customers/{CUSTOMER['id']}/"):
+            return _account(path.rpartition("/")[2])
         missing: tuple[int, Any] = 404, problem(404, "not_found", "there is no such object")
         found: tuple[int, Any] = answers.get((method, path.partition("?")[0]), missing)
         return found
+
+    def _positions(self, path: str) -> tuple[int, Any]:
+        if "from=2020" in path:
+            message = "ask for at most 366 days at once, not 2153"
+            error = {"parameter": "from", "code": "too_long", "message": message}
+            return 422, problem(422, "period_invalid", message, errors=[error], days_max=366)
+        return 200, b"day,currency\r\n" if "format=csv" in path else self.positions
 
     def _create(self, key: str, body: Any) -> tuple[int, Any] | None:
         if self.unreached:
@@ -151,6 +201,17 @@ class FakeNode:
         }
 
 
+def _account(asked: str) -> tuple[int, Any]:
+    """Balances and statements of the customer."""
+    if asked.startswith("balances"):
+        data = [{"currency": "EUR", "available": "600.00", "reserved": "201.01"}]
+        return 200, {"data": [] if "sequence=0" in asked else data, "as_of": AS_OF}
+    if "currency=USDC" in asked and "camt.053" in asked:
+        return 422, problem(422, "format_unfit", "camt.053 cannot carry it; ask for format=csv")
+    is_file = "format=csv" in asked or "format=camt.053" in asked
+    return 200, b"row,id\r\nopening,\r\n" if is_file else STATEMENT
+
+
 def problem(status: int, code: str, detail: str, **context: Any) -> dict[str, Any]:
     """A problem document as the node writes it."""
     return {
@@ -189,8 +250,12 @@ def serving(node: FakeNode) -> Iterator[FakeNode]:
             if answer is None:
                 self.close_connection = True
                 return
-            raw = json.dumps(answer[1]).encode()
+            told: Any = answer[1]
+            is_file = isinstance(told, bytes)
+            raw = told if is_file else json.dumps(told).encode()
             self.send_response(answer[0])
+            if is_file:
+                self.send_header("Content-Disposition", 'attachment; filename="file"')
             self.send_header("Content-Length", str(len(raw)))
             self.end_headers()
             self.wfile.write(raw)

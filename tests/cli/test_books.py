@@ -78,7 +78,7 @@ def test_verify_ends_with_status_1_and_names_what_was_changed_behind_the_ledgers
     postgres_server.sql(
         database,
         "SET session_replication_role = replica; INSERT INTO account"
-        " (path, kind, asset, credits_posted) VALUES ('capital/EUR', 'equity', 'EUR', 5)",
+        " (path, kind, asset, batch, credits_posted) VALUES ('capital/EUR', 'equity', 'EUR', 1, 5)",
     )
     outcome = run("verify")
     assert outcome.status == Status.NO

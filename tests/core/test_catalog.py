@@ -2,19 +2,14 @@
 
 import pytest
 
-from node.core.catalog import (
-    DEVNET_CORRIDORS,
-    ETH,
-    USDC,
-    Catalog,
-    TokenInfo,
-    catalog_of,
-)
+from adapters.corridors import load_offer
+from node.core.catalog import ETH, USDC, Catalog, TokenInfo, catalog_of
 from node.core.errors import CurrencyUnknown, InvariantBroken, PairNotOffered
 from node.core.units import Address, Asset
 
 TOKEN = TokenInfo(USDC, 31337, Address(b"\x11" * 20))
-CATALOG = catalog_of(TOKEN)
+OFFER = load_offer(None, USDC)
+CATALOG = catalog_of(TOKEN, OFFER)
 
 
 def test_every_currency_can_be_sold_for_the_token() -> None:
@@ -24,7 +19,7 @@ def test_every_currency_can_be_sold_for_the_token() -> None:
 
 def test_the_euro_corridor_is_the_published_one() -> None:
     corridor = CATALOG.corridor("EUR", "USDC")
-    assert corridor == DEVNET_CORRIDORS[0]
+    assert corridor == OFFER.corridors[0]
     assert (corridor.service_fee_bps, corridor.service_fee_min_minor) == (30, 0)
     assert (corridor.network_fee_minor, corridor.spread_bps) == (2, 20)
     assert (corridor.sell_min_minor, corridor.sell_max_minor) == (10, 10_000_000)
@@ -65,4 +60,4 @@ def test_a_catalogue_that_contradicts_itself_cannot_be_made() -> None:
     with pytest.raises(InvariantBroken):
         Catalog({"EUR": CATALOG.asset("EUR")}, {}, TOKEN, ETH)
     with pytest.raises(InvariantBroken):
-        catalog_of(TokenInfo(Asset("USDC", 18), 1, TOKEN.address), DEVNET_CORRIDORS)
+        catalog_of(TokenInfo(Asset("USDC", 18), 1, TOKEN.address), OFFER)

@@ -1,7 +1,10 @@
-"""The laws of pricing, as properties over all pairs of digits, rates, fees and amounts."""
+"""Prices by example, what every price must be, rates, and the life of a quote.
+
+The laws of quoting are in `test_laws_of_quoting`.
+"""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal, localcontext
 from fractions import Fraction
 from uuid import UUID
@@ -10,12 +13,14 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from node.core.catalog import DEVNET_CORRIDORS, USDC
+from adapters.corridors import load_offer
+from node.core.catalog import USDC
 from node.core.errors import AmountOutOfRange, InvariantBroken, RateUnavailable
 from node.core.parties import Principal, Role
 from node.core.quotes import (
     Corridor,
     FixedSide,
+    HaltReason,
     Mid,
     Price,
     Quote,
@@ -27,79 +32,18 @@ from node.core.quotes import (
     price_fixed_sell,
 )
 from node.core.units import MINOR_LIMIT, Asset, Money, parse_amount
+from tests.core.markets import NOON, a_rate, bought, corridors, mids, ratios, sold
 
-NOON = datetime(2026, 10, 30, 12, tzinfo=UTC)
-EUR = DEVNET_CORRIDORS[0].sell
-EUR_USDC = DEVNET_CORRIDORS[0]
-
-DIGITS = st.sampled_from([0, 2, 3, 6, 8, 9])
+OFFERED = load_offer(None, USDC).corridors
+EUR_USDC = OFFERED[0]
+EUR = EUR_USDC.sell
 AMOUNTS = st.one_of(st.integers(1, 2_000), st.integers(1, 10**9), st.integers(1, MINOR_LIMIT - 1))
-
-
-def a_rate(sell: str, buy: str, text: str, source: str = "ecb") -> Rate:
-    return Rate.stated(sell, buy, text, source, NOON)
 
 
 def the_mid_of_the_design() -> Mid:
     return mid_of(
         "EUR", "USDC", [a_rate("EUR", "USD", "1.15626"), a_rate("USD", "USDC", "1", "fixed")]
     )
-
-
-@st.composite
-def ratios(draw: st.DrawFn) -> str:
-    """A stated rate from 1e-9 to 1e9 with up to 9 significant digits."""
-    significant = draw(st.integers(1, 999_999_999))
-    decimals = draw(st.integers(0, 9))
-    text = str(significant).rjust(decimals + 1, "0")
-    return f"{text[:-decimals]}.{text[-decimals:]}" if decimals else text
-
-
-@st.composite
-def mids(draw: st.DrawFn) -> Mid:
-    """AAA -> BBB directly, against the stated direction, or crossed over CCC."""
-    first, second = draw(ratios()), draw(ratios())
-    return draw(
-        st.sampled_from(
-            [
-                mid_of("AAA", "BBB", [a_rate("AAA", "BBB", first)]),
-                mid_of("AAA", "BBB", [a_rate("BBB", "AAA", first)]),
-                mid_of("AAA", "BBB", [a_rate("CCC", "AAA", first), a_rate("CCC", "BBB", second)]),
-            ]
-        )
-    )
-
-
-@st.composite
-def corridors(draw: st.DrawFn) -> Corridor:
-    least = draw(st.one_of(st.just(1), st.integers(1, 10_000)))
-    return Corridor(
-        sell=Asset("AAA", draw(DIGITS)),
-        buy=Asset("BBB", draw(DIGITS)),
-        payout_method="onchain",
-        service_fee_bps=draw(st.one_of(st.integers(0, 200), st.integers(0, 9_999))),
-        service_fee_min_minor=draw(st.one_of(st.just(0), st.integers(0, 500))),
-        network_fee_minor=draw(st.one_of(st.just(0), st.integers(0, 500))),
-        spread_bps=draw(st.one_of(st.integers(0, 200), st.integers(0, 9_999))),
-        sell_min_minor=least,
-        sell_max_minor=draw(st.one_of(st.just(MINOR_LIMIT - 1), st.integers(least, 10**9))),
-        estimated_delivery_s=15,
-    )
-
-
-def bought(corridor: Corridor, mid: Mid, sell_minor: int) -> int:
-    """What a sell amount buys; 0 where it is refused."""
-    try:
-        return price_fixed_sell(corridor, mid, sell_minor).buy.minor
-    except AmountOutOfRange:
-        return 0
-
-
-def sold(corridor: Corridor, mid: Mid, buy_minor: int) -> int | None:
-    try:
-        return price_fixed_buy(corridor, mid, buy_minor).sell.minor
-    except AmountOutOfRange:
-        return None
 
 
 def assert_consistent(price: Price) -> None:
@@ -135,19 +79,19 @@ def test_the_published_fixed_buy_comes_out_to_the_unit() -> None:
     assert (str(price.sell), str(price.buy)) == ("199.94", "230.000000")
 
 
-# Laws
+# Every price
 
 
-@given(corridors(), mids(), AMOUNTS)
-def test_a_fixed_sell_splits_exactly_and_rounds_what_is_bought_down(
-    corridor: Corridor, mid: Mid, sell_minor: int
+@given(corridors(), mids(), AMOUNTS, st.sampled_from(FixedSide))
+def test_every_price_is_consistent_in_itself(
+    corridor: Corridor, mid: Mid, amount: int, side: FixedSide
 ) -> None:
+    price_fixed = price_fixed_sell if side is FixedSide.SELL else price_fixed_buy
     try:
-        price = price_fixed_sell(corridor, mid, sell_minor)
+        price = price_fixed(corridor, mid, amount)
     except AmountOutOfRange:
         return
-    assert price.sell.minor == sell_minor
-    assert corridor.sell_min_minor <= sell_minor <= corridor.sell_max_minor
+    assert corridor.sell_min_minor <= price.sell.minor <= corridor.sell_max_minor
     assert_consistent(price)
 
 
@@ -160,89 +104,6 @@ def test_the_service_fee_is_never_undercharged_nor_a_unit_over(
     if fee > corridor.service_fee_min_minor:
         due = sell_minor * corridor.service_fee_bps
         assert (fee - 1) * 10_000 < due <= fee * 10_000
-
-
-@given(corridors(), mids(), AMOUNTS)
-def test_a_fixed_buy_is_sold_for_the_least_amount_that_buys_it(
-    corridor: Corridor, mid: Mid, buy_minor: int
-) -> None:
-    sell_minor = sold(corridor, mid, buy_minor)
-    assume(sell_minor is not None)
-    assert sell_minor is not None
-    price = price_fixed_buy(corridor, mid, buy_minor)
-    assert price.buy.minor == buy_minor
-    assert_consistent(price)
-    assert bought(corridor, mid, sell_minor) >= buy_minor
-    assert bought(corridor, mid, sell_minor - 1) < buy_minor
-
-
-@given(corridors(), mids(), AMOUNTS)
-def test_what_a_sell_amount_buys_can_be_asked_for_as_a_buy_amount(
-    corridor: Corridor, mid: Mid, sell_minor: int
-) -> None:
-    buy_minor = bought(corridor, mid, sell_minor)
-    assume(buy_minor)
-    back = price_fixed_buy(corridor, mid, buy_minor).sell.minor
-    assert back <= sell_minor
-    assert bought(corridor, mid, back) == buy_minor
-
-
-@given(corridors(), mids(), AMOUNTS, st.integers(0, 10_000))
-def test_more_sold_never_buys_less(
-    corridor: Corridor, mid: Mid, sell_minor: int, more: int
-) -> None:
-    here, there = bought(corridor, mid, sell_minor), bought(corridor, mid, sell_minor + more)
-    assume(here and there)
-    assert here <= there
-
-
-@given(corridors(), mids(), AMOUNTS, st.integers(0, 10_000))
-def test_more_bought_is_never_sold_for_less(
-    corridor: Corridor, mid: Mid, buy_minor: int, more: int
-) -> None:
-    here, there = sold(corridor, mid, buy_minor), sold(corridor, mid, buy_minor + more)
-    assume(here is not None and there is not None)
-    assert here is not None
-    assert there is not None
-    assert here <= there
-
-
-@given(corridors(), mids(), AMOUNTS, AMOUNTS)
-def test_splitting_an_amount_never_buys_more(
-    corridor: Corridor, mid: Mid, one: int, two: int
-) -> None:
-    together = bought(corridor, mid, one + two)
-    assume(together)
-    assert bought(corridor, mid, one) + bought(corridor, mid, two) <= together
-
-
-def reverse_of(corridor: Corridor, spread_bps: int) -> Corridor:
-    return Corridor(
-        corridor.buy, corridor.sell, "onchain", 0, 0, 0, spread_bps, 1, MINOR_LIMIT - 1, 15
-    )
-
-
-@given(corridors(), ratios(), ratios(), AMOUNTS, st.integers(0, 50))
-def test_no_round_trip_ends_with_more(
-    corridor: Corridor, one: str, two: str, sell_minor: int, spread_bps: int
-) -> None:
-    way = [a_rate("CCC", "AAA", one), a_rate("CCC", "BBB", two)]
-    there, back = mid_of("AAA", "BBB", way), mid_of("BBB", "AAA", way[::-1])
-    buy_minor = bought(corridor, there, sell_minor)
-    assume(buy_minor)
-    assert bought(reverse_of(corridor, spread_bps), back, buy_minor) <= sell_minor
-
-
-@given(corridors(), ratios(), AMOUNTS, st.integers(0, 50))
-def test_no_round_trip_over_a_fixed_buy_ends_with_more(
-    corridor: Corridor, rate: str, buy_minor: int, spread_bps: int
-) -> None:
-    way = [a_rate("AAA", "BBB", rate)]
-    sell_minor = sold(corridor, mid_of("AAA", "BBB", way), buy_minor)
-    assume(sell_minor is not None)
-    assert sell_minor is not None
-    back = mid_of("BBB", "AAA", way)
-    assert bought(reverse_of(corridor, spread_bps), back, buy_minor) <= sell_minor
 
 
 @given(corridors(), mids(), st.one_of(st.integers(0, 3_000), st.integers(0, 2**70)))
@@ -432,9 +293,9 @@ def test_a_quote_is_active_strictly_before_its_expiry() -> None:
 
 def test_a_consumed_quote_stays_consumed_and_a_revoked_one_revoked() -> None:
     later = NOON + timedelta(days=1)
-    used = a_quote(transfer_id=UUID(int=2), revoked_at=NOON)
+    used = a_quote(transfer_id=UUID(int=2))
     assert used.status(NOON) is used.status(later) is QuoteStatus.CONSUMED
-    revoked = a_quote(revoked_at=NOON)
+    revoked = a_quote(revoked_at=NOON, revoked_reason=HaltReason.JUMP)
     assert revoked.status(NOON) is revoked.status(later) is QuoteStatus.REVOKED
 
 
@@ -462,7 +323,7 @@ def test_percent_is_rounded_half_up_to_two_digits() -> None:
 
 
 def test_money_of_a_price_carries_the_digits_of_its_asset() -> None:
-    yen = DEVNET_CORRIDORS[3]
+    yen = OFFERED[3]
     way = [a_rate("EUR", "JPY", "175.68"), a_rate("EUR", "USD", "1.1172")]
     mid = mid_of("JPY", "USDC", [*way, a_rate("USD", "USDC", "1", "fixed")])
     price = price_fixed_sell(yen, mid, 1_500)

@@ -50,10 +50,10 @@ def test_it_describes_itself_as_promised_and_keeps_that_private(
     node = described["nodes"][0]
     assert set(described) == {"chain", "contracts", "nodes"}
     assert set(described["chain"]) == {"chain_id", "rpc_url", "pid"}
-    assert set(described["contracts"]) == {"USDC", "settlement"}
+    assert set(described["contracts"]) == {"USDC", "settlement", "EUR/USD", "USDC/USD"}
     assert set(node) == {
         *("name", "url", "database_url", "settlement", "treasury", "lanes", "pids", "keys"),
-        "customers",
+        *("customers", "database_owner_url"),
     }
     assert set(node["keys"]) == {"operator", "partner"}
     assert all(set(each) == {"id", "name", "country", "token"} for each in node["customers"])

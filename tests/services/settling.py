@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import pytest
 
 from adapters.evm.client import EvmChain
@@ -123,8 +124,9 @@ class Rig:
             return await unit.settlement.lane(CHAIN_ID, KeystoreSigner.of_key(LANE_KEY).address)
 
     async def execute(self, statement: str, *arguments: object) -> None:
-        async with self.database.transaction() as connection:
-            await connection.raw.execute(statement, *arguments)
+        owner = await asyncpg.connect(self.database_url)
+        await owner.execute(statement, *arguments)
+        await owner.close()
 
 
 def ids(transfers: Sequence[Transfer]) -> list[UUID]:

@@ -257,12 +257,12 @@ class CountingDatabase(Database):
     """The same database; counts the statements of every transaction."""
 
     def __init__(self, database: Database) -> None:
-        super().__init__(database._engine)
+        super().__init__(database._pool, database._unpooled)
         self.statements = 0
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Connection]:
-        async with super().transaction() as connection:
+    async def transaction(self, *, snapshot: bool = False) -> AsyncIterator[Connection]:
+        async with super().transaction(snapshot=snapshot) as connection:
             with connection.raw.query_logger(self._count):
                 yield connection
 

@@ -118,6 +118,11 @@ async def test_a_run_before_the_mirror_began_fails_and_says_so(node: MirroredNod
         ("UPDATE chain_holding SET amount = amount + 1", "balance.delta"),
         ("UPDATE transfer SET buy_amount = buy_amount - 1", "items.settled_has_transfer"),
         ("UPDATE transfer SET state = 'funded'", "in_flight:USDC"),
+        ("UPDATE quote SET buy_amount = buy_amount + 1", "items.delivered_as_quoted"),
+        ("UPDATE quote SET buy_asset = 'EURC'", "items.delivered_as_quoted"),
+        ("UPDATE transfer SET buy_amount = buy_amount - 1", "items.delivered_as_quoted"),
+        ("UPDATE settlement_log SET amount = amount - 1", "items.delivered_as_quoted"),
+        ("DELETE FROM settlement_log WHERE log_index = 1", "items.delivered_as_quoted"),
     ],
 )
 async def test_a_row_that_was_changed_behind_the_nodes_back_is_found(
@@ -130,6 +135,38 @@ async def test_a_row_that_was_changed_behind_the_nodes_back_is_found(
     assert any(name.startswith(check) for name in failing(run)), failing(run)
     assert run.breaks_open
     assert all(each.next_action for each in await node.open_breaks())
+
+
+async def test_every_completed_transfer_delivered_what_was_quoted_or_is_a_break_of_its_own(
+    node: MirroredNode,
+) -> None:
+    first, second = await paid(node)
+    assert failing(await node.reconcile()) == []
+    await node.execute("UPDATE quote SET buy_amount = $2 WHERE id = $1", first.quote_id, BUY + 5)
+    run = await node.reconcile()
+    assert "items.delivered_as_quoted" in failing(run)
+    (found,) = [each for each in await node.open_breaks() if each.code == "B23"]
+    assert found.severity == "critical"
+    assert found.expected == f"{BUY + 5} USDC quoted and delivered"
+    assert found.actual == f"{BUY} delivered, transfer of {BUY} USDC"
+    assert found.evidence["transfer_id"] == encode_id(Prefix.TRANSFER, first.id)
+    assert encode_id(Prefix.TRANSFER, second.id) not in found.evidence.values()
+
+
+async def test_what_became_final_since_the_last_run_is_compared_with_its_quote_at_once(
+    node: MirroredNode,
+) -> None:
+    service = node.reconciliation()
+    await service.run("operator:test")
+    transfers = await paid(node, 1)
+    await node.execute(
+        "UPDATE quote SET buy_amount = buy_amount + 1 WHERE id = $1", transfers[0].quote_id
+    )
+    run = await service.run("reconcile", full=False)
+    assert failing(run) == ["items.delivered_as_quoted"]
+    node.mine(1)
+    await node.follow()
+    assert failing(await service.run("reconcile", full=False)) == []  # looked at once
 
 
 async def test_logs_are_read_in_spans_that_the_provider_allows(node: MirroredNode) -> None:
@@ -165,7 +202,7 @@ async def test_an_entry_that_was_changed_behind_the_nodes_back_is_found(
     await paid(node)
     await node.execute(
         "ALTER TABLE entry DISABLE TRIGGER USER; UPDATE entry SET amount = amount + 1"
-        " WHERE id = (SELECT min(id) FROM entry); ALTER TABLE entry ENABLE TRIGGER USER"
+        " WHERE sequence = 1 AND position = 0; ALTER TABLE entry ENABLE TRIGGER USER"
     )
     assert "ledger.balances" in failing(await node.reconcile())
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +12,7 @@ import pytest
 from adapters.evm.client import EvmChain
 from node.core.ids import Prefix, encode_id
 from node.core.parties import Principal, Role
+from node.core.ports import UnitOfWork
 from node.core.ports.chain import SendAnswer
 from node.core.settlement import BatchRules, LaneStatus, PauseReason, SlotState
 from node.core.submission import FeeRules
@@ -90,16 +91,28 @@ class Stall:
             self.reached.set()
             await self.let_go.wait()
 
+    def worker(self) -> SettlementService:
+        units = StalledUnits(self, self._inner.units)
+        return SettlementService(
+            replace(self._inner, units=units, chain=StalledChain(self), failpoint=self)
+        )
+
+
+class StalledUnits:
+    """The database of a worker that may be held up."""
+
+    def __init__(self, stall: Stall, inner: UnitOfWork) -> None:
+        self._stall = stall
+        self._inner = inner
+
     @asynccontextmanager
-    async def units(self) -> AsyncIterator[Any]:
-        await self.wait()
-        async with self._inner.units() as unit:
+    async def __call__(self) -> AsyncIterator[Any]:
+        await self._stall.wait()
+        async with self._inner() as unit:
             yield unit
 
-    def worker(self) -> SettlementService:
-        return SettlementService(
-            replace(self._inner, units=self.units, chain=StalledChain(self), failpoint=self)
-        )
+    def snapshot(self) -> AbstractAsyncContextManager[Any]:
+        return self._inner.snapshot()
 
 
 class StalledChain:

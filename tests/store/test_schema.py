@@ -1,10 +1,14 @@
 """The schema: tables that Core names exist as migrated, and migrating twice changes nothing."""
 
+import pytest
 from sqlalchemy import Connection, inspect
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from node.core.errors import DatabaseUnavailable
 from node.store import schema
+from node.store.database import Database
 from node.store.tables import metadata
+from tests.rig import PostgresServer
 
 
 async def test_every_column_core_names_is_in_the_migrated_schema(database_url: str) -> None:
@@ -27,3 +31,37 @@ async def test_migrating_a_current_database_changes_nothing(database_url: str) -
     assert not await schema.missing_migrations(database_url)
     await schema.migrate(database_url)
     assert not await schema.missing_migrations(database_url)
+
+
+async def test_the_owner_of_the_tables_is_told_from_the_node(
+    database_url: str, postgres_server: PostgresServer
+) -> None:
+    postgres_server.sql(database_url, "CREATE ROLE payer LOGIN PASSWORD 'x' IN ROLE corridor_node")
+    payer_url = f"postgresql://payer:x@{database_url.partition('@')[2]}"
+    assert await schema.owns_ledger(database_url)
+    assert not await schema.owns_ledger(payer_url)
+
+
+async def test_a_login_without_the_nodes_role_is_told_what_is_missing(
+    database_url: str, postgres_server: PostgresServer
+) -> None:
+    postgres_server.sql(database_url, "CREATE ROLE stranger LOGIN PASSWORD 'x'")
+    database = Database.at(f"postgresql://stranger:x@{database_url.partition('@')[2]}")
+    with pytest.raises(DatabaseUnavailable, match="GRANT corridor_node TO"):
+        async with database.transaction():
+            pass
+    await database.close()
+
+
+async def test_an_owner_that_may_not_make_roles_migrates_once_the_role_was_granted(
+    database_url: str, postgres_server: PostgresServer
+) -> None:
+    postgres_server.sql(database_url, "CREATE ROLE dba LOGIN PASSWORD 'x'")
+    postgres_server.sql(database_url, "CREATE DATABASE of_dba OWNER dba")
+    url = f"postgresql://dba:x@{database_url.partition('@')[2].rpartition('/')[0]}/of_dba"
+    with pytest.raises(DatabaseUnavailable, match="GRANT corridor_node TO"):
+        await schema.migrate(url)
+    postgres_server.sql(database_url, "GRANT corridor_node TO dba")
+    await schema.migrate(url)
+    assert not await schema.missing_migrations(url)
+    postgres_server.sql(database_url, "DROP DATABASE of_dba WITH (FORCE)")

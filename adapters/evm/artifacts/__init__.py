@@ -63,7 +63,7 @@ class Artifact:
 
 @cache
 def load(contract: str) -> Artifact:
-    """The committed artifact of a contract: `TestUSD` or `TransferSettlement`.
+    """The committed artifact of a contract: `TransferSettlement`, `TestUSD` or `TestPriceFeed`.
 
     Raises:
         FileNotFoundError: There is no such artifact.

@@ -2,13 +2,17 @@
 
 from node.api.operations import Operation
 from node.api.routes import (
+    bookings,
     catalog,
     customers,
+    fx,
     ledger,
     operator,
+    positions,
     quotes,
     reconciliation,
     settlement,
+    statements,
     transfers,
 )
 
@@ -18,10 +22,14 @@ OPERATIONS: tuple[Operation, ...] = tuple(
         quotes.operations,
         transfers.operations,
         customers.operations,
+        statements.operations,
         catalog.operations,
         ledger.operations,
+        bookings.operations,
         reconciliation.operations,
         settlement.operations,
+        fx.operations,
+        positions.operations,
         operator.operations,
     )
     for operation in chapter.all

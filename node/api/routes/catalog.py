@@ -15,7 +15,14 @@ from node.api.price_views import (
 )
 from node.api.schemas import PriceQuery
 from node.api.views import ListView
-from node.core.errors import AmountOutOfRange, PairNotOffered, RateUnavailable
+from node.core.errors import (
+    AmountOutOfRange,
+    DatabaseUnavailable,
+    Overloaded,
+    PairNotOffered,
+    QuotingHalted,
+    RateUnavailable,
+)
 from node.core.ports.idempotency import Answer
 
 operations: Final = Operations("Catalogue")
@@ -61,8 +68,15 @@ async def list_corridors(call: Call[None, None]) -> Answer:
     who=None,
     query=PriceQuery,
     answer=PriceView,
-    example=Example(examples.PRICE),
-    refusals=(PairNotOffered, AmountOutOfRange, RateUnavailable),
+    example=Example(examples.PRICE, query={"sell": "EUR", "buy": "USDC", "sell_amount": "200.00"}),
+    refusals=(
+        PairNotOffered,
+        AmountOutOfRange,
+        RateUnavailable,
+        QuotingHalted,
+        Overloaded,
+        DatabaseUnavailable,
+    ),
 )
 async def show_price(call: Call[None, PriceQuery]) -> Answer:
     """Show a price.

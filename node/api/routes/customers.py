@@ -5,19 +5,27 @@ from typing import Final
 from node.api import examples
 from node.api.bodies import EmptyBody, PageQuery
 from node.api.ledger_views import (
+    AsOfListView,
     BalanceView,
     MovementLineView,
     TopUpView,
+    as_of_view,
     balance_view,
     movement_line_view,
     top_up_view,
 )
 from node.api.money import check_body
-from node.api.operations import INSTITUTIONS, Call, Example, KeyRule, Operations, list_query
-from node.api.schemas import CustomerBody, StatementQuery, TopUpBody
+from node.api.operations import (
+    INSTITUTIONS,
+    Call,
+    Example,
+    KeyRule,
+    Operations,
+    list_query,
+)
+from node.api.schemas import AsOfQuery, CustomerBody, EntryQuery, TopUpBody
 from node.api.views import (
     CustomerView,
-    ListView,
     PageView,
     TokenView,
     customer_view,
@@ -25,8 +33,10 @@ from node.api.views import (
 )
 from node.core.errors import (
     AmountOutOfRange,
+    InFuture,
     InsufficientFunds,
     NotFound,
+    Overloaded,
     RailUnknown,
     ReferenceUsed,
 )
@@ -134,31 +144,39 @@ async def create_token(call: Call[EmptyBody, None]) -> Answer:
 
 @operations.get(
     "/v1/customers/{customer_id}/balances",
-    answer=ListView[BalanceView],
-    example=Example({"data": [examples.BALANCE]}, path=_PATH),
-    refusals=(NotFound,),
+    query=AsOfQuery,
+    answer=AsOfListView[BalanceView],
+    example=Example({"data": [examples.BALANCE], "as_of": examples.AS_OF}, path=_PATH),
+    refusals=(NotFound, InFuture),
 )
-async def show_balances(call: Call[None, None]) -> Answer:
-    """Show a customer's balances."""
+async def show_balances(call: Call[None, AsOfQuery]) -> Answer:
+    """Show a customer's balances.
+
+    Now, or as of a time or sequence; of each currency that the customer had by then.
+    """
     services = call.services
-    balances = await services.accounts.balances(call.principal, call.parameters["customer_id"])
-    return call.answer({"data": [balance_view(each, services.catalog) for each in balances]})
+    as_of, balances = await services.accounts.balances(
+        call.principal, call.parameters["customer_id"], call.query.asked
+    )
+    views = [balance_view(each, services.catalog) for each in balances]
+    return call.answer({"data": views, "as_of": as_of_view(as_of)})
 
 
 @operations.get(
     "/v1/customers/{customer_id}/entries",
-    query=StatementQuery,
+    query=EntryQuery,
     answer=PageView[MovementLineView],
     example=Example({"data": [examples.MOVEMENT_LINE], "next_cursor": None}, path=_PATH),
     refusals=(NotFound,),
 )
-async def show_statement(call: Call[None, StatementQuery]) -> Answer:
-    """Show a customer's statement, newest first.
+async def list_movements(call: Call[None, EntryQuery]) -> Answer:
+    """List what moved a customer's balances, newest first.
 
-    Every posted movement, with the balance of its currency after it.
+    Every posted movement, with the balance of its currency after it. The statement of a period, as
+    a file too, is `GET /v1/customers/{customer_id}/statement`.
     """
     services = call.services
-    page = await services.accounts.statement(
+    page = await services.accounts.entries(
         call.principal, call.parameters["customer_id"], list_query(call)
     )
     views = [movement_line_view(each, services.catalog) for each in page.items]
@@ -172,7 +190,14 @@ async def show_statement(call: Call[None, StatementQuery]) -> Answer:
     body=TopUpBody,
     answer=TopUpView,
     example=Example(examples.TOP_UP, body=examples.TOP_UP_BODY, path=_PATH),
-    refusals=(NotFound, RailUnknown, ReferenceUsed, AmountOutOfRange, InsufficientFunds),
+    refusals=(
+        NotFound,
+        RailUnknown,
+        ReferenceUsed,
+        AmountOutOfRange,
+        InsufficientFunds,
+        Overloaded,
+    ),
 )
 async def create_top_up(call: Call[TopUpBody, None]) -> Answer:
     """Book money that arrived for a customer.

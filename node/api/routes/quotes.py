@@ -12,9 +12,12 @@ from node.api.price_views import (
 from node.api.schemas import QuoteBody
 from node.core.errors import (
     AmountOutOfRange,
+    ExposureLimitReached,
     LiquidityUnavailable,
     NotFound,
+    Overloaded,
     PairNotOffered,
+    QuotingHalted,
     RateUnavailable,
     TooManyQuotes,
 )
@@ -38,7 +41,10 @@ operations: Final = Operations("Quotes")
         AmountOutOfRange,
         TooManyQuotes,
         RateUnavailable,
+        QuotingHalted,
         LiquidityUnavailable,
+        ExposureLimitReached,
+        Overloaded,
     ),
 )
 async def create_quote(call: Call[QuoteBody, None]) -> Answer:

@@ -3,8 +3,8 @@
 from typing import Final
 
 from node.api import examples
-from node.api.bodies import EmptyBody, invalid_body
-from node.api.money import Fault, faults_of
+from node.api.bodies import EmptyBody
+from node.api.entries import entries_of
 from node.api.operations import OPERATORS, Call, Example, KeyRule, Operations, list_query
 from node.api.operator_views import BreakDocument, RunDocument, break_document, run_document
 from node.api.schemas import BreakQuery, ResolveBody, RunQuery
@@ -13,10 +13,8 @@ from node.api.views import (
 )
 from node.core.errors import ChainUnavailable, InsufficientFunds, NotFound, WrongState
 from node.core.ids import Prefix, encode_id
-from node.core.ledger import Entry
 from node.core.ports.idempotency import Answer
 from node.core.ports.reconciliation import Run
-from node.core.units import parse_minor
 
 operations: Final = Operations("Reconciliation")
 
@@ -128,35 +126,8 @@ async def resolve_break(call: Call[ResolveBody, None]) -> Answer:
         call.principal,
         call.parameters["break_id"],
         reason=call.body.reason,
-        entries=_entries(call),
+        entries=entries_of(call.body.entries, call.services.catalog),
         claim=call.required_claim,
         render=lambda found: call.answer(break_document(found)),
         render_error=call.refusal,
     )
-
-
-def _entries(call: Call[ResolveBody, None]) -> list[Entry]:
-    catalog = call.services.catalog
-    faults: list[Fault] = []
-    entries = []
-    for place, each in enumerate(call.body.entries):
-        pointer = f"/entries/{place}"
-        found = faults_of(
-            catalog.ledger_asset,
-            each.currency,
-            each.amount,
-            at_currency=f"{pointer}/currency",
-            at_amount=f"{pointer}/amount",
-        )
-        if not found:
-            minor = parse_minor(each.amount, catalog.ledger_asset(each.currency))
-            if minor == 0:
-                found = [(f"{pointer}/amount", "amount_invalid", "an entry is above zero")]
-            elif each.debit == each.credit:
-                found = [(f"{pointer}/credit", "same_account", "name two accounts")]
-            else:
-                entries.append(Entry(each.debit, each.credit, each.currency, minor))
-        faults += found
-    if faults:
-        raise invalid_body(faults)
-    return entries

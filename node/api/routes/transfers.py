@@ -34,7 +34,9 @@ from node.core.errors import (
     LiquidityUnavailable,
     NodeError,
     NotFound,
+    Overloaded,
     QuoteExpired,
+    QuoteRevoked,
     QuoteUsed,
     SettlementRecovering,
     WrongState,
@@ -61,12 +63,14 @@ _PATH: Final = {"transfer_id": examples.TRANSFER_ID}
     refusals=(
         NotFound,
         QuoteUsed,
+        QuoteRevoked,
         QuoteExpired,
         AddressInvalid,
         ClientReferenceUsed,
         InsufficientFunds,
         LiquidityUnavailable,
         SettlementRecovering,
+        Overloaded,
     ),
 )
 async def create_transfer(call: Call[TransferBody, None]) -> Answer:

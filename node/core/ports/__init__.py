@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from node.core.ports.bookings import BookingRepository
+    from node.core.ports.history import HistoryRepository
     from node.core.ports.idempotency import IdempotencyRepository
     from node.core.ports.ledger import LedgerRepository
     from node.core.ports.mirror import MirrorRepository
@@ -55,6 +57,16 @@ class Unit(Protocol):
         ...
 
     @property
+    def bookings(self) -> BookingRepository:
+        """Ledger transactions as they were booked."""
+        ...
+
+    @property
+    def history(self) -> HistoryRepository:
+        """The ledger as of any sequence."""
+        ...
+
+    @property
     def quotes(self) -> QuoteRepository:
         """Firm quotes."""
         ...
@@ -95,6 +107,18 @@ class UnitOfWork(Protocol):
 
     def __call__(self) -> AbstractAsyncContextManager[Unit]:
         """One transaction: committed at the end of the block, rolled back on an exception.
+
+        Raises:
+            DatabaseUnavailable: The database is away.
+            CommitUnknown: It went away during COMMIT.
+        """
+        ...
+
+    def snapshot(self) -> AbstractAsyncContextManager[Unit]:
+        """One transaction that only reads, and sees one instant of the books throughout.
+
+        It needs no lock of the ledger: a batch is in its snapshot as a whole, or not at all.
+        Statements may take as long as they need.
 
         Raises:
             DatabaseUnavailable: The database is away.

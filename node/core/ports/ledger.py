@@ -26,42 +26,26 @@ class AccountRow:
 
 
 @dataclass(frozen=True, slots=True)
-class EntryRow:
-    """One entry as seen from the account asked for.
-
-    Attributes:
-        sequence: Of the ledger transaction.
-        status: `pending`, `posted` or `voided`.
-        is_debit: Which side of the entry the account is.
-        counter_path: The account on the other side.
-        amount: Minor units, above 0.
-        balance_after: Posted balance once this entry was posted; None while it is not.
-        effective_sequence: Where it stands in the order of posting: of the resolution, if one
-            posted it.
-    """
-
-    id: int
-    sequence: int
-    kind: str
-    status: str
-    transfer_id: UUID | None
-    is_debit: bool
-    counter_path: str
-    asset: str
-    amount: int
-    balance_after: int | None
-    effective_sequence: int | None
-    detail: Mapping[str, str]
-    occurred_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
 class TrialRow:
     """Posted debits and credits of one asset; always equal."""
 
     asset: str
     debits: int
     credits: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a key was refused for the state of the books.
+
+    Attributes:
+        code: Of the error.
+        detail: Its sentence and extra members.
+    """
+
+    key: str
+    code: str
+    detail: Mapping[str, object]
 
 
 class LedgerRepository(Protocol):
@@ -88,6 +72,14 @@ class LedgerRepository(Protocol):
         """
         ...
 
+    async def refusals(self, keys: Sequence[str]) -> Mapping[str, Refusal]:
+        """What keys were refused for; those that never were are left out."""
+        ...
+
+    async def remember_refusals(self, refusals: Sequence[Refusal]) -> None:
+        """Keep refusals, so that their keys are refused again."""
+        ...
+
     async def balances(self, paths: Sequence[str]) -> Mapping[str, Balance]:
         """Counters by path; an account that does not exist yet has zeros."""
         ...
@@ -106,13 +98,4 @@ class LedgerRepository(Protocol):
 
     async def accounts_below(self, prefix: str) -> Sequence[AccountRow]:
         """Every account whose path starts with `prefix`, by path."""
-        ...
-
-    async def entries(
-        self, accounts: Sequence[AccountRow], query: ListQuery, *, posted_only: bool
-    ) -> Page[EntryRow]:
-        """Entries of accounts of one kind, newest first, each with its account's balance after it.
-
-        An entry that was pending counts from when it was posted.
-        """
         ...

@@ -20,6 +20,10 @@ class PartyRepository(Protocol):
         """
         ...
 
+    async def partners(self, ids: Sequence[UUID]) -> frozenset[UUID]:
+        """Those of these ids that are partners."""
+        ...
+
     async def partner_named(self, name: str) -> Partner | None:
         """The partner of this name."""
         ...

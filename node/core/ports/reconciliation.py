@@ -179,6 +179,18 @@ class ReconciliationRepository(Protocol):
         """Transfers that ended as settled without exactly one equal, final Settled."""
         ...
 
+    async def not_as_quoted(self, chain_id: int, above: int, *, full: bool) -> Sequence[Suspect]:
+        """Completed transfers that did not deliver exactly what they and their quotes promise.
+
+        Delivered is the sum of the final Settled events of a transfer's number.
+
+        Args:
+            chain_id: Whose transfers.
+            above: Only those with a final Settled above this block...
+            full: ...or every completed transfer there is.
+        """
+        ...
+
     async def outbound_without_cause(self, chain_id: int) -> Sequence[Suspect]:
         """Final token logs out of the node's addresses that nobody has explained yet."""
         ...

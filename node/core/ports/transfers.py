@@ -196,12 +196,14 @@ class TransferRepository(Protocol):
         """How many transfers that have not ended belong to another settlement contract."""
         ...
 
-    async def add_top_up(self, top_up: TopUp) -> None:
-        """Store a top-up."""
+    async def add_top_ups(self, top_ups: Sequence[TopUp]) -> None:
+        """Store new top-ups."""
         ...
 
-    async def top_up_at(self, rail: str, reference: str) -> UUID | None:
-        """The top-up that used this reference of this rail."""
+    async def top_ups_at(
+        self, references: Sequence[tuple[str, str]]
+    ) -> Mapping[tuple[str, str], UUID]:
+        """(rail, reference) -> the top-up that used it; those that are free are left out."""
         ...
 
     async def top_up(self, top_up_id: UUID) -> TopUp | None:

@@ -65,9 +65,21 @@ LEDGER = """
 CREATE TABLE ledger (
     is_only boolean PRIMARY KEY DEFAULT true CHECK (is_only),
     batch bigint NOT NULL DEFAULT 0,             -- number of the newest batch
-    sequence bigint NOT NULL DEFAULT 0           -- of the newest ledger transaction or resolution
+    sequence bigint NOT NULL DEFAULT 0,          -- of the newest ledger transaction or resolution
+    hash bytea NOT NULL DEFAULT decode(repeat('00', 32), 'hex') CHECK (length(hash) = 32),
+    moved_at timestamptz NOT NULL DEFAULT 'epoch'
 );
 INSERT INTO ledger DEFAULT VALUES;
+
+-- What was booked together. The hash covers every row of the batch and the batch before it.
+CREATE TABLE ledger_batch (
+    number bigint PRIMARY KEY,
+    first_sequence bigint NOT NULL,
+    last_sequence bigint NOT NULL CHECK (last_sequence >= first_sequence),
+    created_at timestamptz NOT NULL,             -- later than the batch before
+    hash bytea NOT NULL CHECK (length(hash) = 32)
+);
+CREATE INDEX ledger_batch_by_time ON ledger_batch (created_at);
 
 -- RFC 9562 version 7: 48 bits of Unix time in ms before random bits. (Native only from
 -- PostgreSQL 18 on.)
@@ -82,9 +94,10 @@ CREATE TABLE account (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     public_id uuid NOT NULL UNIQUE DEFAULT uuid_v7(),
     path text NOT NULL UNIQUE,                   -- customer/cus_.../EUR
-    kind text NOT NULL CHECK (kind IN ('asset', 'liability', 'equity', 'income', 'expense')),
+    kind text NOT NULL,                          -- kind, asset and floor follow from the path
     asset text NOT NULL,
     floor bigint,                                -- least available balance; NULL: either sign
+    batch bigint NOT NULL,                       -- that opened it
     debits_pending bigint NOT NULL DEFAULT 0 CHECK (debits_pending >= 0),
     debits_posted bigint NOT NULL DEFAULT 0 CHECK (debits_posted >= 0),
     credits_pending bigint NOT NULL DEFAULT 0 CHECK (credits_pending >= 0),
@@ -95,41 +108,98 @@ CREATE TABLE account (
         OR floor <= CASE WHEN kind IN ('asset', 'expense')
             THEN debits_posted - credits_posted - credits_pending
             ELSE credits_posted - debits_posted - debits_pending END)
-);
+) WITH (fillfactor = 70);                        -- room to move counters within the page
+CREATE INDEX account_by_batch ON account (batch);
+
+-- The chart of accounts: the first word of a path says the kind, the last one the asset.
+CREATE FUNCTION account_follows_chart() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.kind := CASE split_part(NEW.path, '/', 1)
+        WHEN 'customer' THEN 'liability'
+        WHEN 'partner' THEN 'liability'
+        WHEN 'bank' THEN 'asset'
+        WHEN 'chain' THEN 'asset'
+        WHEN 'in_flight' THEN 'liability'
+        WHEN 'partner_clearing' THEN 'asset'
+        WHEN 'payout_due' THEN 'liability'
+        WHEN 'fx_position' THEN 'equity'
+        WHEN 'deferred' THEN 'liability'
+        WHEN 'income' THEN 'income'
+        WHEN 'expense' THEN 'expense'
+        WHEN 'suspense' THEN 'liability'
+        WHEN 'capital' THEN 'equity'
+        WHEN 'loss' THEN 'expense'
+        WHEN 'rounding' THEN 'equity' END;
+    IF NEW.kind IS NULL THEN
+        RAISE EXCEPTION 'the chart of accounts has no %', NEW.path
+            USING ERRCODE = 'foreign_key_violation';
+    END IF;
+    NEW.asset := substring(NEW.path FROM '[^/]+$');
+    NEW.floor := CASE WHEN split_part(NEW.path, '/', 1)
+        IN ('customer', 'partner', 'chain', 'in_flight') THEN 0 END;
+    IF NEW.debits_pending + NEW.debits_posted + NEW.credits_pending + NEW.credits_posted <> 0 THEN
+        RAISE EXCEPTION 'an account opens empty' USING ERRCODE = 'restrict_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER follows_chart BEFORE INSERT ON account
+    FOR EACH ROW EXECUTE FUNCTION account_follows_chart();
 
 CREATE TABLE ledger_transaction (
     sequence bigint PRIMARY KEY,                 -- gap-free, in commit order
-    batch bigint NOT NULL,
     key text NOT NULL UNIQUE,                    -- books at most once
     kind text NOT NULL,
     pending boolean NOT NULL,
     transfer_id uuid,
     detail jsonb NOT NULL DEFAULT '{}',
-    created_at timestamptz NOT NULL DEFAULT clock_timestamp()  -- under the lock: in order
+    salt bytea,                                  -- of the hash of detail, so that it tells nothing
+    created_at timestamptz NOT NULL              -- of the batch; so with resolutions
 );
 CREATE INDEX ledger_transaction_by_transfer ON ledger_transaction (transfer_id)
     WHERE transfer_id IS NOT NULL;
 
 CREATE TABLE entry (
-    id bigint PRIMARY KEY,                       -- sequence * 1000 + position
     sequence bigint NOT NULL,                    -- held to ledger_transaction by moves_counters
+    position smallint NOT NULL CHECK (position BETWEEN 0 AND 998),
     debit_account_id bigint NOT NULL,
     credit_account_id bigint NOT NULL,
     asset text NOT NULL,
     amount bigint NOT NULL CHECK (amount > 0 AND amount < 4611686018427387904),
+    PRIMARY KEY (sequence, position),
     CHECK (debit_account_id <> credit_account_id)
 );
-CREATE INDEX entry_by_sequence ON entry (sequence);
-CREATE INDEX entry_by_debit_account ON entry (debit_account_id, id);
-CREATE INDEX entry_by_credit_account ON entry (credit_account_id, id);
+CREATE INDEX entry_by_debit_account ON entry (debit_account_id, sequence);
+CREATE INDEX entry_by_credit_account ON entry (credit_account_id, sequence);
 
 -- A pending ledger transaction ends once, as a whole, by one row here.
 CREATE TABLE ledger_resolution (
     pending_sequence bigint PRIMARY KEY REFERENCES ledger_transaction,
     sequence bigint NOT NULL UNIQUE,             -- from the same counter as ledger transactions
-    batch bigint NOT NULL,
     outcome text NOT NULL CHECK (outcome IN ('posted', 'voided')),
-    created_at timestamptz NOT NULL DEFAULT clock_timestamp()
+    created_at timestamptz NOT NULL
+);
+
+-- A key that was refused for the state of the books is refused again.
+CREATE TABLE ledger_refusal (
+    key text PRIMARY KEY,
+    code text NOT NULL,
+    detail jsonb NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- Counters as of a sequence, of the accounts that moved since the checkpoint before. Derived.
+CREATE TABLE ledger_checkpoint (
+    sequence bigint PRIMARY KEY,
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE TABLE account_checkpoint (
+    account_id bigint NOT NULL REFERENCES account,
+    sequence bigint NOT NULL REFERENCES ledger_checkpoint,
+    debits_pending bigint NOT NULL,
+    debits_posted bigint NOT NULL,
+    credits_pending bigint NOT NULL,
+    credits_posted bigint NOT NULL,
+    PRIMARY KEY (account_id, sequence)
 );
 
 CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -137,11 +207,15 @@ BEGIN
     RAISE EXCEPTION '% rows are never changed or deleted; book a correction instead', TG_TABLE_NAME
         USING ERRCODE = 'restrict_violation';
 END $$;
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger_batch
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger_transaction
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON entry
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger_resolution
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger_refusal
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
 -- Counters move with entries and with nothing else.
@@ -155,13 +229,6 @@ BEGIN
 END $$;
 CREATE TRIGGER counters_follow_entries BEFORE UPDATE OR DELETE OR TRUNCATE ON account
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_direct_counters();
-CREATE FUNCTION refuse_opening_counters() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    RAISE EXCEPTION 'an account opens empty' USING ERRCODE = 'restrict_violation';
-END $$;
-CREATE TRIGGER opens_empty BEFORE INSERT ON account FOR EACH ROW
-    WHEN (NEW.debits_pending + NEW.debits_posted + NEW.credits_pending + NEW.credits_posted <> 0)
-    EXECUTE FUNCTION refuse_opening_counters();
 
 -- Its plans are kept; made on empty tables they would read whole indexes later. A batch is small.
 CREATE FUNCTION entries_move_counters() RETURNS trigger LANGUAGE plpgsql
@@ -250,6 +317,128 @@ END $$;
 CREATE TRIGGER moves_counters AFTER INSERT ON ledger_resolution
     REFERENCING NEW TABLE AS new_resolution
     FOR EACH STATEMENT EXECUTE FUNCTION resolutions_move_counters();
+
+-- What is hashed, in the format of node/docs/ledger_export.md: big-endian numbers, texts with
+-- their length before them, times in microseconds since 1970. Never JSON.
+CREATE FUNCTION hashed_text(value text) RETURNS bytea LANGUAGE sql STABLE AS $$
+    SELECT int4send(octet_length(convert_to(value, 'UTF8'))) || convert_to(value, 'UTF8')
+$$;
+CREATE FUNCTION hashed_flag(value boolean) RETURNS bytea LANGUAGE sql STABLE AS $$
+    SELECT CASE WHEN value THEN '\\x01'::bytea ELSE '\\x00'::bytea END
+$$;
+CREATE FUNCTION hashed_time(value timestamptz) RETURNS bytea LANGUAGE sql STABLE AS $$
+    SELECT int8send((extract(epoch FROM value) * 1000000)::bigint)
+$$;
+CREATE VIEW account_record AS
+SELECT batch, id, 'A'::bytea || int8send(id) || uuid_send(public_id) || hashed_text(path)
+    || hashed_text(kind) || hashed_text(asset) || hashed_flag(floor IS NOT NULL)
+    || int8send(coalesce(floor, 0)) || hashed_time(created_at) AS record
+FROM account;
+CREATE VIEW sequence_record AS
+SELECT sequence, 'T'::bytea || int8send(sequence) || hashed_text(key) || hashed_text(kind)
+    || hashed_flag(pending) || hashed_flag(transfer_id IS NOT NULL)
+    || coalesce(uuid_send(transfer_id), decode(repeat('00', 16), 'hex'))
+    || sha256(coalesce(salt, ''::bytea) || convert_to(detail::text, 'UTF8'))
+    || hashed_time(created_at) || (
+        SELECT int4send(count(*)::integer) || coalesce(string_agg(
+            int2send(position) || int8send(debit_account_id) || int8send(credit_account_id)
+            || int8send(amount) || hashed_text(asset), ''::bytea ORDER BY position), ''::bytea)
+        FROM entry e WHERE e.sequence = t.sequence
+    ) AS record
+FROM ledger_transaction t
+UNION ALL
+SELECT sequence, 'R'::bytea || int8send(sequence) || int8send(pending_sequence)
+    || hashed_flag(outcome = 'posted') || hashed_time(created_at)
+FROM ledger_resolution;
+CREATE FUNCTION ledger_hash(
+    before bytea, number bigint, first_sequence bigint, last_sequence bigint, created timestamptz
+) RETURNS bytea LANGUAGE sql STABLE AS $$
+    SELECT sha256('corridor ledger 1'::bytea || before || int8send(number)
+        || int8send(first_sequence) || int8send(last_sequence) || hashed_time(created)
+        || int4send(count(*)::integer)
+        || string_agg(int4send(length(record)) || record, ''::bytea ORDER BY part, place))
+    FROM (
+        SELECT 0 AS part, id AS place, record FROM account_record WHERE batch = number
+        UNION ALL
+        SELECT 1, sequence, record FROM sequence_record
+        WHERE sequence BETWEEN first_sequence AND last_sequence
+    ) AS hashed
+$$;
+
+-- The only way the node writes the ledger: one batch, numbered, booked and hashed under the lock.
+-- Keys that are booked already keep their sequence and book nothing. Its plans are kept; made on
+-- empty tables they would read whole indexes later. A batch is small.
+CREATE FUNCTION ledger_post(
+    keys text[], kinds text[], pendings boolean[], transfer_ids uuid[], details text[],
+    paths text[],                                -- accounts that entries name by place, from 1
+    owners integer[],                            -- place of the ledger transaction, from 1
+    positions smallint[], debits integer[], credits integer[], assets text[], amounts bigint[],
+    resolved bigint[], outcomes text[],
+    OUT sequences bigint[]                       -- of the keys, in their order
+) LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = public, pg_temp
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+DECLARE
+    head ledger%ROWTYPE;
+    now_at timestamptz;
+    resolutions integer := cardinality(resolved);
+    fresh integer;
+    last bigint;
+    ids bigint[];
+    newest_hash bytea;
+BEGIN
+    SELECT * INTO STRICT head FROM ledger FOR UPDATE;
+    SELECT coalesce(array_agg(coalesce(known, head.sequence + resolutions + place_among)
+            ORDER BY place), '{}'), count(*) FILTER (WHERE known IS NULL)
+    INTO sequences, fresh
+    FROM (
+        SELECT asked.place, t.sequence AS known,
+            row_number() OVER (PARTITION BY t.sequence IS NULL ORDER BY asked.place) AS place_among
+        FROM unnest(keys) WITH ORDINALITY AS asked (key, place)
+        LEFT JOIN ledger_transaction t ON t.key = asked.key
+    ) AS numbered;
+    IF fresh + resolutions = 0 THEN
+        RETURN;
+    END IF;
+    IF fresh <> (SELECT count(DISTINCT owner) FROM unnest(owners) AS e (owner)
+                 WHERE sequences[owner] > head.sequence)
+    THEN
+        RAISE EXCEPTION 'a ledger transaction has entries' USING ERRCODE = 'restrict_violation';
+    END IF;
+    head.batch := head.batch + 1;
+    last := head.sequence + resolutions + fresh;
+    now_at := greatest(clock_timestamp(), head.moved_at + interval '1 microsecond');
+
+    INSERT INTO account (path, batch, created_at)
+    SELECT path, head.batch, now_at FROM unnest(paths) WITH ORDINALITY AS named (path, place)
+    WHERE NOT EXISTS (SELECT FROM account a WHERE a.path = named.path) ORDER BY path;
+    SELECT array_agg(a.id ORDER BY named.place) INTO ids
+    FROM unnest(paths) WITH ORDINALITY AS named (path, place)
+    LEFT JOIN account a ON a.path = named.path;
+
+    INSERT INTO ledger_resolution (pending_sequence, sequence, outcome, created_at)
+    SELECT pending_sequence, head.sequence + place, outcome, now_at
+    FROM unnest(resolved, outcomes) WITH ORDINALITY AS new (pending_sequence, outcome, place);
+
+    INSERT INTO ledger_transaction
+        (sequence, key, kind, pending, transfer_id, detail, salt, created_at)
+    SELECT sequences[place], key, kind, pending, transfer_id, detail::jsonb,
+        CASE WHEN detail <> '{}' THEN uuid_send(gen_random_uuid()) END, now_at
+    FROM unnest(keys, kinds, pendings, transfer_ids, details)
+        WITH ORDINALITY AS new (key, kind, pending, transfer_id, detail, place)
+    WHERE sequences[place] > head.sequence;
+
+    INSERT INTO entry (sequence, position, debit_account_id, credit_account_id, asset, amount)
+    SELECT sequences[owner], position, ids[debit], ids[credit], asset, amount
+    FROM unnest(owners, positions, debits, credits, assets, amounts)
+        AS new (owner, position, debit, credit, asset, amount)
+    WHERE sequences[owner] > head.sequence;
+
+    newest_hash := ledger_hash(head.hash, head.batch, head.sequence + 1, last, now_at);
+    INSERT INTO ledger_batch (number, first_sequence, last_sequence, created_at, hash)
+    VALUES (head.batch, head.sequence + 1, last, now_at, newest_hash);
+    UPDATE ledger SET batch = head.batch, sequence = last, hash = newest_hash, moved_at = now_at;
+END $$;
 """
 
 TRANSFERS = """
@@ -288,10 +477,33 @@ CREATE TABLE quote (
     created_at timestamptz NOT NULL DEFAULT now(),
     expires_at timestamptz NOT NULL,
     revoked_at timestamptz,
-    transfer_id uuid UNIQUE                      -- set once, by the transfer that consumes it
+    revoked_reason text,
+    transfer_id uuid UNIQUE,                     -- set once, by the transfer that consumes it
+    CHECK ((revoked_at IS NULL) = (revoked_reason IS NULL)),
+    CHECK (revoked_at IS NULL OR transfer_id IS NULL)
 );
-CREATE INDEX quote_open_by_maker ON quote (maker, expires_at)
+CREATE INDEX quote_open ON quote (expires_at)
+    INCLUDE (maker, sell_asset, sell_amount, buy_asset, buy_amount)
     WHERE transfer_id IS NULL AND revoked_at IS NULL;
+CREATE INDEX quote_by_pair ON quote (sell_asset, buy_asset, created_at);
+-- One number for each who held the lock of making quotes: who has the next one after its own knows
+-- that nobody was there in between, and what it counted then still bounds what is open.
+CREATE SEQUENCE quote_turn;
+
+-- While one is open, no quote that names the currency is made.
+CREATE TABLE quoting_halt (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    currency text,                               -- NULL: every one
+    reason text NOT NULL CHECK (reason IN ('operator', 'jump')),
+    note text,
+    halted_by text NOT NULL,
+    halted_at timestamptz NOT NULL DEFAULT now(),
+    resumed_by text,
+    resumed_at timestamptz,
+    accepted jsonb                               -- after a jump: {"EUR/USDC": "1.31"}, mid rates
+);
+CREATE UNIQUE INDEX quoting_halt_open ON quoting_halt (coalesce(currency, ''), reason)
+    WHERE resumed_at IS NULL;
 
 CREATE TABLE settlement_contract (
     chain_id bigint NOT NULL,
@@ -575,6 +787,58 @@ CREATE INDEX break_by_age ON reconciliation_break (first_seen_at DESC, id DESC);
 """
 
 
+PRIVILEGES = """
+-- The node's sessions act as this role, whatever login they came in with: it reads everything,
+-- adds rows, changes only what is meant to change, deletes nothing, and writes the ledger through
+-- ledger_post alone.
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'corridor_node') THEN
+        CREATE ROLE corridor_node NOLOGIN;
+    END IF;
+    IF NOT pg_has_role(current_user, 'corridor_node', 'MEMBER') THEN
+        EXECUTE 'GRANT corridor_node TO ' || quote_ident(current_user);
+    END IF;
+EXCEPTION
+    WHEN duplicate_object OR unique_violation THEN NULL;
+    WHEN insufficient_privilege THEN
+        RAISE EXCEPTION 'the role corridor_node cannot be had; let an administrator run:'
+            ' CREATE ROLE corridor_node NOLOGIN; GRANT corridor_node TO %', current_user
+            USING ERRCODE = 'insufficient_privilege';
+END $$;
+GRANT USAGE ON SCHEMA public TO corridor_node;
+GRANT SELECT ON ALL TABLES IN SCHEMA public TO corridor_node;
+GRANT INSERT ON partner, customer, credential, idempotency, ledger_refusal, ledger_checkpoint,
+    account_checkpoint, top_up, quote, quoting_halt, settlement_contract, transfer, event, lane,
+    slot, slot_member, attempt, movement, pause, chain_cursor, block, token_log, settlement_log,
+    chain_holding, reconciliation_run, reconciliation_break TO corridor_node;
+-- FOR UPDATE needs a column that may be changed; this one can only stay true.
+GRANT UPDATE (is_only) ON ledger TO corridor_node;
+REVOKE EXECUTE ON FUNCTION ledger_post FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ledger_post TO corridor_node;
+GRANT UPDATE (revoked_at) ON credential TO corridor_node;
+GRANT UPDATE (transfer_id, revoked_at, revoked_reason) ON quote TO corridor_node;
+GRANT UPDATE (resumed_by, resumed_at, accepted) ON quoting_halt TO corridor_node;
+GRANT USAGE ON SEQUENCE quote_turn TO corridor_node;
+GRANT UPDATE (next_number) ON settlement_contract TO corridor_node;
+GRANT UPDATE (version, state, slot_id, was_written, batches_failed, void_outcome, waiting_code,
+    waiting_since, tx_hash, block_number, failure, updated_at) ON transfer TO corridor_node;
+GRANT UPDATE (next_nonce, status, status_reason, epoch, lease_owner, lease_until) ON lane
+    TO corridor_node;
+GRANT UPDATE (purpose, state, contract, to_address, value_wei, calldata, gas_limit, members,
+    amount_total, included_block_hash, included_block_number, included_tx_hash, succeeded,
+    gas_used, effective_gas_price_wei, final_at) ON slot TO corridor_node;
+GRANT UPDATE (live) ON slot_member TO corridor_node;
+GRANT UPDATE (last_sent_at, sends, last_answer) ON attempt TO corridor_node;
+GRANT UPDATE (state, slot_id, failure) ON movement TO corridor_node;
+GRANT UPDATE (hard, note, resumed_by, resumed_at) ON pause TO corridor_node;
+GRANT UPDATE ON chain_cursor, chain_holding, reconciliation_run, reconciliation_break
+    TO corridor_node;
+GRANT UPDATE (status) ON block, settlement_log TO corridor_node;
+GRANT UPDATE (status, cause, ledger_sequence) ON token_log TO corridor_node;
+"""
+
+
 # A statement ends at a semicolon outside $$...$$; comments are dropped first. The driver prepares
 # what it runs, and a prepared statement is one statement.
 _COMMENT = re.compile(r"--[^\n]*")
@@ -583,7 +847,7 @@ _STATEMENT = re.compile(r"(?:\$\$.*?\$\$|[^;$])+;", re.DOTALL)
 
 def upgrade() -> None:
     """Create everything."""
-    for part in (PARTIES, LEDGER, TRANSFERS, SETTLEMENT, MIRROR):
+    for part in (PARTIES, LEDGER, TRANSFERS, SETTLEMENT, MIRROR, PRIVILEGES):
         for statement in _STATEMENT.findall(_COMMENT.sub("", part)):
             op.get_bind().exec_driver_sql(statement)
 

@@ -1,0 +1,73 @@
+"""Commands of a customer's account: name, arguments and help. See `node.cli.app`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from node.cli.connection import DEFAULT_STATE_DIR, Where
+from node.cli.options import PAY, AsJson, StateDir, Token, Url
+
+accounts_app = typer.Typer()
+
+CustomerId = Annotated[str, typer.Argument(metavar="CUSTOMER_ID", help="cus_...")]
+
+
+@accounts_app.command(rich_help_panel=PAY)
+def balances(
+    customer_id: CustomerId,
+    at: Annotated[
+        str | None, typer.Option(metavar="TIME", help="As of then, such as 2026-11-22T16:00:00Z.")
+    ] = None,
+    sequence: Annotated[
+        int | None, typer.Option(min=0, help="As of a sequence of the ledger.")
+    ] = None,
+    url: Url = None,
+    token: Token = None,
+    state_dir: StateDir = DEFAULT_STATE_DIR,
+    as_json: AsJson = False,
+) -> None:
+    """Show what a customer has, now or as of then, and what open transfers hold of it.
+
+    Example: [bold]corridor balances cus_... --at 2026-11-01T00:00:00Z[/]
+    """
+    from node.cli import statements
+
+    statements.balances(Where(url, token, state_dir), customer_id, at, sequence, as_json=as_json)
+
+
+@accounts_app.command(rich_help_panel=PAY)
+def statement(
+    customer_id: CustomerId,
+    currency: Annotated[str, typer.Option(metavar="CODE", help="Such as EUR.")],
+    first: Annotated[
+        str | None,
+        typer.Option("--from", metavar="DAY", help="First day, UTC; default: of --to's month."),
+    ] = None,
+    last: Annotated[
+        str | None, typer.Option("--to", metavar="DAY", help="Last day, UTC; default: today.")
+    ] = None,
+    form: Annotated[
+        str, typer.Option("--format", help="table, json, csv or camt.053 (ISO 20022).")
+    ] = "table",
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write it to a new file.", dir_okay=False)
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace FILE if it exists.")] = False,
+    url: Url = None,
+    token: Token = None,
+    state_dir: StateDir = DEFAULT_STATE_DIR,
+    as_json: AsJson = False,
+) -> None:
+    """Show what moved a customer's balance of one currency, from day to day.
+
+    Opening balance, every posted movement, closing balance. This month so far unless days are
+    given. --json is --format json.
+
+    Example: [bold]corridor statement cus_... --currency EUR --format csv --output nov.csv[/]
+    """
+    from node.cli import statements
+
+    wanted = statements.Wanted(customer_id, currency.upper(), first, last)
+    manner = statements.Manner("json" if as_json else form, output, force=force)
+    statements.run(Where(url, token, state_dir), wanted, manner)

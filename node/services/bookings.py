@@ -1,0 +1,238 @@
+"""Ledger transactions that operators book by hand, and looking any of them up.
+
+What each kind may move is in `node.core.bookings`. Requests share a database transaction under the
+ledger's lock (`node.services.batching`); limits and keys are those of `node.services.posting`. A
+loss is never booked without a break that says so: one that is named, or one that is opened.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from node.core.bookings import BookingKind, Named, check_booking, has_loss
+from node.core.catalog import Catalog
+from node.core.errors import AmountOutOfRange, NodeError, NotFound
+from node.core.ids import Prefix, decode_id, encode_id
+from node.core.ledger import Entry, LedgerTransaction
+from node.core.parties import Principal
+from node.core.ports import Unit, UnitOfWork
+from node.core.ports.bookings import Booked
+from node.core.ports.idempotency import Answer, Claim
+from node.core.reconcile import BreakCode, NewBreak, break_of
+from node.core.units import format_minor
+from node.services.batching import GroupCommit
+from node.services.idempotency import Decided, RenderError, answer_batch, in_time
+from node.services.posting import PostingService
+
+_MINOR_MAX: Final = 10**15
+"""Largest entry of an operator, minor units: thousands of them still fit the ledger's counters."""
+
+_SEQUENCE_DIGITS_MAX: Final = 18
+
+
+@dataclass(frozen=True, slots=True)
+class BookingRequest:
+    """What an operator books.
+
+    Attributes:
+        reason: Kept with the ledger transaction.
+        break_id: Public id of the break it belongs to.
+    """
+
+    principal: Principal
+    kind: BookingKind
+    reason: str
+    entries: Sequence[Entry]
+    break_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Submission:
+    """A request, checked, with how to answer it.
+
+    Attributes:
+        break_id: Of the break it names.
+        new_break: The break it opens when it is booked, with its id.
+    """
+
+    transaction: LedgerTransaction
+    named: Named
+    break_id: UUID | None
+    new_break: tuple[UUID, NewBreak] | None
+    claim: Claim
+    render: Callable[[Booked], Answer]
+    render_error: RenderError
+
+
+class BookingService:
+    """Books what operators order, and shows ledger transactions.
+
+    Args:
+        units: Opens transactions.
+        catalog: The assets there are.
+        posting: Decides and books.
+        new_id: Makes ids.
+        rails: The node's banks.
+    """
+
+    def __init__(
+        self,
+        units: UnitOfWork,
+        catalog: Catalog,
+        posting: PostingService,
+        new_id: Callable[[], UUID],
+        *,
+        rails: frozenset[str],
+    ) -> None:
+        self._units = units
+        self._catalog = catalog
+        self._posting = posting
+        self._new_id = new_id
+        self._rails = rails
+        self._group = GroupCommit(self._process)
+
+    async def create(
+        self,
+        request: BookingRequest,
+        claim: Claim,
+        render: Callable[[Booked], Answer],
+        render_error: RenderError,
+    ) -> Answer:
+        """Book one ledger transaction, at most once for its claim.
+
+        Raises:
+            InvalidInput: Accounts that this kind may not move.
+            RailUnknown: A bank that the node has not.
+            CurrencyUnknown: An asset that the node has not, or that no bank holds.
+            AmountOutOfRange: An entry above the largest there may be; with `min` and `max`.
+            NotFound: It names a customer, a partner or a break that does not exist.
+            InsufficientFunds: An account would fall below its floor; with `available`.
+            IdempotencyInProgress: There is no answer after 10 s; it may still be booked.
+            Overloaded: Too many wait; nothing was done.
+        """
+        named = check_booking(
+            request.kind,
+            request.entries,
+            rails=self._rails,
+            has_break=request.break_id is not None,
+        )
+        for entry in request.entries:
+            self._check_amount(entry)
+        return await in_time(
+            self._group.submit(self._submission(request, named, claim, render, render_error))
+        )
+
+    async def get(self, sequence: str) -> Booked:
+        """One ledger transaction, whoever booked it.
+
+        Raises:
+            NotFound: No ledger transaction has this sequence.
+        """
+        if sequence.isascii() and sequence.isdigit() and len(sequence) <= _SEQUENCE_DIGITS_MAX:
+            async with self._units() as unit:
+                if found := await unit.bookings.at(int(sequence)):
+                    return found
+        raise NotFound("there is no such ledger transaction")
+
+    def _check_amount(self, entry: Entry) -> None:
+        at_a_bank = any(path.startswith("bank/") for path in (entry.debit, entry.credit))
+        find = self._catalog.fiat if at_a_bank else self._catalog.ledger_asset
+        asset = find(entry.asset)
+        if entry.amount > _MINOR_MAX:
+            least, most = (
+                {"currency": asset.code, "amount": format_minor(minor, asset.digits)}
+                for minor in (1, _MINOR_MAX)
+            )
+            raise AmountOutOfRange(
+                f"an entry is at most {most['amount']} {asset.code}", min=least, max=most
+            )
+
+    def _submission(
+        self,
+        request: BookingRequest,
+        named: Named,
+        claim: Claim,
+        render: Callable[[Booked], Answer],
+        render_error: RenderError,
+    ) -> _Submission:
+        key = "booking:" + hashlib.sha256("\0".join(claim.scope).encode()).hexdigest()
+        break_id = decode_id(Prefix.BREAK, request.break_id) if request.break_id else None
+        new_break = None
+        if break_id is None and has_loss(request.entries):
+            new_break = (self._new_id(), self._loss(key, request))
+        detail = {"reason": request.reason, "made_by": request.principal.key}
+        if belongs_to := break_id or (new_break[0] if new_break else None):
+            detail["break"] = encode_id(Prefix.BREAK, belongs_to)
+        return _Submission(
+            LedgerTransaction(key, request.kind.value, request.entries, detail=detail),
+            named,
+            break_id,
+            new_break,
+            claim,
+            render,
+            render_error,
+        )
+
+    def _loss(self, key: str, request: BookingRequest) -> NewBreak:
+        lost = [each for each in request.entries if each.debit.startswith("loss/")]
+        amounts = [
+            f"{format_minor(each.amount, self._catalog.ledger_asset(each.asset).digits)}"
+            f" {each.asset}"
+            for each in lost
+        ]
+        return break_of(
+            BreakCode.CHARGEBACK_LOSS,
+            key,
+            expected="nothing lost",
+            actual=", ".join(amounts),
+            evidence={"ledger_key": key, "reason": request.reason},
+        )
+
+    async def _process(self, batch: Sequence[_Submission]) -> Sequence[Answer | Exception]:
+        return await answer_batch(self._units, batch, self._answer)
+
+    async def _answer(self, unit: Unit, batch: Sequence[_Submission]) -> Decided:
+        missing = await _missing(unit, batch)
+        there = [each for each, error in zip(batch, missing, strict=True) if error is None]
+        outcomes = await self._posting.book(unit, [each.transaction for each in there])
+        booked = await unit.bookings.of_keys([each.transaction.key for each in there])
+        await unit.reconciliation.open_breaks(
+            [
+                each.new_break
+                for each in there
+                if each.new_break is not None and each.transaction.key in booked
+            ]
+        )
+        decided = iter(
+            outcome if isinstance(outcome, NodeError) else each.render(booked[each.transaction.key])
+            for each, outcome in zip(there, outcomes, strict=True)
+        )
+        return Decided([error if error is not None else next(decided) for error in missing])
+
+
+async def _missing(unit: Unit, batch: Sequence[_Submission]) -> Sequence[NotFound | None]:
+    """For each, what it names that does not exist."""
+    customers = await unit.parties.customers(
+        sorted({each for one in batch for each in one.named.customers})
+    )
+    partners = await unit.parties.partners(
+        sorted({each for one in batch for each in one.named.partners})
+    )
+    breaks = {
+        each
+        for each in sorted({one.break_id for one in batch if one.break_id is not None})
+        if await unit.reconciliation.lock_break(each) is not None
+    }
+
+    def missing(submission: _Submission) -> NotFound | None:
+        if not submission.named.customers <= customers.keys():
+            return NotFound("there is no such customer")
+        if not submission.named.partners <= partners:
+            return NotFound("there is no such partner")
+        if submission.break_id is not None and submission.break_id not in breaks:
+            return NotFound("there is no such break")
+        return None
+
+    return [missing(each) for each in batch]

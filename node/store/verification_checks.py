@@ -1,0 +1,243 @@
+"""What else must agree with the ledger: transfers, quotes, top-ups, timelines. One query each.
+
+A query answers the rows that differ: `subject` (an id of the check's kind, or text), `expected`
+(what the ledger or the other table says), `actual` (what the row says) and `evidence`, where more
+is to be told. Reading the ledger itself is in `node.store.verification`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from node.core.ids import Prefix
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One query.
+
+    Attributes:
+        meaning: What holds, in words.
+        prefix: What a subject that is a UUID names.
+    """
+
+    meaning: str
+    sql: str
+    prefix: Prefix = Prefix.TRANSFER
+
+
+OWNERS: Final = "owners"
+"""Answers every pair there is: identifiers are written in base 32 outside the database."""
+
+_KEYS: Final = """
+SELECT 'key ' || key AS subject, 'booked once' AS expected, count(*) || ' times' AS actual,
+    'sequences ' || string_agg(sequence::text, ', ' ORDER BY sequence) AS evidence
+FROM ledger_transaction GROUP BY key HAVING count(*) > 1
+"""
+
+_ORPHANS: Final = """
+SELECT 'entry ' || position || ' of sequence ' || sequence AS subject,
+    'a ledger transaction' AS expected, 'none' AS actual, amount || ' ' || asset AS evidence
+FROM entry e WHERE NOT EXISTS (SELECT FROM ledger_transaction t WHERE t.sequence = e.sequence)
+"""
+
+# The entries of a ledger transaction in one line: amount, debit and credit path of each.
+_LEGS: Final = """
+    SELECT e.sequence, min(d.path) FILTER (WHERE starts_with(d.path, 'customer/')) AS payer,
+        min(d.path) AS first_debit, min(c.path) AS first_credit,
+        string_agg(concat_ws(' ', e.amount, e.asset, d.path, c.path), ', ' ORDER BY e.position)
+            AS booked
+    FROM entry e LEFT JOIN account d ON d.id = e.debit_account_id
+    LEFT JOIN account c ON c.id = e.credit_account_id
+"""
+
+_TRANSFER_MONEY: Final = f"""
+WITH legs AS (
+    {_LEGS} WHERE e.sequence IN (SELECT pending_sequence FROM transfer) GROUP BY e.sequence
+), both_ways AS (
+    SELECT t.id, t.pending_sequence, l.booked, concat_ws(', ',
+        concat_ws(' ', sell_amount - service_fee - network_fee - spread_amount, sell_asset,
+            l.payer, 'fx_position/' || sell_asset),
+        CASE WHEN spread_amount <> 0 THEN concat_ws(' ', spread_amount, sell_asset, l.payer,
+            'deferred/spread/' || sell_asset) END,
+        CASE WHEN service_fee + network_fee <> 0 THEN concat_ws(' ', service_fee + network_fee,
+            sell_asset, l.payer, 'deferred/fee/' || sell_asset) END,
+        concat_ws(' ', buy_amount, buy_asset, 'fx_position/' || buy_asset,
+            'in_flight/' || chain_id || '/' || buy_asset)) AS stored
+    FROM transfer t LEFT JOIN legs l ON l.sequence = t.pending_sequence
+)
+SELECT id AS subject, coalesce(booked, 'no entries') AS expected, stored AS actual,
+    'sequence ' || pending_sequence AS evidence
+FROM both_ways WHERE booked IS DISTINCT FROM stored
+"""  # noqa: S608 - constants
+
+_TRANSFER_TERMS: Final = """
+WITH both_ways AS (
+    SELECT t.id, t.pending_sequence,
+        concat_ws(' ', l.kind, l.key, l.transfer_id, l.pending, 'to', l.detail ->> 'beneficiary',
+            'by', l.detail ->> 'contract', 'on', l.detail ->> 'chain_id',
+            'as', l.detail ->> 'payment_number') AS booked,
+        concat_ws(' ', 'transfer', 'transfer:' || t.id, t.id, true,
+            'to', '0x' || encode(t.beneficiary_address, 'hex'),
+            'by', '0x' || encode(t.contract, 'hex'), 'on', t.chain_id, 'as', t.payment_number)
+            AS stored,
+        lower(t.beneficiary ->> 'address') AS given,
+        '0x' || encode(t.beneficiary_address, 'hex') AS paid
+    FROM transfer t LEFT JOIN ledger_transaction l ON l.sequence = t.pending_sequence
+)
+SELECT id AS subject, booked AS expected, stored AS actual,
+    'sequence ' || pending_sequence AS evidence
+FROM both_ways WHERE booked IS DISTINCT FROM stored
+UNION ALL
+SELECT id, 'to ' || paid, 'to ' || coalesce(given, 'nobody'), 'the address as it was given'
+FROM both_ways WHERE given IS DISTINCT FROM paid
+UNION ALL
+SELECT l.transfer_id, 'a transfer', 'none', 'sequence ' || l.sequence || ', key ' || l.key
+FROM ledger_transaction l WHERE starts_with(l.key, 'transfer:')
+    AND NOT EXISTS (SELECT FROM transfer t WHERE t.pending_sequence = l.sequence)
+"""
+
+_TRANSFER_ENDS: Final = """
+WITH both_ways AS (
+    SELECT t.id, t.state, t.pending_sequence, coalesce(r.outcome, 'pending') AS booked,
+        CASE WHEN t.state IN ('settled', 'paid_out') THEN 'posted'
+             WHEN t.state IN ('canceled', 'failed', 'expired', 'refunded') THEN 'voided'
+             ELSE 'pending' END AS stored
+    FROM transfer t LEFT JOIN ledger_resolution r ON r.pending_sequence = t.pending_sequence
+)
+SELECT id AS subject, booked AS expected, stored AS actual,
+    'sequence ' || pending_sequence || ', the transfer is ' || state AS evidence
+FROM both_ways WHERE booked <> stored
+"""
+
+_QUOTED: Final = """
+WITH both_ways AS (
+    SELECT t.id, t.quote_id,
+        concat_ws(' ', q.sell_amount, q.sell_asset, 'fees', q.service_fee, q.network_fee, 'spread',
+            div((q.sell_amount - q.service_fee - q.network_fee)::numeric * q.spread_bps, 10000),
+            'for', q.buy_amount, q.buy_asset, 'by', q.transfer_id) AS quoted,
+        concat_ws(' ', t.sell_amount, t.sell_asset, 'fees', t.service_fee, t.network_fee, 'spread',
+            t.spread_amount, 'for', t.buy_amount, t.buy_asset, 'by', t.id) AS stored
+    FROM transfer t LEFT JOIN quote q ON q.id = t.quote_id
+)
+SELECT id AS subject, quoted AS expected, stored AS actual, 'quote ' || quote_id AS evidence
+FROM both_ways WHERE quoted IS DISTINCT FROM stored
+UNION ALL
+SELECT q.transfer_id, 'a transfer at quote ' || q.id, 'none', NULL
+FROM quote q WHERE q.transfer_id IS NOT NULL
+    AND NOT EXISTS (SELECT FROM transfer t WHERE t.id = q.transfer_id AND t.quote_id = q.id)
+"""
+
+# Exact: both sides of floor(principal x rate) = buy are multiplied out. Of a fixed buy the sell
+# amount is the least that buys it, unless the corridor's minimum buys just that.
+_PRICES: Final = """
+WITH priced AS (
+    SELECT *, sell_amount - service_fee - network_fee AS principal,
+        mid_rate * (10000 - spread_bps) * ('1e' || buy_digits)::numeric AS numerator,
+        10000 * ('1e' || sell_digits)::numeric AS denominator
+    FROM quote
+), bought AS (
+    SELECT *, div(principal * numerator, denominator) AS buys,
+        div((principal - 1) * numerator, denominator) AS less_buys FROM priced
+)
+SELECT id AS subject, principal || ' at ' || trim_scale(mid_rate) || ' less ' || spread_bps
+        || ' bps buys ' || buys AS expected,
+    buy_amount || ' (fixed: ' || fixed_side || ')' AS actual, NULL AS evidence
+FROM bought WHERE (buys = buy_amount
+    OR fixed_side = 'buy' AND buys > buy_amount AND less_buys < buy_amount) IS NOT TRUE
+"""
+
+_TOP_UPS: Final = f"""
+WITH legs AS (
+    {_LEGS} WHERE e.sequence IN (SELECT ledger_sequence FROM top_up) GROUP BY e.sequence
+), both_ways AS (
+    SELECT t.id, t.ledger_sequence,
+        jsonb_build_array(l.kind, l.key, l.pending, l.detail ->> 'rail',
+            l.detail ->> 'reference', g.booked)::text AS booked,
+        jsonb_build_array('top_up', 'top_up:' || t.id, false, t.rail, t.reference,
+            concat_ws(' ', t.amount, t.asset,
+                CASE WHEN t.funded_by = 'bank' THEN 'bank/' || t.rail || '/' || t.asset
+                     WHEN t.funded_by = 'partner' AND g.first_debit LIKE 'partner/%/' || t.asset
+                     THEN g.first_debit ELSE t.funded_by || '/.../' || t.asset END,
+                CASE WHEN g.first_credit LIKE 'customer/%/' || t.asset THEN g.first_credit
+                     ELSE 'customer/.../' || t.asset END))::text AS stored
+    FROM top_up t LEFT JOIN ledger_transaction l ON l.sequence = t.ledger_sequence
+    LEFT JOIN legs g ON g.sequence = t.ledger_sequence
+)
+SELECT id AS subject, booked AS expected, stored AS actual,
+    'sequence ' || ledger_sequence AS evidence
+FROM both_ways WHERE booked IS DISTINCT FROM stored
+UNION ALL
+SELECT NULL, 'a top-up of key ' || l.key, 'none', 'sequence ' || l.sequence
+FROM ledger_transaction l WHERE starts_with(l.key, 'top_up:')
+    AND NOT EXISTS (SELECT FROM top_up t WHERE t.ledger_sequence = l.sequence)
+"""  # noqa: S608 - constants
+
+# A transfer's first entry and a top-up's only one name the customer's account.
+_OWNERS: Final = """
+SELECT customer_id AS subject, path AS actual, asset, min(evidence) AS evidence FROM (
+    SELECT t.customer_id, d.path, t.sell_asset AS asset, 'transfer ' || t.id AS evidence
+    FROM transfer t JOIN entry e ON e.sequence = t.pending_sequence AND e.position = 0
+    LEFT JOIN account d ON d.id = e.debit_account_id
+    UNION ALL
+    SELECT t.customer_id, c.path, t.asset, 'top-up ' || t.id
+    FROM top_up t JOIN entry e ON e.sequence = t.ledger_sequence AND e.position = 0
+    LEFT JOIN account c ON c.id = e.credit_account_id
+) named GROUP BY customer_id, path, asset
+"""
+
+_IN_FLIGHT: Final = """
+WITH open AS (
+    SELECT 'in_flight/' || chain_id || '/' || buy_asset AS path, sum(buy_amount) AS total
+    FROM transfer WHERE state NOT IN
+        ('settled', 'paid_out', 'canceled', 'failed', 'expired', 'refunded')
+    GROUP BY chain_id, buy_asset
+), held AS (
+    SELECT path, credits_pending AS total, credits_posted - debits_posted AS posted
+    FROM account WHERE path LIKE 'in_flight/%'
+)
+SELECT coalesce(o.path, h.path) AS subject, coalesce(o.total, 0) || '/0' AS expected,
+    coalesce(h.total, 0) || '/' || coalesce(h.posted, 0) AS actual,
+    'pending credits/posted balance' AS evidence
+FROM open o FULL JOIN held h ON h.path = o.path
+WHERE coalesce(o.total, 0) <> coalesce(h.total, 0) OR coalesce(h.posted, 0) <> 0
+"""
+
+_TIMELINES: Final = """
+SELECT t.id AS subject, t.version || ' events, the last ' || t.state AS expected,
+    count(e.*) || ' events, the last ' || coalesce((array_agg(e.state ORDER BY e.object_sequence
+        DESC))[1], 'none') AS actual, NULL AS evidence
+FROM transfer t LEFT JOIN event e ON e.object_id = t.id GROUP BY t.id
+HAVING count(e.*) <> t.version OR max(e.object_sequence) <> t.version
+    OR (array_agg(e.state ORDER BY e.object_sequence DESC))[1] <> t.state
+"""
+
+CHECKS: Final[Mapping[str, Check]] = {
+    "keys": Check("every key is booked once", _KEYS),
+    "orphans": Check("every entry belongs to a ledger transaction", _ORPHANS),
+    "transfer_money": Check(
+        "the entries of every transfer are its integers (sell, fees, spread, buy)", _TRANSFER_MONEY
+    ),
+    "transfer_terms": Check(
+        "the ledger names the beneficiary, contract and payment number of every transfer, and"
+        " there is a transfer for every promise",
+        _TRANSFER_TERMS,
+    ),
+    "transfer_ends": Check(
+        "money is posted exactly for paid transfers and given back for the others that ended",
+        _TRANSFER_ENDS,
+    ),
+    "quoted": Check("what was quoted is what is delivered, fee by fee", _QUOTED),
+    "prices": Check("the amounts of every quote follow from its mid rate", _PRICES, Prefix.QUOTE),
+    "top_ups": Check(
+        "every top-up is its ledger transaction, and the other way round", _TOP_UPS, Prefix.TOP_UP
+    ),
+    OWNERS: Check(
+        "transfers and top-ups move the money of their own customer", _OWNERS, Prefix.CUSTOMER
+    ),
+    "in_flight": Check(
+        "open payouts are the pending credits of in_flight, which holds nothing posted", _IN_FLIGHT
+    ),
+    "timelines": Check("every transfer's timeline is complete and ends in its state", _TIMELINES),
+}
+"""By name, in the order they are made."""

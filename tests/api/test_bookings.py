@@ -1,0 +1,225 @@
+"""Ledger transactions an operator books by hand, over the whole node and PostgreSQL."""
+
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+
+from node.core.errors import Overloaded
+from node.services.verifying import VerifyService
+from node.store.database import Database
+from node.store.unit_of_work import StoreUnits
+from tests.api.conftest import RealNode
+from tests.api.fakes import FakeNode
+from tests.api.test_bad_input import code_of, headers
+
+PATH = "/v1/ledger/transactions"
+BANK, CAPITAL = "bank/sandbox_bank/EUR", "capital/EUR"
+NOBODY = "01jd0000000000000000000001"
+
+
+def entry(debit: str, credit: str, amount: str, currency: str = "EUR") -> dict[str, str]:
+    return {"debit": debit, "credit": credit, "currency": currency, "amount": amount}
+
+
+def booking(kind: str, *entries: dict[str, str], **more: object) -> dict[str, Any]:
+    return {"kind": kind, "reason": "told so by the bank", "entries": list(entries), **more}
+
+
+async def book(node: RealNode, key: str, body: dict[str, Any]) -> httpx.Response:
+    return await node.client.post(PATH, headers=headers(node.operator, key), json=body)
+
+
+async def balance(node: RealNode, path: str) -> dict[str, str]:
+    listed = await node.client.get(
+        "/v1/ledger/accounts", headers=headers(node.operator), params={"path": path}
+    )
+    (found,) = listed.json()["data"]
+    return dict(found)
+
+
+async def test_capital_is_paid_in_and_taken_out(real_app: RealNode) -> None:
+    node = real_app
+    paid_in = await book(node, "in", booking("capital", entry(BANK, CAPITAL, "500.00")))
+    assert paid_in.status_code == 201, paid_in.text
+    made = paid_in.json()
+    assert paid_in.headers["location"] == f"{PATH}/{made['sequence']}"
+    assert (made["kind"], made["status"]) == ("capital", "posted")
+    assert made["entries"] == [entry(BANK, CAPITAL, "500.00")]
+    assert made["detail"] == {"reason": "told so by the bank", "made_by": "operator:ops"}
+    shown = await node.client.get(paid_in.headers["location"], headers=headers(node.operator))
+    assert shown.json() == made
+    await book(node, "out", booking("capital", entry(CAPITAL, BANK, "200.00")))
+    assert (await balance(node, CAPITAL))["posted"] == "300.00"
+
+
+async def test_a_repeated_booking_gets_the_first_answer_and_books_once(
+    real_app: RealNode,
+) -> None:
+    node = real_app
+    body = booking("capital", entry(BANK, CAPITAL, "5.00"))
+    answers = await asyncio.gather(*(book(node, "same", body) for _ in range(20)))
+    assert {each.status_code for each in answers} == {201}
+    assert len({each.content for each in answers}) == 1
+    assert sum("idempotent-replayed" not in each.headers for each in answers) == 1
+    other = await book(node, "same", booking("capital", entry(BANK, CAPITAL, "6.00")))
+    assert (other.status_code, code_of(other)) == (422, "idempotency_key_reused")
+    reason = await book(node, "same", {**body, "reason": "another"})
+    assert (reason.status_code, code_of(reason)) == (422, "idempotency_key_reused")
+    assert (await balance(node, CAPITAL))["posted"] == "5.00"
+
+
+async def test_what_a_customer_has_left_is_taken_back_and_the_rest_is_a_loss_with_a_break(
+    real_app: RealNode,
+) -> None:
+    node = real_app
+    customer = f"customer/{node.customer_id}/EUR"
+    too_much = await book(node, "a", booking("chargeback", entry(customer, BANK, "1000.01")))
+    assert (too_much.status_code, code_of(too_much)) == (422, "insufficient_funds")
+    assert too_much.json()["available"] == {"currency": "EUR", "amount": "1000.00"}
+    again = await book(node, "a", booking("chargeback", entry(customer, BANK, "1000.01")))
+    assert again.content == too_much.content
+    assert again.headers["idempotent-replayed"] == "true"
+    body = booking(
+        "chargeback",
+        entry(customer, BANK, "1000.00"),
+        entry("loss/chargeback/EUR", BANK, "0.01"),
+    )
+    done = await book(node, "b", body)
+    assert done.status_code == 201, done.text
+    break_id = done.json()["detail"]["break"]
+    found = await node.client.get(
+        f"/v1/reconciliation/breaks/{break_id}", headers=headers(node.operator)
+    )
+    assert (found.json()["code"], found.json()["status"]) == ("B22", "open")
+    assert found.json()["actual"] == "0.01 EUR"
+    assert (await balance(node, customer))["available"] == "0.00"
+    assert (await balance(node, BANK))["posted"] == "-0.01"
+    listed = await node.client.get("/v1/reconciliation/breaks", headers=headers(node.operator))
+    assert len(listed.json()["data"]) == 1
+    recovered = booking("correction", entry(BANK, "loss/chargeback/EUR", "0.01"), break_id=break_id)
+    assert (await book(node, "c", recovered)).json()["detail"]["break"] == break_id
+
+
+async def test_a_partner_that_paid_in_can_pay_its_customers(real_app: RealNode) -> None:
+    node = real_app
+    exchanged = booking(
+        "conversion",
+        entry("fx_position/EUR", BANK, "100.00"),
+        entry("bank/sandbox_bank/USD", "fx_position/USD", "115.00", "USD"),
+    )
+    assert (await book(node, "fx", exchanged)).status_code == 201
+    assert (await balance(node, "fx_position/USD"))["posted"] == "115.00"
+    stranger = booking("partner_funding", entry(BANK, f"partner/par_{NOBODY}/EUR", "1.00"))
+    missing = await book(node, "p", stranger)
+    assert (missing.status_code, code_of(missing)) == (404, "not_found")
+    funded = booking("partner_funding", entry(BANK, f"partner/{node.partner_id}/EUR", "7.00"))
+    assert (await book(node, "q", funded)).status_code == 201
+    assert (await balance(node, f"partner/{node.partner_id}/EUR"))["available"] == "7.00"
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (booking("capital", entry(BANK, "chain/31337/0x00/EUR", "1.00")), "invalid_body"),
+        (booking("capital", entry(BANK, "in_flight/31337/EUR", "1.00")), "invalid_body"),
+        (booking("capital", entry("deferred/fee/EUR", CAPITAL, "1.00")), "invalid_body"),
+        (booking("capital", entry(BANK, "income/fee/EUR", "1.00")), "invalid_body"),
+        (booking("capital", entry("expense/gas/1/EUR", CAPITAL, "1.00")), "invalid_body"),
+        (booking("capital", entry(BANK, BANK, "1.00")), "invalid_body"),
+        (booking("capital", entry(BANK, CAPITAL, "0.00")), "invalid_body"),
+        (booking("capital", entry(BANK, CAPITAL, "0.001")), "invalid_body"),
+        (booking("capital", entry(BANK, CAPITAL, "1.00", "XXX")), "invalid_body"),
+        (booking("capital", entry(BANK, CAPITAL, "1.00", "USD")), "invalid_body"),
+        (
+            booking("capital", entry("bank/sandbox_bank/USDC", "capital/USDC", "1.00", "USDC")),
+            "currency_unknown",
+        ),
+        (booking("capital", entry(BANK, CAPITAL, "10000000000000.01")), "amount_out_of_range"),
+        (booking("capital", entry("bank/other/EUR", CAPITAL, "1.00")), "rail_unknown"),
+        (booking("capital"), "invalid_body"),
+        (booking("gift", entry(BANK, CAPITAL, "1.00")), "invalid_body"),
+        ({**booking("capital", entry(BANK, CAPITAL, "1.00")), "reason": " "}, "invalid_body"),
+        (booking("correction", entry(BANK, CAPITAL, "1.00")), "invalid_body"),
+        (
+            booking("correction", entry(BANK, CAPITAL, "1.00"), break_id=f"brk_{NOBODY}"),
+            "not_found",
+        ),
+        (booking("capital", entry(BANK, CAPITAL, "1.00"), break_id="mine"), "not_found"),
+        (
+            booking("chargeback", entry(f"customer/cus_{NOBODY}/EUR", BANK, "1.00")),
+            "not_found",
+        ),
+        (booking("chargeback", entry("customer/nobody/EUR", BANK, "1.00")), "not_found"),
+    ],
+)
+async def test_what_may_not_be_booked_is_refused_and_writes_nothing(
+    real_app: RealNode, body: dict[str, Any], code: str
+) -> None:
+    node = real_app
+    refused = await book(node, "k", body)
+    assert code_of(refused) == code, refused.text
+    assert refused.status_code == (404 if code == "not_found" else 422)
+    if code == "invalid_body":
+        assert refused.json()["errors"]
+    # Neither the key nor the books remember it.
+    good = await book(node, "k", booking("capital", entry(BANK, CAPITAL, "1.00")))
+    assert good.status_code == 201
+    assert (await balance(node, CAPITAL))["posted"] == "1.00"
+
+
+async def test_only_an_operator_books_by_hand_and_only_with_a_key(real_app: RealNode) -> None:
+    node = real_app
+    body = booking("capital", entry(BANK, CAPITAL, "1.00"))
+    for secret in (node.partner, node.remitter):
+        refused = await node.client.post(PATH, headers=headers(secret, "k"), json=body)
+        assert (refused.status_code, code_of(refused)) == (403, "scope_missing")
+    keyless = await node.client.post(PATH, headers=headers(node.operator), json=body)
+    assert (keyless.status_code, code_of(keyless)) == (400, "idempotency_key_missing")
+
+
+async def test_any_ledger_transaction_is_shown_by_its_sequence(real_app: RealNode) -> None:
+    node = real_app
+    first = await node.client.get(f"{PATH}/1", headers=headers(node.operator))
+    customer = f"customer/{node.customer_id}/EUR"
+    assert first.json()["kind"] == "top_up"
+    assert first.json()["entries"] == [entry(BANK, customer, "1000.00")]
+    for sequence in ("0", "99", "-1", "1.0", "one", "٣", "9" * 30, "01x"):
+        missing = await node.client.get(f"{PATH}/{sequence}", headers=headers(node.operator))
+        assert (missing.status_code, code_of(missing)) == (404, "not_found"), sequence
+
+
+async def test_a_node_that_is_too_busy_says_when_to_come_back(
+    client: httpx.AsyncClient, fake_node: FakeNode
+) -> None:
+    fake_node.bookings.fails_with = Overloaded("8192 requests wait already", retry_after_s=1)
+    body = booking("capital", entry(BANK, CAPITAL, "1.00"))
+    refused = await client.post(PATH, headers=headers("operator-key", "k"), json=body)
+    assert (refused.status_code, code_of(refused)) == (503, "overloaded")
+    assert refused.json()["retryable"] is True
+    assert refused.headers["retry-after"] == "1"
+    fake_node.bookings.fails_with = None
+    again = await client.post(PATH, headers=headers("operator-key", "k"), json=body)
+    assert again.status_code == 201
+
+
+async def test_books_with_every_kind_of_booking_verify(
+    real_app: RealNode, database_url: str
+) -> None:
+    node = real_app
+    customer, partner = f"customer/{node.customer_id}/EUR", f"partner/{node.partner_id}/EUR"
+    loss = "loss/chargeback/EUR"
+    bodies = [
+        booking("capital", entry(BANK, CAPITAL, "900.00")),
+        booking("partner_funding", entry(BANK, partner, "50.00"), entry(partner, BANK, "8.00")),
+        booking("conversion", entry("fx_position/EUR", BANK, "7.00")),
+        booking("chargeback", entry(customer, BANK, "4.00"), entry(loss, BANK, "1.00")),
+        booking("chargeback", entry(customer, BANK, "5000.00")),
+    ]
+    answers = await asyncio.gather(*(book(node, f"k{n}", each) for n, each in enumerate(bodies)))
+    assert [each.status_code for each in answers] == [201, 201, 201, 201, 422]
+    database = Database.at(database_url)
+    verified = await VerifyService(StoreUnits(database)).verify()
+    await database.close()
+    assert list(verified.differences) == []

@@ -22,8 +22,14 @@ from node.core.units import Asset, format_minor, parse_amount
 _FILE: Final = "corridors.toml"
 _BYTES_MAX: Final = 262_144
 _SOURCES_MAX: Final = 16
+_MEDIAN_SOURCES_MIN: Final = 2
 _BRIDGE_MAX: Final = 4  # every order of them is a way to be compared
 _DELIVERY_S_MAX: Final = 30 * 86_400
+_TABLES: Final = {
+    "pricing": "a table [pricing]",
+    "exposure": "a table [exposure]",
+    "corridor": "a table [[corridor]]",
+}
 _PRICING: Final = ("method", "sources_min", "disagreement_max_bps", "jump_max_bps", "bridge")
 _CORRIDOR: Final = (
     "sell",
@@ -92,7 +98,8 @@ class _Table:
                 )
         for name in names:
             if name not in self.members:
-                raise ValueError(f"{self.place}: {name} is missing; add a line '{name} = ...'")
+                line = _TABLES.get(name, f"a line '{name} = ...'")
+                raise ValueError(f"{self.place}: {name} is missing; add {line}")
 
     def wrong(self, name: str, fault: str) -> ValueError:
         return ValueError(f"{self.place}: {name}: {fault}")
@@ -132,7 +139,7 @@ class _Table:
 def _offer(document: Mapping[str, Any], token: Asset) -> Offer:
     assets = assets_with(token)
     whole = _Table("the file", document)
-    whole.has_exactly(("pricing", "exposure", "corridor"))
+    whole.has_exactly(tuple(_TABLES))
     exposure_max = _exposure(_table(document["exposure"], "[exposure]"), assets)
     listed = document["corridor"]
     if not isinstance(listed, list) or not listed:
@@ -237,9 +244,17 @@ def _pricing(table: _Table, assets: Mapping[str, Asset]) -> PricingPolicy:
             f"write a list of at most {_BRIDGE_MAX} different currencies of the node, such as"
             ' ["EUR", "USD"]',
         )
+    method = Method(table.text("method"))
+    sources_min = table.whole("sources_min", 1, _SOURCES_MAX)
+    if method is Method.MEDIAN and sources_min < _MEDIAN_SOURCES_MIN:
+        raise table.wrong(
+            "sources_min",
+            f"{sources_min} is a median of nothing: a source that is left alone would be believed;"
+            f' write at least {_MEDIAN_SOURCES_MIN}, or method = "{Method.FIRST}"',
+        )
     return PricingPolicy(
-        method=Method(table.text("method")),
-        sources_min=table.whole("sources_min", 1, _SOURCES_MAX),
+        method=method,
+        sources_min=sources_min,
         disagreement_max_bps=table.whole("disagreement_max_bps", 0, ONE_BPS - 1),
         jump_max_bps=table.whole("jump_max_bps", 1, ONE_BPS - 1),
         bridge=tuple(bridge),

@@ -27,6 +27,7 @@ from adapters.fx import build_sources, close_sources
 from adapters.machine import SystemClock, new_id, new_secret
 from node import logs
 from node.api.app import create_app
+from node.api.server import Server
 from node.api.services import Services
 from node.config import Settings, SettingsInvalid
 from node.core.catalog import USDC, Catalog, Offer, TokenInfo, catalog_of
@@ -68,6 +69,12 @@ _RATES_EVERY_S: Final = 60
 _WAIT_FOR_OTHERS_MS: Final = 1000
 _CHECKPOINT_IDLE_MS: Final = 5000
 _NO_CODE: Final = keccak(b"")
+_OWNER_LOGIN: Final = (
+    "CORRIDOR_DATABASE_URL: its login owns the ledger's tables; give the node one that is a member"
+    " of corridor_node and no more, and name the owner's in CORRIDOR_DATABASE_OWNER_URL for"
+    " `corridor migrate`"
+)
+_NEEDED: Final = ("database_url", "chain_rpc_urls", "token_address", "settlement_address", "signer")
 _JOBS: Final = frozenset({"settle", "mirror", "reconcile", "deliver"})
 """Names for `corridor work --only`; there is nothing to deliver yet."""
 
@@ -80,6 +87,7 @@ class Node:
     services: Services
     parties: PartyService
     verifying: VerifyService
+    reconciling: ReconciliationService
     rates: Rates
     fx: FxService
     chain: EvmChain
@@ -96,9 +104,7 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
     Raises:
         SettingsInvalid: Something a node cannot be without is not set, or cannot be read.
     """
-    settings.require(
-        "database_url", "chain_rpc_urls", "token_address", "settlement_address", "signer"
-    )
+    settings.require(*_NEEDED)
     async with AsyncExitStack() as stack:
         database = Database.at(settings.database_url)
         stack.push_async_callback(database.close)
@@ -107,6 +113,38 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
         sources = _rate_sources(settings, EvmChain(providers))
         stack.push_async_callback(close_sources, sources)
         yield _wire(settings, database, providers, sources)
+
+
+async def check_settings(settings: Settings) -> None:
+    """Check what `serve` checks, but the login, as far as the settings go; changes nothing.
+
+    Raises:
+        SettingsInvalid: Something is wrong; says what, and the remedy.
+        Unavailable: Database, chain or keystore does not answer.
+    """
+    if not settings.missing(*_NEEDED):
+        async with open_node(settings) as node:
+            await _compare_with_database(node)
+            await _compare_with_chain(node)
+        return
+    async with AsyncExitStack() as stack:
+        providers = Providers.at(settings.chain_rpc_urls)
+        stack.push_async_callback(providers.close)
+        sources = _rate_sources(settings, EvmChain(providers))
+        stack.push_async_callback(close_sources, sources)
+        token = TokenInfo(USDC, settings.chain_id, Address(bytes(20)))
+        _reporting(settings, catalog_of(token, _offer(settings)))
+
+
+async def check_login(settings: Settings) -> None:
+    """Check that the node's login may not change what was booked.
+
+    Raises:
+        SettingsInvalid: It owns the tables, or may become their owner.
+        DatabaseUnavailable: The database is away.
+    """
+    if await schema.owns_ledger(settings.database_url):
+        raise SettingsInvalid(_OWNER_LOGIN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +251,11 @@ def _wire(
     chain, reader = EvmChain(providers), EvmReader(providers, watch)
     rates = Rates(sources, catalog.pricing)
     fx = FxService(units, catalog, rates)
+    posting = PostingService(units, catalog)
+    reconciling = ReconciliationService(
+        units=units, reader=reader, watch=watch, posting=posting, new_id=new_id
+    )
+    rails = settings.rails | ({SANDBOX_RAIL} if settings.sandbox else frozenset())
     bound = asyncio.Event()
     parties = PartyService(units, clock, new_id, new_secret)
     block_ms = int(settings.chain_block_s * 1000)
@@ -236,13 +279,7 @@ def _wire(
         accounts=AccountService(units),
         statements=StatementService(units),
         positions=PositionService(units, catalog, rates, _reporting(settings, catalog)),
-        bookings=BookingService(
-            units,
-            catalog,
-            PostingService(units, catalog),
-            new_id,
-            rails=settings.rails | ({SANDBOX_RAIL} if settings.sandbox else frozenset()),
-        ),
+        bookings=BookingService(units, catalog, posting, new_id, rails=rails),
         settlement=SettlementOperations(
             units,
             settings.chain_id,
@@ -250,15 +287,13 @@ def _wire(
             Eip55(),
             new_id,
         ),
-        reconciliation=ReconciliationService(
-            units=units, reader=reader, watch=watch, new_id=new_id
-        ),
+        reconciliation=reconciling,
         health=HealthService(units, chain, clock, chain_id=settings.chain_id, block_ms=block_ms),
         fx=fx,
     )
     return Node(
-        settings, services, parties, VerifyService(units), rates, fx, chain, reader, watch,
-        units, bound,
+        settings, services, parties, VerifyService(units), reconciling, rates, fx, chain, reader,
+        watch, units, bound,
     )  # fmt: skip
 
 
@@ -273,75 +308,44 @@ def migrate(settings: Settings) -> None:
 
 
 def run_serve(settings: Settings, *, on_listening: Callable[[], None] = lambda: None) -> None:
-    """The HTTP process, until it is told to stop.
-
-    Args:
-        settings: The node.
-        on_listening: Called once, when requests are answered.
-    """
+    """The HTTP process, until it is told to stop; says once when requests are answered."""
     logs.configure(level=settings.log_level, form=settings.log_format)
     uvloop.run(_serve(settings, on_listening))
 
 
 def run_work(settings: Settings, only: Sequence[str] = ()) -> None:
-    """The worker process, until it is told to stop.
-
-    Args:
-        settings: The node.
-        only: Names of the jobs to run; none: all.
-    """
+    """The worker process with the jobs named, or all, until it is told to stop."""
     logs.configure(level=settings.log_level, form=settings.log_format)
     uvloop.run(_work(settings, only))
-
-
-class _Server(uvicorn.Server):
-    """Says when it listens."""
-
-    def __init__(self, config: uvicorn.Config, on_listening: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._on_listening = on_listening
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, then say so."""
-        await super().startup(sockets)
-        if self.started:
-            self._on_listening()
 
 
 async def _serve(settings: Settings, on_listening: Callable[[], None]) -> None:
     async with open_node(settings) as node:
         await _compare(node)  # what answers and is wrong stops the program before it listens
         await _refresh_rates(node)
-        server = _Server(
-            uvicorn.Config(
-                create_app(node.services, sandbox=settings.sandbox),
-                host=settings.http_host,
-                port=settings.http_port,
-                loop="none",
-                http="httptools",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                proxy_headers=False,
-                timeout_graceful_shutdown=10,
-            ),
-            on_listening,
-        )
-        rates = asyncio.create_task(_keep_rates(node))
+        app = create_app(node.services, sandbox=settings.sandbox)
+        server = Server(app, settings.http_host, settings.http_port, on_listening)
+        rates = asyncio.create_task(_keep_rates(node, server))
         compared = asyncio.create_task(_keep_comparing(node, server))
         try:
             await server.serve()
         finally:
             rates.cancel()
             compared.cancel()
-        if compared.done() and not compared.cancelled() and (error := compared.exception()):
-            raise error
+        for task in (rates, compared):
+            if task.done() and not task.cancelled() and (error := task.exception()):
+                raise error
 
 
-async def _keep_rates(node: Node) -> None:
-    while True:
-        await asyncio.sleep(_RATES_EVERY_S)
-        await _refresh_rates(node)
+async def _keep_rates(node: Node, server: uvicorn.Server) -> None:
+    """Read the sources again and again; a node that cannot any more stops, and says why."""
+    try:
+        while True:
+            await asyncio.sleep(_RATES_EVERY_S)
+            await _refresh_rates(node)
+    except Exception:
+        server.should_exit = True
+        raise
 
 
 async def _refresh_rates(node: Node) -> None:
@@ -398,14 +402,11 @@ async def _jobs(node: Node, stack: AsyncExitStack) -> list[Job]:
         finality=Finality(settings.finality_depth_blocks),
         new_id=new_id,
     )
-    reconciliation = ReconciliationService(
-        units=node.units, reader=node.reader, watch=node.watch, new_id=new_id
-    )
     settlement = SettlementService(_parts(node, settings.signer_path, stack))
     jobs = [
         Job("settle", settlement.run_once, idle_ms=min(100, block_ms)),
         Job("mirror", mirror.run_once, idle_ms=min(200, block_ms)),
-        Job("reconcile", reconciliation.run_once, idle_ms=block_ms),
+        Job("reconcile", node.reconciling.run_once, idle_ms=block_ms),
         Job("reconcile", CheckpointService(node.units).run_once, idle_ms=_CHECKPOINT_IDLE_MS),
     ]
     if settings.treasury_signer:
@@ -454,6 +455,7 @@ async def _compare(node: Node) -> bool:
     try:
         if not node.bound.is_set():
             await _compare_with_database(node)
+            await _compare_login(node)
             node.bound.set()
         await _compare_with_chain(node)
     except Unavailable as error:
@@ -465,12 +467,6 @@ async def _compare(node: Node) -> bool:
 async def _compare_with_database(node: Node) -> None:
     if await schema.missing_migrations(node.settings.database_url):
         raise DatabaseUnavailable("the schema is not this program's: run `corridor migrate`")
-    if await schema.owns_ledger(node.settings.database_url):
-        _log.warning(
-            "the login of CORRIDOR_DATABASE_URL owns the ledger's tables; give the node one that"
-            " is a member of corridor_node and no more, and name the owner's in"
-            " CORRIDOR_DATABASE_OWNER_URL for `corridor migrate`"
-        )
     async with node.units() as unit:
         other = await unit.transfers.open_elsewhere(node.watch.chain_id, node.watch.contract)
     if other:
@@ -478,6 +474,15 @@ async def _compare_with_database(node: Node) -> None:
             f"{other} open transfers belong to another settlement contract: set"
             " CORRIDOR_SETTLEMENT_ADDRESS and CORRIDOR_CHAIN_ID back until they ended"
         )
+
+
+async def _compare_login(node: Node) -> None:
+    try:
+        await check_login(node.settings)
+    except SettingsInvalid as told:
+        if not node.settings.sandbox:
+            raise
+        _log.warning(told.detail)
 
 
 async def _compare_with_chain(node: Node) -> None:

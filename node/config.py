@@ -30,42 +30,94 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="CORRIDOR_", frozen=True, env_ignore_empty=True)
 
-    state_dir: Path = Path(".corridor")
-    database_url: str = Field(default="", description="postgresql://user:password@host:port/name")
+    state_dir: Path = Field(
+        default=Path(".corridor"), description="where the devnet keeps everything"
+    )
+    database_url: str = Field(
+        default="",
+        description="`postgresql://user:password@host:port/name`, by a login that is a member of"
+        " `corridor_node` and no more",
+    )
     database_owner_url: str = Field(
-        default="", description="the same database for `corridor migrate`, by the schema's owner"
+        default="",
+        description="the same database by the owner of its schema, for `corridor migrate` alone",
     )
-    http_host: str = "127.0.0.1"
-    http_port: int = Field(default=8000, ge=0, le=65535)
-    chain_id: int = Field(default=31337, ge=1)
-    chain_rpc_urls: Annotated[tuple[str, ...], NoDecode] = ()
-    chain_finality: str = "tag"
-    chain_block_s: float = Field(default=12, gt=0)  # tidy: T1 because seconds, not money
-    token_address: str = ""
-    settlement_address: str = ""
-    treasury_address: str = ""
+    http_host: str = Field(default="127.0.0.1", description="address that `serve` listens at")
+    http_port: int = Field(default=8000, ge=0, le=65535, description="its port; 0: any free one")
+    chain_id: int = Field(default=31337, ge=1, description="the chain that payouts are made on")
+    chain_rpc_urls: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="JSON-RPC providers of it, separated by commas, the best first"
+    )
+    chain_finality: str = Field(
+        default="tag",
+        description="when a block is final: `tag`, where the chain says so, or `depth:N` blocks",
+    )
+    chain_block_s: float = Field(  # tidy: T1 because seconds, not money
+        default=12, gt=0, description="usual time between two blocks"
+    )
+    token_address: str = Field(default="", description="the USDC contract")
+    settlement_address: str = Field(default="", description="the contract that pays out")
+    treasury_address: str = Field(
+        default="", description="the node's address that holds tokens besides the float, if any"
+    )
     signer: str = Field(
-        default="", description="keystore:PATH of the lane's key, its password in NAME.password"
+        default="",
+        description="`keystore:PATH` of the lane's key (keystore v3), its password in"
+        " `NAME.password` beside it",
     )
-    treasury_signer: str = Field(default="", description="the same for the treasury's key")
-    fx_sources: str = "ecb:max_age_s=345600,fixed:USD/USDC=1"
+    treasury_signer: str = Field(
+        default="", description="the same of the treasury's key; without one it sends nothing"
+    )
+    fx_sources: str = Field(
+        default="ecb:max_age_s=345600,fixed:USD/USDC=1",
+        description="rate sources in order of preference, as `adapters/fx/__init__.py` tells",
+    )
     corridors_file: Path | None = Field(
-        default=None, description="TOML of fees, spreads and limits; default: that of the package"
+        default=None,
+        description="TOML of corridors, their fees, spreads and limits; unset:"
+        " `adapters/corridors.toml`",
     )
-    quote_ttl_s: int = Field(default=60, ge=1, le=1800)
-    quotes_active_max: int = Field(default=10_000, ge=1)
+    quote_ttl_s: int = Field(
+        default=60, ge=1, le=1800, description="how long a firm quote is kept, unless asked for"
+    )
+    quotes_active_max: int = Field(
+        default=10_000, ge=1, description="active firm quotes of one principal"
+    )
     reporting_currency: str = Field(
         default="EUR", description="code of the currency that positions are valued in"
     )
-    settle_within_s: int = Field(default=86_400, ge=60)
-    batch_payments_max: int = Field(default=256, ge=1, le=256)
-    batch_wait_ms: int = Field(default=500, ge=0, le=60_000)
-    lanes: int = Field(default=1, ge=1, le=1, description="more than one: a later version")
-    rails: Annotated[frozenset[str], NoDecode] = frozenset()
-    sandbox: bool = False
-    failpoint: str = Field(default="", description="for crash tests: die at this point")
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    log_format: Literal["console", "json"] = "console"
+    settle_within_s: int = Field(
+        default=86_400, ge=60, description="from acceptance to when a transfer is given up"
+    )
+    batch_payments_max: int = Field(
+        default=256, ge=1, le=256, description="payouts of one transaction on the chain"
+    )
+    batch_wait_ms: int = Field(
+        default=500,
+        ge=0,
+        le=60_000,
+        description="how long a payout waits for company while an earlier batch is under way",
+    )
+    lanes: int = Field(
+        default=1, ge=1, le=1, description="sending accounts; more than one: a later version"
+    )
+    rails: Annotated[frozenset[str], NoDecode] = Field(
+        default=frozenset(),
+        description="names of rails on which money may arrive, separated by commas",
+    )
+    sandbox: bool = Field(
+        default=False,
+        description="play money: the rail `sandbox_bank`, and rates of any age (`max_age_s=0`)",
+    )
+    failpoint: str = Field(
+        default="", description="for crash tests: die at this point; needs the sandbox"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="from which level on is logged"
+    )
+    log_format: Literal["console", "json"] = Field(
+        default="console", description="for people, or one JSON object on a line"
+    )
 
     @field_validator("chain_rpc_urls", mode="before")
     @classmethod
@@ -127,14 +179,28 @@ class Settings(BaseSettings):
         _, _, depth = self.chain_finality.partition(":")
         return int(depth) if depth else None
 
+    @property
+    def given(self) -> list[str]:
+        """The variables that are set, without the state directory and what its devnet says."""
+        embedded = _embedded_urls(self.state_dir)
+        return [
+            _variable(name)
+            for name in type(self).model_fields
+            if name in self.model_fields_set - {"state_dir"}
+            and getattr(self, name) != embedded.get(name)
+        ]
+
+    def missing(self, *names: str) -> list[str]:
+        """Those variables of some settings that have no value."""
+        return [_variable(name) for name in names if not getattr(self, name)]
+
     def require(self, *names: str) -> None:
         """Check that settings without a default are given.
 
         Raises:
             SettingsInvalid: One is not; names it.
         """
-        missing = [f"CORRIDOR_{name.upper()}" for name in names if not getattr(self, name)]
-        if missing:
+        if missing := self.missing(*names):
             raise SettingsInvalid(
                 f"set {', '.join(missing)} (`corridor devnet up` sets everything for a local node)"
             )
@@ -161,7 +227,12 @@ def load_settings(**overrides: Any) -> Settings:
 def _fault(error: Any) -> str:
     name = "_".join(str(part) for part in error["loc"])
     message = str(error["msg"]).removeprefix("Value error, ")
-    return f"CORRIDOR_{name.upper()}: {message}" if name else message
+    return f"{_variable(name)}: {message}" if name else message
+
+
+def _variable(name: str) -> str:
+    """`CORRIDOR_HTTP_PORT` of `http_port`."""
+    return f"CORRIDOR_{name.upper()}"
 
 
 def _embedded_urls(state_dir: Path) -> dict[str, str]:

@@ -388,7 +388,10 @@ def prove(file: BinaryIO, anchors: dict[int, str]) -> Ledger:
 
 
 def totals(accounts: Iterator[Account]) -> Iterator[str]:
-    """Balances by asset and first word of the path; then debits and credits by asset."""
+    """Balances by asset and first word of the path; then debits and credits by asset.
+
+    Minor units: a file does not say how many digits an asset has.
+    """
     words: dict[tuple[str, str], list[int]] = {}
     assets: dict[str, list[int]] = {}
     for each in accounts:
@@ -399,7 +402,8 @@ def totals(accounts: Iterator[Account]) -> Iterator[str]:
         for place, number in enumerate(each.counters):
             row[place] += number
     for (asset, word), (count, posted, available) in sorted(words.items()):
-        yield f"{asset:8} {word:18} {count:>8} accounts  posted {posted}  available {available}"
+        noun = "account " if count == 1 else "accounts"
+        yield f"{asset:8} {word:18} {count:>8} {noun}  posted {posted}  available {available}"
     for asset, row in sorted(assets.items()):
         yield f"{asset:8} debits {row[1]} = credits {row[3]}; pending {row[0]} = {row[2]}"
 
@@ -417,9 +421,21 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("file", type=Path)
-    parser.add_argument("--anchor", type=anchor, action="append", default=[])
-    parser.add_argument("--accounts", action="store_true", help="list every account")
+    parser.add_argument(
+        "file", type=Path, help="what `corridor verify --export FILE` wrote", metavar="FILE"
+    )
+    parser.add_argument(
+        "--anchor",
+        type=anchor,
+        action="append",
+        default=[],
+        metavar="NUMBER:HASH",
+        help="a batch and its hash, noted earlier elsewhere, that the chain must contain; without"
+        " one, a chain that was cut off or written anew is not found; may be repeated",
+    )
+    parser.add_argument(
+        "--accounts", action="store_true", help="list every account and its balance"
+    )
     given = parser.parse_args(arguments)
     anchors: dict[int, str] = {}
     for number, noted in given.anchor:
@@ -434,12 +450,13 @@ def main(arguments: list[str] | None = None) -> int:
     except Difference as difference:
         print(f"NOT PROVEN. {given.file}, {difference}")
         return 1
+    print("Amounts are minor units: 100 in an asset of 2 digits, such as EUR, is 1.00.")
     if given.accounts:
         for number, each in sorted(ledger.accounts.items()):
             print(f"{number:>8} {each.path}  posted {each.posted}  available {each.available}")
     print("\n".join(totals(iter(ledger.accounts.values()))))
-    counts = ", ".join(f"{count} {name}" for name, count in ledger.counts.items())
-    print(f"{ledger.number} batches, {counts}, {len(ledger.open)} pending ones open")
+    counts = ", ".join(f"{name} {count}" for name, count in ledger.counts.items())
+    print(f"batches {ledger.number}, {counts}, pending ones open {len(ledger.open)}")
     print(f"anchor {ledger.number}:{ledger.hash.hex()}")
     print("Proven: hashes, numbering, balances, holds and floors follow from the records.")
     return 0

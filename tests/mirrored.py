@@ -30,6 +30,7 @@ from node.core.submission import FeeRules
 from node.core.transfers import State
 from node.core.units import Address
 from node.services.mirroring import MirrorService
+from node.services.posting import PostingService
 from node.services.reconciling import ReconciliationService
 from node.services.settlement import SettlementService
 from node.services.settlement_parts import SettlementParts
@@ -37,7 +38,7 @@ from node.services.treasury import TreasuryService
 from node.store.database import Database
 from node.store.lane_lock import AdvisoryLaneLock
 from node.store.unit_of_work import StoreUnits
-from tests.builders import CHAIN_ID, LedgerNode, target
+from tests.builders import CATALOG, CHAIN_ID, LedgerNode, target
 from tests.onchain import LANE, LANE_KEY, OnChain, address_of
 from tests.rig import DEV_ACCOUNTS, AnvilServer
 
@@ -115,6 +116,7 @@ class MirroredNode:
             units=self.ledger.units,
             reader=EvmReader(providers or self.providers, self.watch),
             watch=self.watch,
+            posting=PostingService(self.ledger.units, CATALOG),
             new_id=new_id,
         )
 

@@ -20,8 +20,8 @@ from node.core.parties import Customer, Partner, Principal, Role
 from node.core.ports import UnitOfWork
 from node.core.ports.idempotency import Answer, Claim
 from node.core.ports.quotes import Halt
-from node.core.quotes import Quote, QuoteStatus, Rate
-from node.services.fx import FxService, Halted
+from node.core.quotes import ACCEPTED_LATE_S, TTL_MAX_S, Quote, QuoteStatus, Rate
+from node.services.fx import FxService, Halted, Resumed
 from node.services.quoting import QuoteLimits, QuoteRequest, QuoteService
 from node.services.rates import Rates
 from node.store.database import Database
@@ -73,6 +73,7 @@ class Process:
     rates: Rates
     quoting: QuoteService
     fx: FxService
+    units: UnitOfWork
 
     async def create(
         self,
@@ -111,6 +112,13 @@ class Process:
         self.source.dollar = dollar
         return await self.fx.refresh()
 
+    async def reads(self, dollar: str | None) -> None:
+        """Let the source say something else, and read it; nobody judges it."""
+        async with self.units() as unit:
+            now = unit.now
+        self.source.dollar = dollar
+        await self.rates.refresh(now)
+
     async def halt(
         self, currency: str | None, *, note: str | None = None, key: str | None = None
     ) -> Mapping[str, object]:
@@ -126,16 +134,29 @@ class Process:
         found: Mapping[str, object] = orjson.loads(answer.body)
         return found
 
-    async def resume(self, currency: str | None) -> Sequence[tuple[str | None, str]]:
+    async def resume(
+        self, currency: str | None, mid: str | None = None
+    ) -> Sequence[tuple[str | None, str]]:
         """Resume as an operator; what is still halted, and why."""
-        answer = await self.fx.resume(
+        return _named((await self.resumed(currency, mid)).halts)
+
+    async def resumed(self, currency: str | None, mid: str | None = None) -> Resumed:
+        """Resume as an operator who has perhaps seen a mid rate; what that did."""
+        found: list[Resumed] = []
+
+        def keep(resumed: Resumed) -> Answer:
+            found.append(resumed)
+            return Answer(200, b"")
+
+        await self.fx.resume(
             OPERATOR,
             currency,
+            mid=None if mid is None else Decimal(mid),
             claim=None,
-            render=lambda halts: Answer(200, orjson.dumps(_named(halts))),
+            render=keep,
             render_error=render_error,
         )
-        return [(currency, reason) for currency, reason in orjson.loads(answer.body)]
+        return found[-1]
 
     async def halts(self) -> list[tuple[str | None, str]]:
         """What is halted, and why."""
@@ -182,7 +203,6 @@ class QuotingNode:
         source = source or PublishedRates()
         catalog = a_catalog(exposure)
         rates = Rates([source], catalog.pricing)
-        await rates.refresh()
         quoting = QuoteService(
             units=units,
             catalog=catalog,
@@ -192,7 +212,10 @@ class QuotingNode:
             clock=SystemClock(),
             new_id=new_id,
         )
-        return Process(source, rates, quoting, FxService(units, catalog, rates))
+        fx = FxService(units, catalog, rates)
+        process = Process(source, rates, quoting, fx, units)
+        await process.reads(source.dollar)
+        return process
 
     async def partner(self) -> Principal:
         """A partner that has just been made."""
@@ -227,9 +250,15 @@ class QuotingNode:
         await owner.execute(statement, *arguments)
         await owner.close()
 
-    async def expire(self, quote_id: UUID) -> None:
-        """Let a quote expire now."""
-        await self.execute("UPDATE quote SET expires_at = now() WHERE id = $1", quote_id)
+    async def expire(self, quote_id: UUID, *, ago_s: int = ACCEPTED_LATE_S) -> None:
+        """Let a quote have expired so long ago that no acceptance can still be under way."""
+        past = "UPDATE quote SET expires_at = now() - $2::interval WHERE id = $1"
+        await self.execute(past, quote_id, timedelta(seconds=ago_s))
+
+    async def age_levels(self, age_s: int = TTL_MAX_S + 1) -> None:
+        """Let every level have stood for a time, which is longer than any quote lives."""
+        ago = timedelta(seconds=age_s)
+        await self.execute("UPDATE trusted_mid SET since = since - $1::interval", ago)
 
 
 def a_catalog(exposure: Mapping[str, int] | None = None) -> Catalog:

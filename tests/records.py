@@ -1,6 +1,6 @@
 """A ledger made of nothing but its records, written by the format's own description.
 
-Shares no code with what reads records (`node.core.ledger_records`) or writes them (the database),
+Shares no code with what reads records (`node.core.proof.records`) or writes them (the database),
 so that a mistake in one of them shows.
 """
 
@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from node.core.differences import Difference, Findings
 from node.core.ledger import LedgerTransaction, Outcome, Resolution, account_rules
-from node.core.ledger_export import ExportWriter
-from node.core.ledger_records import Anchor, BatchRow
-from node.core.proof import Proof
-from node.core.proof_accounts import CheckpointRow, Checkpoints, StoredAccount
+from node.core.proof.accounts import CheckpointRow, Checkpoints, StoredAccount
+from node.core.proof.chain import Proof
+from node.core.proof.export import ExportWriter
+from node.core.proof.findings import Difference, Findings
+from node.core.proof.records import Anchor, BatchRow
 
 
 def text(value: str) -> bytes:

@@ -3,7 +3,6 @@
 No retries: whoever asks decides. Quantities and names of methods are the callers' matter.
 """
 
-import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final, Self, TypeVar
 from urllib.parse import urlsplit
@@ -132,17 +131,6 @@ class Providers:
             ChainUnavailable: No provider answers all of them.
         """
         return await self._first(lambda provider: provider.batch(calls))
-
-    async def everywhere(self, method: str, params: Sequence[Any]) -> list[Any]:
-        """Ask every provider at once: of each its result, `RpcError` or `NoAnswer`."""
-
-        async def one(provider: JsonRpc) -> Any:
-            try:
-                return await provider.call(method, params)
-            except (RpcError, NoAnswer) as error:
-                return error
-
-        return await asyncio.gather(*(one(provider) for provider in self.all))
 
     async def close(self) -> None:
         """Close every connection."""

@@ -8,12 +8,12 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
-from typing import Annotated, Any, Final, NoReturn, TypeVar, get_args
+from typing import Annotated, Any, Final, LiteralString, NoReturn, TypeVar, get_args
 from urllib.parse import parse_qsl
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, PydanticCustomError
 from pydantic_core.core_schema import ErrorType
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope
@@ -26,6 +26,7 @@ from node.core.paging import LIMIT_DEFAULT, LIMIT_MAX
 BODY_BYTES_MAX: Final = 64 * 1024
 _QUERY_FIELDS_MAX: Final = 32
 _ERRORS_MAX: Final = 20
+_AT: Final = "at_parameter"
 _PLAIN_AMOUNT: Final = re.compile(r"0*([0-9]+)(?:\.([0-9]+))?")
 
 
@@ -154,13 +155,23 @@ def parse_query(raw: bytes, model: type[SomeQuery]) -> SomeQuery:
         except ValidationError as error:
             faults = [
                 {
-                    "parameter": str(each["loc"][0]) if each["loc"] else "",
+                    "parameter": _parameter(each),
                     "code": _code(each["type"]),
                     "message": _words(each, "parameter"),
                 }
                 for each in _details(error)
             ]
     raise QueryInvalid("query parameters are wrong; see `errors`", errors=faults)
+
+
+def at_parameter(name: str, code: LiteralString, message: LiteralString) -> PydanticCustomError:
+    """What a validator raises about several parameters; names the one that is to be left out."""
+    return PydanticCustomError(code, message, {_AT: name})
+
+
+def _parameter(error: ErrorDetails) -> str:
+    """The parameter a fault is at; empty where it is at all of them."""
+    return str(error["loc"][0] if error["loc"] else error.get("ctx", {}).get(_AT, ""))
 
 
 def hash_of(body: Body) -> bytes:

@@ -5,7 +5,7 @@ from typing_extensions import TypedDict
 from node.api.views import id_or_none, time_text
 from node.core.catalog import Catalog
 from node.core.ids import Prefix
-from node.core.ports.bookings import Booked
+from node.core.ports.history import TransactionRow
 from node.core.units import format_minor
 
 
@@ -34,7 +34,7 @@ class LedgerTransactionView(TypedDict):
     created_at: str
 
 
-def ledger_transaction_view(booked: Booked, catalog: Catalog) -> LedgerTransactionView:
+def ledger_transaction_view(booked: TransactionRow, catalog: Catalog) -> LedgerTransactionView:
     """A ledger transaction."""
     transaction = booked.transaction
     return {

@@ -80,12 +80,11 @@ def _check(statement: Statement, asset: Asset) -> None:
 
 def _statement(statement: Statement, asset: Asset) -> Any:
     period = statement.period
-    until = min(statement.made_at, period.closed_at)
     begins = datetime.combine(period.first, time(), UTC)
     return iso.AccountStatement9(
         id=_cut(f"{asset}-{period.first:%Y%m%d}-{period.last:%Y%m%d}-{statement.sequence}", 35),
         cre_dt_tm=_moment(statement.made_at),
-        fr_to_dt=iso.DateTimePeriod1(fr_dt_tm=_moment(begins), to_dt_tm=_moment(until)),
+        fr_to_dt=iso.DateTimePeriod1(fr_dt_tm=_moment(begins), to_dt_tm=_moment(statement.ends_at)),
         acct=_account(statement, asset),
         bal=[
             _balance("OPBD", statement.opening, period.first, asset),

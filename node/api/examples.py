@@ -229,6 +229,7 @@ ACCOUNT: Final = {
 }
 ENTRY: Final = {
     "sequence": 13,
+    "kind": "transfer",
     "type": "transfer",
     "status": "pending",
     "side": "debit",
@@ -339,7 +340,8 @@ HALT: Final = {
     "halted_by": "operator:devnet",
     "halted_at": _WHEN,
 }
-FX_RESUME_BODY: Final = {"currency": "EUR"}
+FX_RESUME_BODY: Final = {"currency": "EUR", "mid_rate": "1.15626"}
+FX_LEVEL: Final = {"sell": "EUR", "buy": "USDC", "mid_rate": "1.15626"}
 FX: Final = {
     "as_of": _WHEN,
     "pricing": {

@@ -7,9 +7,9 @@ from typing_extensions import TypedDict
 from node.api.views import MoneyView, money_view, time_text
 from node.core.catalog import Catalog
 from node.core.ports.quotes import Halt
-from node.core.rates import Feed, PricingPolicy, is_too_old
+from node.core.rates import PricingPolicy, Reading, is_too_old
 from node.core.units import Money
-from node.services.fx import FxState, OpenAmount, PairRate
+from node.services.fx import FxState, OpenAmount, PairRate, Resumed
 
 
 class PricingView(TypedDict):
@@ -62,10 +62,19 @@ class HaltView(TypedDict):
     halted_at: str
 
 
-class HaltsView(TypedDict):
-    """The halts in force."""
+class LevelView(TypedDict):
+    """A mid rate that an operator accepted after a jump."""
+
+    sell: str
+    buy: str
+    mid_rate: str
+
+
+class ResumedView(TypedDict):
+    """The halts still in force, and the levels that were accepted."""
 
     data: list[HaltView]
+    accepted: list[LevelView]
 
 
 class HaltedView(TypedDict):
@@ -101,7 +110,7 @@ def fx_view(state: FxState, catalog: Catalog) -> FxView:
     return {
         "as_of": time_text(state.as_of),
         "pricing": _pricing(state.policy),
-        "sources": [_source(each, catalog, state.as_of) for each in state.feeds],
+        "sources": [_source(each, catalog, state.as_of) for each in state.readings],
         "corridors": [_pair(each) for each in state.pairs],
         "halts": [halt_view(each) for each in state.halts],
         "exposure": [_open_amount(each) for each in state.exposure],
@@ -119,6 +128,17 @@ def halt_view(halt: Halt) -> HaltView:
     }
 
 
+def resumed_view(resumed: Resumed) -> ResumedView:
+    """What resuming did."""
+    return {
+        "data": [halt_view(each) for each in resumed.halts],
+        "accepted": [
+            {"sell": sell, "buy": buy, "mid_rate": format(mid, "f")}
+            for (sell, buy), mid in resumed.accepted.items()
+        ],
+    }
+
+
 def _pricing(policy: PricingPolicy) -> PricingView:
     return {
         "method": policy.method.value,
@@ -129,11 +149,11 @@ def _pricing(policy: PricingPolicy) -> PricingView:
     }
 
 
-def _source(feed: Feed, catalog: Catalog, now: datetime) -> SourceView:
+def _source(reading: Reading, catalog: Catalog, now: datetime) -> SourceView:
     return {
-        "name": feed.name,
-        "max_age_s": feed.max_age_s,
-        "fault": feed.fault,
+        "name": reading.name,
+        "max_age_s": reading.max_age_s,
+        "fault": reading.fault,
         "rates": [
             {
                 "sell": each.sell,
@@ -141,9 +161,9 @@ def _source(feed: Feed, catalog: Catalog, now: datetime) -> SourceView:
                 "rate": each.text,
                 "observed_at": time_text(each.observed_at),
                 "age_s": (now - each.observed_at).days * 86_400 + (now - each.observed_at).seconds,
-                "usable": not is_too_old(each, feed.max_age_s, now),
+                "usable": not is_too_old(each, reading.max_age_s, now),
             }
-            for each in feed.rates
+            for each in reading.rates
             if each.sell in catalog.assets and each.buy in catalog.assets
         ],
     }

@@ -107,9 +107,13 @@ class AccountAsOfView(AccountView):
 
 
 class EntryView(TypedDict):
-    """An entry as seen from one account; `side` is debit or credit."""
+    """An entry as seen from one account; `side` is debit or credit.
+
+    `kind` is that of its ledger transaction; `type` says the same, for older callers.
+    """
 
     sequence: int
+    kind: str
     type: str
     status: str
     side: str
@@ -205,6 +209,7 @@ def entry_view(row: EntryRow, catalog: Catalog) -> EntryView:
     digits = catalog.ledger_asset(row.asset).digits
     return {
         "sequence": row.sequence,
+        "kind": row.kind,
         "type": row.kind,
         "status": row.status,
         "side": "debit" if row.is_debit else "credit",

@@ -45,6 +45,9 @@ _KEY_MAX: Final = 255
 _NO_CONTENT: Final = 204
 _FIRST_ERROR: Final = 400
 
+CSV: Final = "text/csv; charset=utf-8; header=present"
+"""Media type of files of RFC 4180."""
+
 BodyT = TypeVar("BodyT", bound=Body)
 QueryT = TypeVar("QueryT", bound=Query)
 BodyT_co = TypeVar("BodyT_co", bound=Body | None, covariant=True)
@@ -118,7 +121,6 @@ class Call(Generic[BodyT_co, QueryT_co]):
     Attributes:
         path: As requested, with the ids in place.
         claim: None where no Idempotency-Key came.
-        accept: Header Accept as sent, of operations that answer in other media types than JSON.
     """
 
     services: Services
@@ -130,7 +132,6 @@ class Call(Generic[BodyT_co, QueryT_co]):
     body: BodyT_co
     query: QueryT_co
     claim: Claim | None
-    accept: str = ""
 
     @property
     def principal(self) -> Principal:
@@ -281,7 +282,6 @@ class PathEndpoint:
                 body,
                 values,
                 claim,
-                _accept(scope) if operation.files else "",
             )
         )
 
@@ -334,11 +334,6 @@ def _bearer(scope: Scope) -> str:
     if len(values) > 1 or scheme.lower() != b"bearer" or not secret or not secret.isascii():
         raise Unauthenticated("send `Authorization: Bearer <key>`, once")
     return secret.decode()
-
-
-def _accept(scope: Scope) -> str:
-    """Every value of the header Accept, as one."""
-    return b",".join(bodies.headers_named(scope, b"accept")).decode("latin-1")
 
 
 def _idempotency_key(scope: Scope, rule: KeyRule) -> str | None:

@@ -17,6 +17,7 @@ from node.core.errors import (
     InvalidInput,
     NodeError,
     NotFound,
+    QuotingHalted,
     Refused,
     Throttled,
     Unauthenticated,
@@ -28,6 +29,7 @@ JSON: Final = "application/json"
 PROBLEM_JSON: Final = "application/problem+json"
 TYPE_BASE: Final = "/docs/problems#"
 _RETRY_AFTER_S: Final = 1
+_RETRY_AFTER_HALTED_S: Final = 30  # until a person has looked
 
 
 class Malformed(NodeError):
@@ -262,6 +264,8 @@ def headers_of(error: NodeError) -> dict[str, str]:
         return {"Allow": ", ".join(error.allowed)}
     if isinstance(error, BodyTooLarge):
         return {"Connection": "close"}  # the rest of the body is not read
+    if isinstance(error, QuotingHalted):
+        return {"Retry-After": str(_RETRY_AFTER_HALTED_S)}
     if isinstance(error, Unavailable | Throttled) or error.retryable:
         return {"Retry-After": str(error.context.get("retry_after_s", _RETRY_AFTER_S))}
     return {}

@@ -9,15 +9,15 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
-from node.api.bodies import Body, PageQuery, Query
+from node.api.bodies import Body, PageQuery, Query, at_parameter
 from node.api.countries import COUNTRIES
-from node.api.forms import AMOUNT, CURRENCY_CODE, EMAIL, NO_CONTROL, WORDS
+from node.api.forms import AMOUNT, CURRENCY_CODE, EMAIL, NO_CONTROL, RATE, WORDS
 from node.api.times import Day, Moment
 from node.core.bookings import BookingKind
 from node.core.paging import LIMIT_DEFAULT, LIMIT_MAX, ROW_ID_MAX
 from node.core.settlement import PauseReason
 from node.core.transfers import State, Status
-from node.services.points import Asked
+from node.services.points import NEWEST, Asked
 
 QUOTE_TTL_S_MAX: Final = 1800
 
@@ -50,6 +50,7 @@ Amount = Annotated[
         json_schema_extra={"pattern": AMOUNT},
     ),
 ]
+Rate = Annotated[str, StringConstraints(pattern=RATE)]
 PersonName = Annotated[str, StringConstraints(min_length=1, max_length=140, pattern=WORDS)]
 Email = Annotated[str, StringConstraints(max_length=254, pattern=EMAIL)]
 Reference = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=WORDS)]
@@ -168,6 +169,13 @@ class FxResumeBody(Body):
     currency: Annotated[
         Currency | None, Field(description="As it was halted; null ends the halt of everything.")
     ]
+    mid_rate: Annotated[
+        Rate | None,
+        Field(
+            description="The mid rate of the currency that was seen and is to be accepted. Where"
+            " the node has another, or none, nothing is resumed."
+        ),
+    ] = None
 
 
 class MovementBody(Body):
@@ -181,7 +189,7 @@ class MovementBody(Body):
 
 
 class EntryBody(Body):
-    """One entry of a correction."""
+    """One entry of a ledger transaction."""
 
     debit: Annotated[Text, Field(description="Path of the account that is debited.")]
     credit: Annotated[Text, Field(description="Path of the account that is credited.")]
@@ -204,9 +212,7 @@ class BookingBody(Body):
         Field(strict=False, description="What happened; it says which accounts may move."),
     ]
     reason: Note
-    break_id: Annotated[
-        Id | None, Field(description="The break it belongs to; a correction needs one.")
-    ] = None
+    break_id: Annotated[Id | None, Field(description="The open break it belongs to.")] = None
     entries: Annotated[tuple[EntryBody, ...], Field(min_length=1, max_length=20, strict=False)]
 
 
@@ -255,7 +261,7 @@ class AsOfQuery(Query):
     @model_validator(mode="after")
     def _one_point(self) -> Self:
         if self.at is not None and self.sequence is not None:
-            raise PydanticCustomError("one_point", "give at most one of at and sequence")
+            raise at_parameter("sequence", "one_point", "give at most one of at and sequence")
         return self
 
     @property
@@ -264,7 +270,7 @@ class AsOfQuery(Query):
         return Asked(self.sequence, self.at)
 
 
-class StatementQuery(Query):
+class StatementQuery(AsOfQuery):
     """Which statement, and in which format."""
 
     currency: Currency
@@ -272,8 +278,16 @@ class StatementQuery(Query):
         Day | None,
         Field(alias="from", description="First day, UTC; the first of the last day's month."),
     ] = None
-    to: Annotated[Day | None, Field(description="Last day, UTC, included; today.")] = None
+    to: Annotated[
+        Day | None, Field(description="Last day, UTC, included; today, or that of the point.")
+    ] = None
     format: Literal["json", "csv", "camt.053"] = "json"
+
+    @model_validator(mode="after")
+    def _one_end(self) -> Self:
+        if self.to is not None and self.asked != NEWEST:
+            raise at_parameter("to", "one_end", "give at most one of to, at and sequence")
+        return self
 
 
 class AccountQuery(PageQuery):
@@ -293,9 +307,7 @@ class PositionQuery(Query):
         Day | None, Field(description="Last day, UTC, included; today. At most 366 days.")
     ] = None
     currency: Annotated[CurrencyFilter | None, Field(description="Only this one; all.")] = None
-    format: Annotated[
-        Literal["json", "csv"] | None, Field(description="Before `Accept`, which is asked next.")
-    ] = None
+    format: Literal["json", "csv"] = "json"
 
 
 class RunQuery(PageQuery):

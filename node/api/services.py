@@ -7,18 +7,17 @@ The Protocols are what routes call, so that tests can give services that behave 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
 from typing import Protocol
 
 from node.core.catalog import Catalog
 from node.core.ledger import Balance, Entry
 from node.core.paging import ListQuery, Page
 from node.core.parties import Customer, Principal
-from node.core.ports.bookings import Booked
 from node.core.ports.chain import AddressCodec
-from node.core.ports.history import AsOf, EntryRow
+from node.core.ports.history import AsOf, EntryRow, TransactionRow
 from node.core.ports.idempotency import Answer, Claim
 from node.core.ports.ledger import AccountRow, TrialRow
-from node.core.ports.quotes import Halt
 from node.core.ports.reconciliation import Break, Run
 from node.core.ports.settlement import BatchView, LaneView, Movement, Pause
 from node.core.ports.transfers import EventRow, TopUp, Transfer
@@ -29,7 +28,7 @@ from node.core.statements import Statement
 from node.core.units import Money
 from node.services.acceptance import Submission
 from node.services.bookings import BookingRequest
-from node.services.fx import FxState, Halted
+from node.services.fx import FxState, Halted, Resumed
 from node.services.health import Readiness
 from node.services.idempotency import RenderError
 from node.services.parties import NewSecret
@@ -245,8 +244,9 @@ class Statements(Protocol):
         *,
         first: date | None,
         last: date | None,
+        asked: Asked,
     ) -> Statement:
-        """A customer's statement of some days."""
+        """A customer's statement of some days, or up to a point."""
         ...
 
 
@@ -267,14 +267,14 @@ class Bookings(Protocol):
         self,
         request: BookingRequest,
         claim: Claim,
-        render: Callable[[Booked], Answer],
+        render: Callable[[TransactionRow], Answer],
         render_error: RenderError,
         /,
     ) -> Answer:
         """Book by hand."""
         ...
 
-    async def get(self, sequence: str, /) -> Booked:
+    async def get(self, sequence: str, /) -> TransactionRow:
         """One ledger transaction."""
         ...
 
@@ -416,8 +416,9 @@ class Fx(Protocol):
         currency: str | None,
         /,
         *,
+        mid: Decimal | None,
         claim: Claim | None,
-        render: Callable[[Sequence[Halt]], Answer],
+        render: Callable[[Resumed], Answer],
         render_error: RenderError,
     ) -> Answer:
         """Quote again."""

@@ -20,8 +20,6 @@ from node.core.ports.history import AsOf
 from node.core.statements import Line, Statement
 from node.core.units import format_minor
 
-CSV: Final = "text/csv; charset=utf-8; header=present"
-
 _CSV_HEADER: Final = (
     "row", "id", "sequence", "occurred_at", "kind", "part", "currency", "in", "out", "balance",
     "transfer_id", "client_reference", "beneficiary_name", "reference",
@@ -70,9 +68,10 @@ StatementView = TypedDict(
 )
 """What moved a customer's balance of one currency, oldest first.
 
-`opening` and the lines come to `closing`, which is the opening of the next day. Days are those of
-UTC, both included; `is_complete` says that the last one is over. Balances are posted ones: what
-open transfers hold is still in them.
+`opening` and the lines come to `closing`. Days are those of UTC, both included; `is_complete` says
+that the statement reaches to the end of the last one, and `closing` is then the opening of the next
+day. Nothing after `as_of` is in it. Balances are posted ones: what open transfers hold is still in
+them.
 """
 
 
@@ -164,7 +163,7 @@ def _csv_rows(statement: Statement, digits: int) -> Iterator[tuple[str, ...]]:
             _written_by_people(each.beneficiary_name),
             _written_by_people(each.detail.get("reference")),
         )
-    at = time_text(min(statement.made_at, period.closed_at))
+    at = time_text(statement.ends_at)
     yield balance("closing", at, totals.credited, totals.debited, statement.closing)
 
 

@@ -9,6 +9,7 @@ services through `node.bootstrap`.
 import io
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 
 from node.cli.faults import Fault, report
 from node.core.errors import NodeError
@@ -34,4 +35,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         app(given, prog_name="corridor")
     except (Fault, NodeError) as error:
-        sys.exit(report(error, as_json="--json" in given))
+        sys.exit(report(error, as_json=_wants_json(given)))
+
+
+def _wants_json(arguments: Sequence[str]) -> bool:
+    """Whether a program reads what is printed: `--json`, or `--format json`."""
+    return (
+        "--json" in arguments
+        or "--format=json" in arguments
+        or ("--format", "json") in pairwise(arguments)
+    )

@@ -10,9 +10,9 @@ from typing import Annotated, Final
 import typer
 
 from node import __version__
-from node.cli.app_accounts import accounts_app
+from node.cli.account_commands import accounts_app
 from node.cli.connection import DEFAULT_STATE_DIR, Where
-from node.cli.options import PAY, AsJson, StateDir, Token, Url
+from node.cli.options import PAY, AsJson, Force, Output, StateDir, Token, Url
 
 _STATUSES: Final = (
     "Exit status: 0 done; 1 the answer is no (not completed, breaks open, differences found);"
@@ -207,7 +207,7 @@ def verify(
         Path | None,
         typer.Option(metavar="FILE", help="Write what an outsider needs to prove the ledger."),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace FILE if it exists.")] = False,
+    force: Force = False,
     state_dir: StateDir = DEFAULT_STATE_DIR,
     as_json: AsJson = False,
 ) -> None:
@@ -235,12 +235,11 @@ def positions(
     currency: Annotated[
         str | None, typer.Option(metavar="CODE", help="Only this one, such as EUR.")
     ] = None,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print the days as CSV.")] = False,
-    output: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Write it: as CSV, with --json as JSON.", dir_okay=False),
+    form: Annotated[
+        str | None, typer.Option("--format", help="table, json or csv (the days).")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace FILE if it exists.")] = False,
+    output: Output = None,
+    force: Force = False,
     url: Url = None,
     token: Token = None,
     state_dir: StateDir = DEFAULT_STATE_DIR,
@@ -249,14 +248,16 @@ def positions(
     """Show what the node is long and short of, what it earned, and what that is worth now.
 
     The unrealised result is what would be left if every position were closed now at the mid rate.
+    --json is --format json.
 
     Example: [bold]corridor positions --from 2026-11-01 --to 2026-11-22[/]
     """
+    from node.cli import documents
     from node.cli import positions as positions_command
 
-    wanted = positions_command.Wanted(first, last, currency.upper() if currency else None)
-    manner = positions_command.Manner(as_json, as_csv, output, force)
-    positions_command.run(Where(url, token, state_dir), wanted, manner)
+    code = currency.upper() if currency else None
+    manner = documents.Manner(form, as_json, output, force)
+    positions_command.run(Where(url, token, state_dir), first, last, code, manner)
 
 
 @app.command(rich_help_panel=_OPERATE)
@@ -427,18 +428,22 @@ def fx_halt(
 @fx_app.command("resume")
 def fx_resume(
     currency: Currency,
+    mid_rate: Annotated[
+        str | None,
+        typer.Option(help="The mid rate you have seen: where the node has another, it refuses."),
+    ] = None,
     url: Url = None,
     token: Token = None,
     state_dir: StateDir = DEFAULT_STATE_DIR,
     as_json: AsJson = False,
 ) -> None:
-    """End the halt of a currency; after a jump, accept the level of its rates as they are now.
+    """End the halt of a currency; after a jump, accept its mid rate as it is now.
 
-    Example: [bold]corridor fx resume EUR[/]
+    Example: [bold]corridor fx resume EUR --mid-rate 1.15626[/]
     """
     from node.cli import fx as fx_command
 
-    fx_command.resume(Where(url, token, state_dir), currency, as_json=as_json)
+    fx_command.resume(Where(url, token, state_dir), currency, mid_rate, as_json=as_json)
 
 
 app.add_typer(accounts_app)

@@ -5,12 +5,18 @@ Not here: what is printed.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
+from typing import Final
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
+from rich.text import Text
+
+_GAP: Final = 2
+_TEXT_LEAST: Final = 12
+_UNITS: Final = (("d", 86_400), ("h", 3600), ("min", 60))
 
 
 def stdout() -> Console:
@@ -38,12 +44,42 @@ def pairs(rows: Iterable[tuple[str, str]]) -> Table:
     return table
 
 
-def columns(*names: str) -> Table:
-    """A table with one heading line; values are folded, never cut."""
-    table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
+def columns(*names: str, figures: Collection[str] = ()) -> Table:
+    """A table for `print_table`; texts are folded, figures stay whole, nothing is cut.
+
+    Args:
+        names: Headings.
+        figures: Those of amounts, rates, days and ages: to the right, and never folded.
+    """
+    table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, _GAP, 0, 0))
     for name in names:
-        table.add_column(name, overflow="fold")
+        if name in figures:
+            table.add_column(name, justify="right", no_wrap=True)
+        else:
+            table.add_column(name, overflow="fold")
     return table
+
+
+def print_table(table: Table) -> None:
+    """Print it on standard output; row by row where the figures have no room beside each other."""
+    console = stdout()
+    if sum(_least(each) + _GAP for each in table.columns) - _GAP <= console.width:
+        console.print(table)
+        return
+    labels = [str(each.header).replace("\n", " ") for each in table.columns]
+    rows = zip(*(each.cells for each in table.columns), strict=True)
+    for number, row in enumerate(rows):
+        if number:
+            console.print()
+        told = ((label, str(cell)) for label, cell in zip(labels, row, strict=True) if cell)
+        console.print(pairs(told))
+
+
+def _least(column: Column) -> int:
+    """Characters a column needs: a figure its whole width, a text no more than a word or two."""
+    cells = (Text.from_markup(str(each)) for each in (column.header, *column.cells))
+    widest = max(line.cell_len for each in cells for line in each.split())
+    return widest if column.no_wrap else min(widest, _TEXT_LEAST)
 
 
 def next_steps(*steps: tuple[str, str]) -> None:
@@ -63,6 +99,14 @@ def clock_time(moment: str) -> str:
 def day_time(moment: str) -> str:
     """`2026-11-22 14:03 UTC` of an RFC 3339 time."""
     return f"{datetime.fromisoformat(moment):%Y-%m-%d %H:%M} UTC"
+
+
+def duration(seconds: int) -> str:
+    """`23 d` of 2006986 s: whole units, cut off, at least two of them."""
+    for unit, unit_s in _UNITS:
+        if seconds >= 2 * unit_s:
+            return f"{seconds // unit_s} {unit}"
+    return f"{seconds} s"
 
 
 def good(is_good: bool) -> str:

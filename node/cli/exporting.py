@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from node.cli.faults import Fault, Status
-from node.core.ledger_export import anchor_of
-from node.core.ledger_records import Anchor
+from node.core.proof.export import anchor_of
+from node.core.proof.records import Anchor
 
 _CHUNK_BYTES: Final = 2**20
 

@@ -10,7 +10,16 @@ from rich.markup import escape
 
 from node.cli.client import Json, NodeClient
 from node.cli.connection import Where, operator
-from node.cli.console import columns, day_time, good, next_steps, print_json, stdout
+from node.cli.console import (
+    columns,
+    day_time,
+    duration,
+    good,
+    next_steps,
+    print_json,
+    print_table,
+    stdout,
+)
 
 _EVERYTHING: Final = "everything"  # longer than any code of a currency
 
@@ -48,13 +57,18 @@ def halt(where: Where, currency: str, note: str | None, *, as_json: bool) -> Non
     _print_halts(where, halted["data"])
 
 
-def resume(where: Where, currency: str, *, as_json: bool) -> None:
+def resume(where: Where, currency: str, mid_rate: str | None, *, as_json: bool) -> None:
     """Resume quoting."""
+    body: dict[str, object] = {"currency": _code(currency)}
+    if mid_rate is not None:
+        body["mid_rate"] = mid_rate
     with NodeClient(operator(where)) as client:
-        left = client.post("/v1/fx/resume", {"currency": _code(currency)})
+        left = client.post("/v1/fx/resume", body)
     if as_json:
         print_json(left)
         return
+    for level in left["accepted"]:
+        stdout().print(f"accepted {level['sell']}/{level['buy']} {level['mid_rate']}")
     _print_halts(where, left["data"])
 
 
@@ -63,43 +77,51 @@ def _code(currency: str) -> str | None:
 
 
 def _print_sources(sources: Sequence[Json]) -> None:
-    table = columns("", "source", "rate", "observed", "age")
+    table = columns("", "source", "pair", "rate", "observed", "age", figures=("rate", "age"))
     for source in sources:
         for rate in source["rates"]:
-            told = f"{rate['sell']}/{rate['buy']} {rate['rate']}"
-            age = f"{rate['age_s']} s"
+            age = duration(rate["age_s"])
+            limit_s = source["max_age_s"]
             table.add_row(
-                good(rate["usable"]), escape(source["name"]), told, day_time(rate["observed_at"]),
-                age if source["max_age_s"] is None else f"{age} of {source['max_age_s']} s",
+                good(rate["usable"]), escape(source["name"]), f"{rate['sell']}/{rate['buy']}",
+                rate["rate"], day_time(rate["observed_at"]),
+                age if limit_s is None else f"{age} of {duration(limit_s)}",
             )  # fmt: skip
+    if table.row_count:
+        print_table(table)
+    for source in sources:
         if source["fault"] is not None:
-            table.add_row(_FAULT, escape(source["name"]), escape(source["fault"]), "", "")
-    stdout().print(table)
+            stdout().print(f"{_FAULT} {escape(source['name'])}: {escape(source['fault'])}")
 
 
 def _print_corridors(rates: Sequence[Json], corridors: Sequence[Json]) -> None:
     mids = {(each["sell"], each["buy"]): each for each in rates}
-    table = columns("", "corridor", "mid rate", "spread", "fees", "sell")
+    figures = ("mid rate", "spread", "sell")
+    table = columns("", "corridor", "mid rate", "spread", "fees", "sell", figures=figures)
     for each in corridors:
         rate = mids[each["sell"], each["buy"]]
-        fee = f"{each['service_fee_bps']} bps, at least {each['service_fee_min']['amount']}"
+        least, network = each["service_fee_min"]["amount"], each["network_fee"]["amount"]
         table.add_row(
             good(rate["mid_rate"] is not None),
             f"{each['sell']}/{each['buy']}",
-            escape(rate["mid_rate"] or rate["fault"]),
+            rate["mid_rate"] or "none",
             f"{each['spread_bps']} bps",
-            f"{fee}; network {each['network_fee']['amount']}",
+            f"{each['service_fee_bps']} bps, min {least}, net {network}",
             f"{each['sell_min']['amount']} to {each['sell_max']['amount']}",
         )
-    stdout().print(table)
+    print_table(table)
+    for rate in rates:
+        if rate["mid_rate"] is None:
+            stdout().print(f"{_FAULT} {rate['sell']}/{rate['buy']}: {escape(rate['fault'])}")
 
 
 def _print_exposure(exposure: Sequence[Json]) -> None:
-    table = columns("currency", "open quotes", "sum", "limit")
+    figures = ("open quotes", "sum", "limit")
+    table = columns("currency", *figures, figures=figures)
     for each in exposure:
         limit = "none" if each["limit"] is None else each["limit"]["amount"]
         table.add_row(each["currency"], str(each["quotes"]), each["open"]["amount"], limit)
-    stdout().print(table)
+    print_table(table)
 
 
 def _print_halts(where: Where, halts: Sequence[Json]) -> None:
@@ -112,6 +134,6 @@ def _print_halts(where: Where, halts: Sequence[Json]) -> None:
             each["currency"] or _EVERYTHING, each["reason"], day_time(each["halted_at"]),
             escape(each["halted_by"]), escape(each["note"] or ""),
         )  # fmt: skip
-    stdout().print(table)
+    print_table(table)
     currency = halts[0]["currency"] or _EVERYTHING
     next_steps((where.command(f"corridor fx resume {currency}"), "quote it again"))

@@ -17,6 +17,11 @@ StateDir = Annotated[
         file_okay=False,
     ),
 ]
+Output = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Write it to a new file.", dir_okay=False),
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace FILE if it exists.")]
 Url = Annotated[
     str | None,
     typer.Option("--url", envvar="CORRIDOR_URL", help="The node; default: that of the devnet."),

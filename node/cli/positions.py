@@ -3,97 +3,55 @@
 Not here: what the figures mean (`node.core.positions`).
 """
 
-import json
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
-import typer
 from rich.markup import escape
 
 from node.cli.client import Json, NodeClient
 from node.cli.connection import Where, operator
-from node.cli.console import columns, day_time, print_json, stderr, stdout
-from node.cli.exporting import partial_file
-from node.cli.faults import Fault, Status
+from node.cli.console import columns, day_time, print_table, stdout
+from node.cli.documents import Document, Manner, form_of, given, tell
 
 _TIMEOUT_S: Final = 600.0
 """Every day is read as of its end, so a year of a busy node takes a while."""
 
-_PATH: Final = "/v1/positions"
 _UNKNOWN: Final = "[yellow]not known[/]"
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which days and which currency; None: today, and all."""
-
-    first: str | None
-    last: str | None
-    currency: str | None
-
-    @property
-    def query(self) -> dict[str, str]:
-        """As the node's parameters."""
-        given = {"from": self.first, "to": self.last, "currency": self.currency}
-        return {name: value for name, value in given.items() if value is not None}
-
-
-@dataclass(frozen=True, slots=True)
-class Manner:
-    """How to tell.
-
-    Attributes:
-        output: The file to write, as CSV unless JSON is asked for; None: print.
-        force: Replace the file if it exists.
-    """
-
-    as_json: bool
-    as_csv: bool
-    output: Path | None
-    force: bool
-
-
-def run(where: Where, wanted: Wanted, manner: Manner) -> None:
+def run(
+    where: Where,
+    first: str | None,
+    last: str | None,
+    currency: str | None,
+    manner: Manner,
+) -> None:
     """Show positions, or write them to a file.
+
+    Args:
+        where: The node.
+        first: First day; None: as the last.
+        last: Last day; None: today.
+        currency: Only this one; None: all.
+        manner: How to tell.
 
     Raises:
         Fault: The node declines or does not answer, or the file cannot be written.
     """
-    if manner.as_json and manner.as_csv:
-        raise Fault("--json and --csv exclude each other", status=Status.USAGE)
+    query = given(from_=first, to=last, currency=currency)
+    document = Document("/v1/positions", query, ("csv",), _TIMEOUT_S)
+    form = form_of(document, manner)
     with NodeClient(operator(where)) as client:
-        if manner.output is not None:
-            _write(client, wanted, manner, manner.output)
-            return
-        if manner.as_csv:
-            typer.echo(_csv(client, wanted).decode(), nl=False)
-            return
-        told = client.get(_PATH, timeout_s=_TIMEOUT_S, **wanted.query)
-    if manner.as_json:
-        print_json(told)
-    elif told["total"]["positions"]:
+        tell(client, document, form, manner, lambda told: _show(told, currency))
+
+
+def _show(told: Json, currency: str | None) -> None:
+    if told["total"]["positions"]:
         _print(told)
-    else:
-        in_it = "" if wanted.currency is None else f" in {escape(wanted.currency)}"
-        stdout().print(f"No positions: nothing was exchanged{in_it} yet.")
-        _print_open_quotes(told)
-
-
-def _write(client: NodeClient, wanted: Wanted, manner: Manner, output: Path) -> None:
-    with partial_file(output, force=manner.force) as file:
-        if manner.as_json:
-            told = client.get(_PATH, timeout_s=_TIMEOUT_S, **wanted.query)
-            file.write(json.dumps(told, ensure_ascii=False).encode() + b"\n")
-        else:
-            file.write(_csv(client, wanted))
-        file.keep()
-    stderr().print(f"written: {escape(str(output))}", soft_wrap=True)
-
-
-def _csv(client: NodeClient, wanted: Wanted) -> bytes:
-    return client.get_file(_PATH, timeout_s=_TIMEOUT_S, format="csv", **wanted.query)
+        return
+    in_it = "" if currency is None else f" in {escape(currency)}"
+    stdout().print(f"No positions: nothing was exchanged{in_it} yet.")
+    _print_open_quotes(told)
 
 
 def _print(told: Json) -> None:
@@ -119,9 +77,8 @@ def _print(told: Json) -> None:
 
 def _print_currencies(told: Json) -> None:
     """What there is now, and what the days brought; the last row is all currencies together."""
-    table = columns(
-        "currency", "position", "pending", "spread earned", "fees earned", "value now", "result"
-    )
+    figures = ("position", "pending", "spread\nearned", "fees\nearned", "value\nnow", "result")
+    table = columns("currency", *figures, figures=figures)
     for now, over in zip(told["total"]["positions"], told["period"]["positions"], strict=True):
         table.add_row(
             now["currency"],
@@ -134,7 +91,7 @@ def _print_currencies(told: Json) -> None:
         )
     sums = (told["total"]["result"] or _UNKNOWN, told["period"]["result"] or _UNKNOWN)
     table.add_row("[bold]together[/]", "", "", "", "", *sums)
-    stdout().print(table)
+    print_table(table)
 
 
 def _result(told: Json, reporting: str) -> str:
@@ -144,9 +101,8 @@ def _result(told: Json, reporting: str) -> str:
 
 
 def _print_days(told: Json) -> None:
-    table = columns("day", "currency", "in", "out", "closing", "spread", "fees", "result")
-    for column in table.columns[:2]:
-        column.no_wrap = True
+    figures = ("in", "out", "closing", "spread", "fees", "result")
+    table = columns("day", "currency", *figures, figures=figures)
     for day, each in _moved(told):
         table.add_row(
             day,
@@ -161,7 +117,7 @@ def _print_days(told: Json) -> None:
     if not table.row_count:
         stdout().print("Nothing changed in these days.")
         return
-    stdout().print(table)
+    print_table(table)
     stdout().print("[dim]Days on which nothing changed are left out.[/]")
 
 

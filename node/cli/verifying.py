@@ -30,8 +30,8 @@ from node.cli.installation import with_books
 
 if TYPE_CHECKING:  # a command loads the node only when it runs
     from node.bootstrap import Books
-    from node.core.differences import Difference
-    from node.core.ledger_records import Anchor
+    from node.core.proof.findings import Difference
+    from node.core.proof.records import Anchor
     from node.services.verifying import Verification
 
 

@@ -1,9 +1,9 @@
 """What operators may book by hand: kinds of ledger transactions, and the accounts each may move.
 
 For events that no other part of the node sees (money paid in as capital, a partner's prefunding,
-an exchange at a bank, a bank that takes money back) and for corrections. What the chain, a payout
-or a completed transfer moves (`chain`, `in_flight`, `deferred`, `income`, `expense`) is booked by
-the node alone. Closing a break is `node.core.reconcile`.
+an exchange at a bank, a bank that takes money back). What the chain, a payout or a completed
+transfer moves (`chain`, `in_flight`, `deferred`, `income`, `expense`) is booked by the node alone.
+Corrections close a break: `node.core.reconcile`.
 """
 
 import re
@@ -21,7 +21,9 @@ CHARGEBACK_LOSS: Final = "chargeback"
 """Cause of the loss when a bank takes back what the customer no longer has."""
 
 _CAUSE: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")
-_LENGTHS: Final = {"customer": 3, "partner": 3, "bank": 3, "loss": 3}  # others: word, asset
+_LENGTHS: Final = {
+    "customer": 3, "partner": 3, "bank": 3, "loss": 3, "suspense": 3, "chain": 4, "expense": 4,
+}  # others: word, asset  # fmt: skip
 
 
 class BookingKind(StrEnum):
@@ -31,7 +33,11 @@ class BookingKind(StrEnum):
     PARTNER_FUNDING = "partner_funding"  # a partner pays its prefunded balance in, or takes it out
     CONVERSION = "conversion"  # the node exchanges currencies at its banks
     CHARGEBACK = "chargeback"  # a bank takes money back
-    CORRECTION = "correction"  # names the break it corrects
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether the node decides it, and may be refused; a chargeback has happened already."""
+        return self is not BookingKind.CHARGEBACK
 
 
 _MOVES: Final[Mapping[BookingKind, frozenset[tuple[str, str]]]] = {
@@ -44,29 +50,22 @@ _MOVES: Final[Mapping[BookingKind, frozenset[tuple[str, str]]]] = {
 }
 """Kind -> first words of the accounts that an entry may debit and credit."""
 
-_CORRECTABLE: Final = frozenset(
-    {"customer", "partner", "bank", "capital", "fx_position", "loss", "rounding"}
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """Whom a booking's accounts belong to; they must exist."""
+    """Whom the accounts of entries belong to; they must exist."""
 
     customers: frozenset[UUID]
     partners: frozenset[UUID]
 
 
-def check_booking(
-    kind: BookingKind, entries: Sequence[Entry], *, rails: Collection[str], has_break: bool
-) -> Named:
+def check_booking(kind: BookingKind, entries: Sequence[Entry], *, rails: Collection[str]) -> Named:
     """Whether a booking of this kind may have these entries.
 
     Args:
         kind: Why it is booked.
         entries: What is booked.
         rails: The node's banks.
-        has_break: Whether it names a break.
 
     Returns:
         The customers and partners it names.
@@ -78,14 +77,40 @@ def check_booking(
     """
     if not entries:
         raise _fault("/entries", "too_short", "a ledger transaction has at least one entry")
-    if kind is BookingKind.CORRECTION and not has_break:
-        raise _fault("/break_id", "required", "a correction names the break it corrects")
     for place, entry in enumerate(entries):
         _check_words(f"/entries/{place}", kind, entry)
-        for side, path in (("debit", entry.debit), ("credit", entry.credit)):
-            _check_path(f"/entries/{place}/{side}", kind, path, entry.asset)
+    check_paths(entries)
     _check_rails(entries, rails)
-    return _named(entries)
+    return named_in(entries)
+
+
+def check_paths(entries: Sequence[Entry]) -> None:
+    """Whether every path has the shape of its account, for the asset of its entry.
+
+    Raises:
+        InvalidInput: One has not.
+    """
+    for place, entry in enumerate(entries):
+        for side, path in (("debit", entry.debit), ("credit", entry.credit)):
+            _check_path(f"/entries/{place}/{side}", path, entry.asset)
+
+
+def named_in(entries: Sequence[Entry]) -> Named:
+    """The customers and partners whose accounts entries name.
+
+    Raises:
+        NotFound: A path has something in the place of an id that is none.
+    """
+    customers, partners = set(), set()
+    for entry in entries:
+        for path in (entry.debit, entry.credit):
+            word, _, rest = path.partition("/")
+            name = rest.partition("/")[0]
+            if word == "customer":
+                customers.add(decode_id(Prefix.CUSTOMER, name))
+            elif word == "partner":
+                partners.add(decode_id(Prefix.PARTNER, name))
+    return Named(frozenset(customers), frozenset(partners))
 
 
 def has_loss(entries: Sequence[Entry]) -> bool:
@@ -95,33 +120,28 @@ def has_loss(entries: Sequence[Entry]) -> bool:
 
 def _check_words(pointer: str, kind: BookingKind, entry: Entry) -> None:
     words = entry.debit.partition("/")[0], entry.credit.partition("/")[0]
-    if kind is BookingKind.CORRECTION:
-        is_allowed = _CORRECTABLE.issuperset(words)
-        allowed = f"it may move accounts of {', '.join(sorted(_CORRECTABLE))}"
-    else:
-        is_allowed = words in _MOVES[kind]
+    if words not in _MOVES[kind]:
         moves = (f"{debit} -> {credit}" for debit, credit in sorted(_MOVES[kind]))
-        allowed = f"it may move (debit -> credit) {', '.join(moves)}"
-    if not is_allowed:
         raise _fault(
             pointer,
             "account_not_allowed",
-            f"a booking of kind {kind} does not move {entry.debit} -> {entry.credit}; {allowed}",
+            f"a booking of kind {kind} does not move {entry.debit} -> {entry.credit};"
+            f" it may move (debit -> credit) {', '.join(moves)}",
+        )
+    if words[0] == "loss" and entry.debit != f"loss/{CHARGEBACK_LOSS}/{entry.asset}":
+        raise _fault(
+            f"{pointer}/debit",
+            "wrong_form",
+            f"what a chargeback loses is loss/{CHARGEBACK_LOSS}/{entry.asset}",
         )
 
 
-def _check_path(pointer: str, kind: BookingKind, path: str, asset: str) -> None:
+def _check_path(pointer: str, path: str, asset: str) -> None:
     word, *rest = path.split("/")
     if rest[-1:] != [asset] or len(rest) + 1 != _LENGTHS.get(word, 2):
         shape = f"{word}/.../{asset}" if word in _LENGTHS else f"{word}/{asset}"
         raise _fault(pointer, "wrong_form", f"{path} is no account for {asset}; write {shape}")
-    if word != "loss":
-        return
-    if kind is BookingKind.CHARGEBACK and rest[0] != CHARGEBACK_LOSS:
-        raise _fault(
-            pointer, "wrong_form", f"what a chargeback loses is loss/{CHARGEBACK_LOSS}/{asset}"
-        )
-    if not _CAUSE.fullmatch(rest[0]):
+    if word == "loss" and not _CAUSE.fullmatch(rest[0]):
         raise _fault(
             pointer, "wrong_form", f"write the cause in lower case, such as loss/partner/{asset}"
         )
@@ -136,19 +156,6 @@ def _check_rails(entries: Sequence[Entry], rails: Collection[str]) -> None:
                 raise RailUnknown(
                     f"the node has no bank {rail!r}; it has: {', '.join(sorted(rails)) or 'none'}"
                 )
-
-
-def _named(entries: Sequence[Entry]) -> Named:
-    customers, partners = set(), set()
-    for entry in entries:
-        for path in (entry.debit, entry.credit):
-            word, _, rest = path.partition("/")
-            name = rest.partition("/")[0]
-            if word == "customer":
-                customers.add(decode_id(Prefix.CUSTOMER, name))
-            elif word == "partner":
-                partners.add(decode_id(Prefix.PARTNER, name))
-    return Named(frozenset(customers), frozenset(partners))
 
 
 def _fault(pointer: str, code: str, message: str) -> InvalidInput:

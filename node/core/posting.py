@@ -31,6 +31,7 @@ class Why(StrEnum):
 
     BELOW_FLOOR = "below_floor"
     COUNTER_FULL = "counter_full"
+    NOT_COVERED = "not_covered"  # decided in `node.core.reconcile`
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,8 @@ class Shortfall:
     Attributes:
         asset: Of the account.
         left: Minor units, as the ledger transaction found the account: what is available above
-            its floor, or what its counter still holds.
+            its floor, what its counter still holds, or what may be taken until what is owed is
+            just covered.
     """
 
     why: Why

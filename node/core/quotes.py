@@ -24,6 +24,16 @@ ONE_BPS: Final = 10_000
 MID_DIGITS: Final = 18
 """Significant decimal digits of a mid rate."""
 
+TTL_MAX_S: Final = 1800
+"""Longest life of a quote that may be asked for."""
+
+ACCEPTED_LATE_S: Final = 60
+"""How long after it expired, by another's clock, a quote may still make a transfer.
+
+An acceptance is judged at the moment its transaction began, and then waits for the ledger and for
+the rows of its quotes, for each no longer than `lock_timeout` (30 s, `node.store.database`).
+"""
+
 _STATED = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,20})?")
 
 
@@ -413,11 +423,15 @@ class Quote:
     transfer_id: UUID | None = None
 
     def status(self, now: datetime) -> QuoteStatus:
-        """Where the quote stands; active only while `expires_at > now`."""
+        """Where the quote stands; active only while `expires_at > now`.
+
+        What was revoked after it had expired (see `ACCEPTED_LATE_S`) stays expired.
+        """
         if self.transfer_id is not None:
             return QuoteStatus.CONSUMED
         if self.revoked_at is not None:
-            return QuoteStatus.REVOKED
+            was_open = self.revoked_at < self.expires_at
+            return QuoteStatus.REVOKED if was_open else QuoteStatus.EXPIRED
         return QuoteStatus.ACTIVE if self.expires_at > now else QuoteStatus.EXPIRED
 
     def is_visible_to(self, principal: Principal) -> bool:

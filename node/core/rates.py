@@ -60,7 +60,7 @@ class PricingPolicy:
     """What is asked of the sources before there is a price.
 
     Attributes:
-        sources_min: Usable statements that each rate needs.
+        sources_min: Usable statements that each rate needs, outliers apart.
         disagreement_max_bps: How far statements of one rate may differ, of the smaller one.
         jump_max_bps: How far a mid rate may move from the last one that was trusted.
         bridge: Assets a cross rate may go over, the preferred first.
@@ -77,7 +77,7 @@ DEFAULT_POLICY: Final = PricingPolicy()
 
 
 @dataclass(frozen=True, slots=True)
-class Feed:
+class Reading:
     """The newest reading of one source.
 
     Attributes:
@@ -114,13 +114,13 @@ class Lack(StrEnum):
 
 
 def best_mid(
-    feeds: Sequence[Feed],
+    readings: Sequence[Reading],
     sell: str,
     buy: str,
     now: datetime,
     policy: PricingPolicy = DEFAULT_POLICY,
 ) -> MidUntil:
-    """The mid rate by the shortest way over the policy's bridges, preferring earlier feeds.
+    """The mid rate by the shortest way over the policy's bridges, preferring earlier readings.
 
     Every other way that could have been gone must lead to the same rate, within the bound for
     disagreement.
@@ -131,20 +131,20 @@ def best_mid(
     """
     ways: list[tuple[Rate, ...]] = []
     refusals: list[RateUnavailable] = []
-    for way in _ways(feeds, sell, buy, policy.bridge):
+    for way in _ways(readings, sell, buy, policy.bridge):
         try:
-            ways.append(tuple(_leg(feeds, *leg, now, policy) for leg in pairwise(way)))
+            ways.append(tuple(_leg(readings, *leg, now, policy) for leg in pairwise(way)))
         except RateUnavailable as refusal:
             if refusal.context["reason"] == Lack.DISAGREE:
                 raise
             refusals.append(refusal)
     if not ways:
-        raise refusals[0] if refusals else _lacking(Lack.NO_SOURCE, sell, buy, (), policy, feeds)
+        raise refusals[0] if refusals else _lacking(Lack.NO_SOURCE, sell, buy, (), policy, readings)
     mid = mid_of(sell, buy, ways[0])
     for other in ways[1:]:
         if not _agree(_product(sell, buy, ways[0]), _product(sell, buy, other), policy):
             raise _lacking(Lack.DISAGREE, sell, buy, (*ways[0], *other), policy)
-    return MidUntil(mid, _good_until(feeds, now))
+    return MidUntil(mid, _good_until(readings, now))
 
 
 def is_plausible(rate: Rate, before: Rate) -> bool:
@@ -169,10 +169,10 @@ def is_too_old(rate: Rate, max_age_s: int | None, now: datetime) -> bool:
 
 
 def _ways(
-    feeds: Sequence[Feed], sell: str, buy: str, bridge: Sequence[str]
+    readings: Sequence[Reading], sell: str, buy: str, bridge: Sequence[str]
 ) -> Iterator[tuple[str, ...]]:
     """The ways over none, one, two... bridges that sources state in full, shortest first."""
-    stated = {frozenset((rate.sell, rate.buy)) for feed in feeds for rate in feed.rates}
+    stated = {frozenset((rate.sell, rate.buy)) for reading in readings for rate in reading.rates}
     between = [each for each in bridge if each not in (sell, buy)]
     for length in range(len(between) + 1):
         for chosen in permutations(between, length):
@@ -181,25 +181,29 @@ def _ways(
                 yield way
 
 
-def _leg(feeds: Sequence[Feed], sell: str, buy: str, now: datetime, policy: PricingPolicy) -> Rate:
+def _leg(
+    readings: Sequence[Reading], sell: str, buy: str, now: datetime, policy: PricingPolicy
+) -> Rate:
     """One rate of all that state it, in either direction.
 
     Raises:
         RateUnavailable: See `best_mid`.
     """
-    stated = list(_stated(feeds, sell, buy))
+    stated = list(_stated(readings, sell, buy))
     usable = [
-        replace(rate, stale=True) if _is_over(now - rate.observed_at, feed.natural_age_s) else rate
-        for rate, feed in stated
-        if not is_too_old(rate, feed.max_age_s, now)
+        replace(rate, stale=True)
+        if _is_over(now - rate.observed_at, reading.natural_age_s)
+        else rate
+        for rate, reading in stated
+        if not is_too_old(rate, reading.max_age_s, now)
     ]
     if not usable:
         raise _lacking(
             Lack.TOO_OLD, sell, buy, [rate for rate, _ in stated], policy,
-            [feed for _, feed in stated],
+            [reading for _, reading in stated],
         )  # fmt: skip
     if len(usable) < policy.sources_min:
-        raise _lacking(Lack.TOO_FEW_SOURCES, sell, buy, usable, policy, feeds)
+        raise _lacking(Lack.TOO_FEW_SOURCES, sell, buy, usable, policy, readings)
     choose = _first if policy.method is Method.FIRST else _median
     chosen = choose(usable, sell, buy, policy)
     if chosen is None:
@@ -214,7 +218,7 @@ def _first(usable: Sequence[Rate], sell: str, buy: str, policy: PricingPolicy) -
 
 
 def _median(usable: Sequence[Rate], sell: str, buy: str, policy: PricingPolicy) -> Rate | None:
-    """The middle one of those near the middle of all; None: those are no majority.
+    """The middle one of those near the middle of all; None: those are too few, or no majority.
 
     Of two in the middle it is the lower, so what is printed is what a source stated, and the
     difference is in the node's favour.
@@ -222,19 +226,20 @@ def _median(usable: Sequence[Rate], sell: str, buy: str, policy: PricingPolicy) 
     ordered = sorted(((_product(sell, buy, [rate]), rate) for rate in usable), key=itemgetter(0))
     middle, _ = _middle(ordered)
     near = [each for each in ordered if _agree(each[0], middle, policy)]
-    return _middle(near)[1] if 2 * len(near) > len(ordered) else None
+    are_enough = len(near) >= policy.sources_min and 2 * len(near) > len(ordered)
+    return _middle(near)[1] if are_enough else None
 
 
 def _middle(ordered: Sequence[tuple[Fraction, Rate]]) -> tuple[Fraction, Rate]:
     return ordered[(len(ordered) - 1) // 2]
 
 
-def _stated(feeds: Sequence[Feed], sell: str, buy: str) -> Iterator[tuple[Rate, Feed]]:
+def _stated(readings: Sequence[Reading], sell: str, buy: str) -> Iterator[tuple[Rate, Reading]]:
     """What each source states of two assets, in either direction; one voice for each source."""
-    for feed in feeds:
-        for rate in feed.rates:
+    for reading in readings:
+        for rate in reading.rates:
             if (rate.sell, rate.buy) in ((sell, buy), (buy, sell)):
-                yield rate, feed
+                yield rate, reading
                 break
 
 
@@ -269,11 +274,13 @@ def _lacking(
     buy: str,
     rates: Sequence[Rate],
     policy: PricingPolicy,
-    feeds: Sequence[Feed] = (),
+    readings: Sequence[Reading] = (),
 ) -> RateUnavailable:
     """The refusal, with what every source concerned says, and what is wrong with it."""
-    faults = [f"{feed.name}: {feed.fault}" for feed in feeds if feed.fault]
-    names = [each.source for each in rates] or [feed.name for feed in feeds if feed.name]
+    faults = [f"{reading.name}: {reading.fault}" for reading in readings if reading.fault]
+    names = [each.source for each in rates] or [
+        reading.name for reading in readings if reading.name
+    ]
     sentence = _sentence(lack, f"{sell}/{buy}", rates, policy, names)
     return RateUnavailable(
         "; ".join((sentence, *faults)), reason=str(lack), sources=list(dict.fromkeys(names))
@@ -303,13 +310,13 @@ def _told(rate: Rate) -> str:
     return f"{rate.source} {rate.sell}/{rate.buy} {rate.text} of {at} UTC"
 
 
-def _good_until(feeds: Sequence[Feed], now: datetime) -> datetime:
+def _good_until(readings: Sequence[Reading], now: datetime) -> datetime:
     """The next instant at which a rate grows stale, too old, or stops being in the future."""
     boundaries = (
         rate.observed_at + timedelta(seconds=limit_s)
-        for feed in feeds
-        for limit_s in (feed.max_age_s, feed.natural_age_s, -AHEAD_MAX_S)
+        for reading in readings
+        for limit_s in (reading.max_age_s, reading.natural_age_s, -AHEAD_MAX_S)
         if limit_s is not None
-        for rate in feed.rates
+        for rate in reading.rates
     )
     return min((each for each in boundaries if each >= now), default=_EVER)

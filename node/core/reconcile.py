@@ -7,13 +7,15 @@ break by itself. Collecting the numbers is `node.services.reconciling`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
-from node.core.errors import InsufficientFunds, InvalidInput
-from node.core.ledger import WEI_PER_UNIT, AccountKind, Balance, Entry, account_rules
+from node.core.bookings import check_paths
+from node.core.errors import InvalidInput
+from node.core.ledger import WEI_PER_UNIT, Balance, Entry, LedgerTransaction, account_rules
 from node.core.mirror import Facts, SettlementLog, TokenLog
+from node.core.posting import Shortfall, Why
 
 
 class Severity(StrEnum):
@@ -232,6 +234,63 @@ def solvency(asset: str, balances: Iterable[Balance]) -> tuple[int, int]:
     return owed, covered
 
 
+class Cover:
+    """What is owed and what covers it while a batch is decided: law 8, kept by refusing.
+
+    Args:
+        totals: Counters summed by first word and asset, as `LedgerRepository.totals` has them, of
+            every asset that will be named. The rule adds up words; a position is one account.
+    """
+
+    def __init__(self, totals: Iterable[Balance]) -> None:
+        self._totals = {each.path: each for each in totals}
+
+    def take(self, transaction: LedgerTransaction) -> None:
+        """Count a ledger transaction that is booked."""
+        self._totals = self._after(transaction)
+
+    def shortfall(self, transaction: LedgerTransaction) -> Shortfall | None:
+        """Why a ledger transaction must not be booked; None: it may.
+
+        One that takes nothing away is no worse for books that are short already (after a
+        chargeback): only what leaves less than before is refused.
+        """
+        after = self._after(transaction)
+        for asset in sorted({entry.asset for entry in transaction.entries}):
+            left, would_be = _left(asset, self._totals), _left(asset, after)
+            if would_be < min(left, 0):
+                return Shortfall(Why.NOT_COVERED, f"bank/{asset}", asset, max(left, 0))
+        return None
+
+    def _after(self, transaction: LedgerTransaction) -> dict[str, Balance]:
+        totals = dict(self._totals)
+        for entry in transaction.entries:
+            amount, asset = entry.amount, entry.asset
+            debited = _total(totals, entry.debit, asset)
+            totals[debited.path] = (
+                replace(debited, debits_pending=debited.debits_pending + amount)
+                if transaction.pending
+                else replace(debited, debits_posted=debited.debits_posted + amount)
+            )
+            credited = _total(totals, entry.credit, asset)
+            totals[credited.path] = (
+                replace(credited, credits_pending=credited.credits_pending + amount)
+                if transaction.pending
+                else replace(credited, credits_posted=credited.credits_posted + amount)
+            )
+        return totals
+
+
+def _total(totals: Mapping[str, Balance], path: str, asset: str) -> Balance:
+    name = f"{path.partition('/')[0]}/{asset}"
+    return totals.get(name) or Balance(name, account_rules(path)[0], asset)
+
+
+def _left(asset: str, totals: Mapping[str, Balance]) -> int:
+    owed, covered = solvency(asset, totals.values())
+    return covered - owed
+
+
 def sides(balances: Iterable[Balance]) -> dict[str, tuple[int, int]]:
     """Posted debits and credits of each asset; law 1 says that they are equal."""
     sums: dict[str, tuple[int, int]] = {}
@@ -267,7 +326,7 @@ def check_resolution(entries: Sequence[Entry]) -> None:
     and never rises out of nothing, by a correction.
 
     Raises:
-        InvalidInput: One of the entries names another account.
+        InvalidInput: One of the entries names another account, or one in the wrong form.
     """
     if not entries:
         raise InvalidInput("a ledger transaction has at least one entry")
@@ -280,29 +339,12 @@ def check_resolution(entries: Sequence[Entry]) -> None:
                 f" accounts of {', '.join(_RESOLVABLE)} may be named, and customers or partners"
                 " may be given what is in suspense"
             )
-        if any(path.rpartition("/")[2] != entry.asset for path in (entry.debit, entry.credit)):
-            raise InvalidInput(f"both accounts of an entry hold {entry.asset}")
+    check_paths(entries)
 
 
-def check_floors(entries: Sequence[Entry], balances: Mapping[str, Balance]) -> None:
-    """Whether every account stays above its floor once the entries are booked.
+def takes_capital(entries: Sequence[Entry]) -> bool:
+    """Whether entries take out what is the owner's: a decision, where others state what happened.
 
-    Args:
-        entries: To be booked together.
-        balances: Of every account they name.
-
-    Raises:
-        InsufficientFunds: One would fall below.
+    They must leave what the node owes covered (law 8); a loss, or gas that was spent, is a fact.
     """
-    for path, balance in balances.items():
-        kind, floor = account_rules(path)
-        if floor is None:
-            continue
-        debits = sum(entry.amount for entry in entries if entry.debit == path)
-        credits_ = sum(entry.amount for entry in entries if entry.credit == path)
-        grows_by_debit = kind in (AccountKind.ASSET, AccountKind.EXPENSE)
-        change = debits - credits_ if grows_by_debit else credits_ - debits
-        if balance.available + change < floor:
-            raise InsufficientFunds(
-                f"{path} has {balance.available} minor units available", available=balance.available
-            )
+    return any(entry.debit.partition("/")[0] in ("capital", "rounding") for entry in entries)

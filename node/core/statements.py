@@ -138,6 +138,7 @@ class Statement:
         sequence: The newest sequence of the period: what the statement is as of.
         booked_at: When that was booked; None where nothing was.
         made_at: When the statement was made.
+        ends_at: Up to when it says everything: the end of the period, or before.
     """
 
     customer_id: UUID
@@ -150,6 +151,7 @@ class Statement:
     sequence: int
     booked_at: datetime | None
     made_at: datetime
+    ends_at: datetime
 
     def __post_init__(self) -> None:
         balance = self.opening
@@ -164,8 +166,8 @@ class Statement:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the period was over when it was made, so that nothing can be added."""
-        return self.made_at > self.period.closed_at
+        """Whether it reaches to the end of the period, so that nothing can be added."""
+        return self.ends_at >= self.period.closed_at
 
     @property
     def totals(self) -> Totals:

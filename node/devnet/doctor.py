@@ -6,20 +6,23 @@ is shown (`corridor doctor`), and whether the books are right (`corridor verify`
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import httpx
 
+from node.bootstrap import check_login, check_settings
 from node.config import load_settings
-from node.core.errors import NodeError
+from node.core.errors import NodeError, Unavailable
 from node.devnet import anvil, postgres
 from node.devnet.errors import DevnetError
 from node.devnet.network import CHECKOUT
@@ -31,6 +34,8 @@ from node.devnet.supervisor import is_ready, leftovers, supervisor_of
 _PYTHON_MIN = (3, 11)
 _DISK_FREE_MIN_GB = 1
 _LIMIT_S = 10.0
+_AWAY = "start what does not answer, or correct the setting that names it"
+_LOGIN = "see `Running it` in node/README.md; `corridor devnet up` makes such a login by itself"
 _INSTALL = "run ./scripts/demo, which installs what is missing"
 
 
@@ -64,12 +69,15 @@ def examine(state_dir: Path) -> list[Finding]:
         _look("settings", lambda: _settings(state)),
         _look("leftover processes", lambda: _leftovers(state)),
     ]
+    findings += _given_database(state)
     if not state.exists():
         return [*findings, Finding("devnet", ok=True, detail=f"none in {state.root}")]
     if not is_ready(state):
         return [*findings, Finding("devnet", ok=True, detail=f"not running in {state.root}")]
     description = describe(state.root)
     findings.append(_look("database", lambda: _database(state, description)))
+    url = description["nodes"][0]["database_url"]
+    findings.append(_look("database login", lambda: _login(state, database_url=url)))
     findings.append(_look("chain", lambda: _chain(description)))
     findings.append(_look("contracts on chain", lambda: _code(description)))
     return findings + _nodes(description)
@@ -147,12 +155,39 @@ def _disk(state: StateDirectory) -> str:
 
 
 def _settings(state: StateDirectory) -> str:
+    """Check what `serve` does. Where the settings that it needs are not set, the rest of them."""
     try:
         settings = load_settings(state_dir=state.root)
+        asyncio.run(check_settings(settings))
+    except Unavailable as error:
+        raise DevnetError(error.detail, remedy=_AWAY) from error
     except NodeError as error:
         raise DevnetError(error.detail, remedy="correct the environment") from error
-    named = [name for name in ("chain_rpc_urls", "signer") if getattr(settings, name)]
-    return "valid" + (f", {' and '.join(named)} set" if named else ", nothing but defaults")
+    if not settings.given:
+        return "valid, nothing but defaults"
+    return f"valid; set: {', '.join(settings.given)}"
+
+
+def _login(state: StateDirectory, **given: str) -> str:
+    """A login that owns the tables could change what was booked."""
+    try:
+        asyncio.run(check_login(load_settings(state_dir=state.root, **given)))
+    except Unavailable as error:
+        raise DevnetError(error.detail, remedy=_AWAY) from error
+    except NodeError as error:
+        raise DevnetError(error.detail, remedy=_LOGIN) from error
+    return "may read, and book; may not change what is booked"
+
+
+def _given_database(state: StateDirectory) -> list[Finding]:
+    """What the environment's login may do, where it names a database."""
+    try:
+        settings = load_settings(state_dir=state.root)
+    except NodeError:
+        return []  # told already
+    if "CORRIDOR_DATABASE_URL" not in settings.given:
+        return []
+    return [_look("CORRIDOR_DATABASE_URL", lambda: _login(state))]
 
 
 def _leftovers(state: StateDirectory) -> str:
@@ -213,4 +248,39 @@ def _nodes(description: Description) -> list[Finding]:
         for check in answer.json().get("checks", []):
             found = Finding(f"{name}: {check['name']}", bool(check["ok"]), str(check["detail"]))
             findings.append(found if found.ok else replace(found, remedy=remedy))
+        findings += _quoting(name, node)
     return findings
+
+
+def _quoting(name: str, node: Mapping[str, Any]) -> list[Finding]:
+    """Faulty rate sources, corridors without a rate, halts of quoting: what operators see."""
+    try:
+        with httpx.Client(base_url=node["url"], timeout=_LIMIT_S, trust_env=False) as client:
+            key = node["keys"]["operator"]
+            answer = client.get("/v1/fx", headers={"Authorization": f"Bearer {key}"})
+            answer.raise_for_status()
+            state = answer.json()
+    except httpx.HTTPError as error:
+        remedy = "run `corridor fx`, which says more"
+        return [Finding(f"{name}: rates", ok=False, detail=str(error), remedy=remedy)]
+    faults = [f"{each['name']}: {each['fault']}" for each in state["sources"] if each["fault"]]
+    faults += [
+        f"{each['sell']}/{each['buy']}: {each['fault']}"
+        for each in state["corridors"]
+        if each["mid_rate"] is None
+    ]
+    halts = [f"{each['currency'] or 'everything'} ({each['reason']})" for each in state["halts"]]
+    return [
+        Finding(
+            f"{name}: rates",
+            ok=not faults,
+            detail="; ".join(faults) or "every source answers, every corridor has a rate",
+            remedy="`corridor fx` says more; CORRIDOR_FX_SOURCES names the sources" * bool(faults),
+        ),
+        Finding(
+            f"{name}: quoting",
+            ok=not halts,
+            detail=f"halted: {', '.join(halts)}" if halts else "nothing is halted",
+            remedy="look why with `corridor fx`, then `corridor fx resume`" * bool(halts),
+        ),
+    ]

@@ -252,7 +252,7 @@ class Acceptance:
                     entries=acceptance_entries(
                         each.submission.request.customer_id, target.chain_id, each.amounts
                     ),
-                    detail=self._terms(each.address, payment_number),
+                    detail=self._terms(each, payment_number),
                 )
                 for payment_number, each in enumerate(accepted, start=number)
             ]
@@ -267,13 +267,19 @@ class Acceptance:
         await unit.quotes.consume_many([(each.quote_id, each.id) for each in transfers])
         return transfers
 
-    def _terms(self, beneficiary: Address, payment_number: int) -> dict[str, str]:
-        """What the ledger keeps of a promise besides its money: who is paid, and by which number.
+    def _terms(self, accepted: _Accepted, payment_number: int) -> dict[str, str]:
+        """What the ledger keeps of a promise besides its money: who is paid, and at which price.
 
-        The hash of the batch covers it, so that nobody can redirect a payment unseen.
+        The hash of the batch covers it, so that nobody can redirect a payment, or stretch the
+        quote it came from, unseen.
         """
+        quote = accepted.quote
         return {
-            "beneficiary": f"0x{beneficiary.hex()}",
+            "beneficiary": f"0x{accepted.address.hex()}",
+            "quote": str(quote.id),
+            "quote_expires_at": quote.expires_at.isoformat(timespec="microseconds"),
+            "mid_rate": format(quote.price.mid_rate, "f"),
+            "spread_bps": str(quote.price.spread_bps),
             "chain_id": str(self._target.chain_id),
             "contract": f"0x{self._target.contract.hex()}",
             "payment_number": str(payment_number),

@@ -13,13 +13,14 @@ from uuid import UUID
 
 from node.core.bookings import BookingKind, Named, check_booking, has_loss
 from node.core.catalog import Catalog
-from node.core.errors import AmountOutOfRange, NodeError, NotFound
+from node.core.errors import AmountOutOfRange, InvalidInput, NodeError, NotFound, WrongState
 from node.core.ids import Prefix, decode_id, encode_id
 from node.core.ledger import Entry, LedgerTransaction
 from node.core.parties import Principal
 from node.core.ports import Unit, UnitOfWork
-from node.core.ports.bookings import Booked
+from node.core.ports.history import TransactionRow
 from node.core.ports.idempotency import Answer, Claim
+from node.core.ports.reconciliation import Break
 from node.core.reconcile import BreakCode, NewBreak, break_of
 from node.core.units import format_minor
 from node.services.batching import GroupCommit
@@ -53,16 +54,18 @@ class _Submission:
     """A request, checked, with how to answer it.
 
     Attributes:
+        is_decided: Whether the node may refuse it so that what it owes stays covered.
         break_id: Of the break it names.
         new_break: The break it opens when it is booked, with its id.
     """
 
     transaction: LedgerTransaction
+    is_decided: bool
     named: Named
     break_id: UUID | None
     new_break: tuple[UUID, NewBreak] | None
     claim: Claim
-    render: Callable[[Booked], Answer]
+    render: Callable[[TransactionRow], Answer]
     render_error: RenderError
 
 
@@ -97,34 +100,32 @@ class BookingService:
         self,
         request: BookingRequest,
         claim: Claim,
-        render: Callable[[Booked], Answer],
+        render: Callable[[TransactionRow], Answer],
         render_error: RenderError,
     ) -> Answer:
         """Book one ledger transaction, at most once for its claim.
 
         Raises:
-            InvalidInput: Accounts that this kind may not move.
+            InvalidInput: Accounts that this kind may not move, or a loss that names a break about
+                something else.
             RailUnknown: A bank that the node has not.
             CurrencyUnknown: An asset that the node has not, or that no bank holds.
             AmountOutOfRange: An entry above the largest there may be; with `min` and `max`.
             NotFound: It names a customer, a partner or a break that does not exist.
-            InsufficientFunds: An account would fall below its floor; with `available`.
+            WrongState: The break it names is closed.
+            InsufficientFunds: An account would fall below its floor, or what the node owes would
+                not be covered; with `available`.
             IdempotencyInProgress: There is no answer after 10 s; it may still be booked.
             Overloaded: Too many wait; nothing was done.
         """
-        named = check_booking(
-            request.kind,
-            request.entries,
-            rails=self._rails,
-            has_break=request.break_id is not None,
-        )
+        named = check_booking(request.kind, request.entries, rails=self._rails)
         for entry in request.entries:
             self._check_amount(entry)
         return await in_time(
             self._group.submit(self._submission(request, named, claim, render, render_error))
         )
 
-    async def get(self, sequence: str) -> Booked:
+    async def get(self, sequence: str) -> TransactionRow:
         """One ledger transaction, whoever booked it.
 
         Raises:
@@ -132,7 +133,7 @@ class BookingService:
         """
         if sequence.isascii() and sequence.isdigit() and len(sequence) <= _SEQUENCE_DIGITS_MAX:
             async with self._units() as unit:
-                if found := await unit.bookings.at(int(sequence)):
+                if found := await unit.history.transaction(int(sequence)):
                     return found
         raise NotFound("there is no such ledger transaction")
 
@@ -154,7 +155,7 @@ class BookingService:
         request: BookingRequest,
         named: Named,
         claim: Claim,
-        render: Callable[[Booked], Answer],
+        render: Callable[[TransactionRow], Answer],
         render_error: RenderError,
     ) -> _Submission:
         key = "booking:" + hashlib.sha256("\0".join(claim.scope).encode()).hexdigest()
@@ -167,6 +168,7 @@ class BookingService:
             detail["break"] = encode_id(Prefix.BREAK, belongs_to)
         return _Submission(
             LedgerTransaction(key, request.kind.value, request.entries, detail=detail),
+            request.kind.is_decided,
             named,
             break_id,
             new_break,
@@ -194,10 +196,14 @@ class BookingService:
         return await answer_batch(self._units, batch, self._answer)
 
     async def _answer(self, unit: Unit, batch: Sequence[_Submission]) -> Decided:
-        missing = await _missing(unit, batch)
-        there = [each for each, error in zip(batch, missing, strict=True) if error is None]
-        outcomes = await self._posting.book(unit, [each.transaction for each in there])
-        booked = await unit.bookings.of_keys([each.transaction.key for each in there])
+        refused = await _refused(unit, batch)
+        there = [each for each, error in zip(batch, refused, strict=True) if error is None]
+        outcomes = await self._posting.book(
+            unit,
+            [each.transaction for each in there],
+            decisions={each.transaction.key for each in there if each.is_decided},
+        )
+        booked = await unit.history.transactions([each.transaction.key for each in there])
         await unit.reconciliation.open_breaks(
             [
                 each.new_break
@@ -209,11 +215,11 @@ class BookingService:
             outcome if isinstance(outcome, NodeError) else each.render(booked[each.transaction.key])
             for each, outcome in zip(there, outcomes, strict=True)
         )
-        return Decided([error if error is not None else next(decided) for error in missing])
+        return Decided([error if error is not None else next(decided) for error in refused])
 
 
-async def _missing(unit: Unit, batch: Sequence[_Submission]) -> Sequence[NotFound | None]:
-    """For each, what it names that does not exist."""
+async def _refused(unit: Unit, batch: Sequence[_Submission]) -> Sequence[NodeError | None]:
+    """For each, what is wrong with what it names."""
     customers = await unit.parties.customers(
         sorted({each for one in batch for each in one.named.customers})
     )
@@ -221,18 +227,29 @@ async def _missing(unit: Unit, batch: Sequence[_Submission]) -> Sequence[NotFoun
         sorted({each for one in batch for each in one.named.partners})
     )
     breaks = {
-        each
+        each: await unit.reconciliation.lock_break(each)
         for each in sorted({one.break_id for one in batch if one.break_id is not None})
-        if await unit.reconciliation.lock_break(each) is not None
     }
 
-    def missing(submission: _Submission) -> NotFound | None:
+    def refusal(submission: _Submission) -> NodeError | None:
         if not submission.named.customers <= customers.keys():
             return NotFound("there is no such customer")
         if not submission.named.partners <= partners:
             return NotFound("there is no such partner")
-        if submission.break_id is not None and submission.break_id not in breaks:
-            return NotFound("there is no such break")
-        return None
+        if submission.break_id is None:
+            return None
+        return _refused_break(submission.transaction, breaks[submission.break_id])
 
-    return [missing(each) for each in batch]
+    return [refusal(each) for each in batch]
+
+
+def _refused_break(transaction: LedgerTransaction, found: Break | None) -> NodeError | None:
+    if found is None:
+        return NotFound("there is no such break")
+    if found.resolved_at is not None:
+        return WrongState("the break is closed already")
+    if has_loss(transaction.entries) and found.code != BreakCode.CHARGEBACK_LOSS:
+        message = f"a loss names a break of code {BreakCode.CHARGEBACK_LOSS}, or none"
+        fault = {"pointer": "/break_id", "code": "wrong_break", "message": message}
+        return InvalidInput(message, errors=[fault])
+    return None

@@ -3,22 +3,24 @@
 Halting revokes every open quote of the currency in the transaction that halts, under the lock of
 making quotes, so none is made beside it. A quote that a transfer is consuming at that moment is
 decided by its row: consumed or revoked. Resuming after a jump accepts the level of the rates as
-they are then. The breaker itself is `node.services.breaker`.
+the process that answers has them then, and says which; where it has none, the level stays. The
+breaker itself is `node.services.breaker`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
 from node.core.catalog import Catalog
-from node.core.errors import RateUnavailable
+from node.core.errors import DatabaseUnavailable, InvalidInput, RateUnavailable, WrongState
 from node.core.parties import Principal
 from node.core.ports import Unit, UnitOfWork
 from node.core.ports.idempotency import Answer, Claim
-from node.core.ports.quotes import Exposure, Halt, Pair
+from node.core.ports.quotes import Exposure, Halt, Level, Pair
 from node.core.quotes import HaltReason, Mid
-from node.core.rates import Feed, PricingPolicy
+from node.core.rates import PricingPolicy, Reading, is_jump
 from node.core.units import Asset
 from node.services.breaker import Breaker
 from node.services.idempotency import RenderError, once
@@ -31,7 +33,7 @@ class PairRate:
 
     Attributes:
         mid: As composed now; None: see `fault`.
-        trusted: The last mid rate that was trusted by this process; None: none yet.
+        trusted: The last mid rate that was trusted, by any process; None: none yet.
         fault: Why there is no mid rate, a sentence.
     """
 
@@ -56,13 +58,13 @@ class FxState:
     """Rates and open quotes at one moment.
 
     Attributes:
-        feeds: What each source said last to the process that answers.
+        readings: What each source said last to the process that answers.
         halts: In force, the oldest first.
     """
 
     as_of: datetime
     policy: PricingPolicy
-    feeds: Sequence[Feed]
+    readings: Sequence[Reading]
     pairs: Sequence[PairRate]
     halts: Sequence[Halt]
     exposure: Sequence[OpenAmount]
@@ -74,6 +76,14 @@ class Halted:
 
     halts: Sequence[Halt]
     revoked: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """What resuming did: the halts that are left, and the mid rates accepted as new levels."""
+
+    halts: Sequence[Halt]
+    accepted: Mapping[Pair, Decimal]
 
 
 class FxService:
@@ -89,16 +99,18 @@ class FxService:
         """Rates and open quotes now."""
         async with self._units() as unit:
             halts = await unit.quotes.halts()
+            levels = await unit.quotes.levels()
             there = await unit.quotes.open_quotes()
             now = unit.now
+        self._rates.follow(levels)
         limits = self._catalog.exposure_max_minor
         named = dict.fromkeys(code for pair in self._catalog.corridors for code in pair)
         return FxState(
             now,
             self._rates.policy,
-            self._rates.feeds,
-            [self._pair(*pair, now) for pair in self._catalog.corridors],
-            halts.in_force,
+            self._rates.readings,
+            [self._pair(pair, levels.get(pair), now) for pair in self._catalog.corridors],
+            halts,
             [
                 OpenAmount(
                     self._catalog.asset(code),
@@ -116,10 +128,13 @@ class FxService:
             DatabaseUnavailable: The sources are read; what has jumped is halted by whoever is
                 next asked for a price.
         """
-        await self._rates.refresh()
+        now: datetime | None = None
+        with suppress(DatabaseUnavailable):
+            async with self._units() as unit:
+                now = unit.now  # before they are read: what is accepted from now on is newer
+        await self._rates.refresh(now)
         async with self._units() as unit:
-            pairs = self._catalog.corridors.keys()
-            board = await self._breaker.board(unit, pairs, await unit.quotes.halts())
+            board = await self._breaker.watch(unit, self._catalog.corridors.keys())
         return board.halts
 
     async def halt(
@@ -142,7 +157,7 @@ class FxService:
             await unit.quotes.lock()
             await unit.quotes.halt(currency, HaltReason.OPERATOR, principal.key, note)
             revoked = await unit.quotes.revoke(currency, HaltReason.OPERATOR)
-            return render(Halted((await unit.quotes.halts()).in_force, revoked))
+            return render(Halted(await unit.quotes.halts(), revoked))
 
         return await once(self._units, claim, work, render_error)
 
@@ -152,38 +167,60 @@ class FxService:
         currency: str | None,
         /,
         *,
+        mid: Decimal | None,
         claim: Claim | None,
-        render: Callable[[Sequence[Halt]], Answer],
+        render: Callable[[Resumed], Answer],
         render_error: RenderError,
     ) -> Answer:
         """End the halts of a currency, or the halt of everything, if there are any.
 
         A currency that was halted by itself stays so when the halt of everything ends. After a
-        jump the mid rates as they are now are accepted as the new level. The answer is rendered
-        from the halts that are left.
+        jump the mid rates as this process has them now are accepted as the new levels; where it has
+        none, the level before stays, and is what the next mid rate is compared with.
+
+        `mid` is what the operator has seen of the currency: only a level near it is accepted.
+
+        Raises:
+            InvalidInput: `mid` without a currency.
+            WrongState: This process has no mid rate, or one further than `jump_max_bps` from
+                `mid`; with `mid_rate`. Nothing was resumed.
         """
+        if mid is not None and currency is None:
+            raise InvalidInput("a mid rate is of one currency: say which, or leave it out")
 
         async def work(unit: Unit) -> Answer:
             await unit.quotes.lock()
-            await unit.quotes.resume(currency, principal.key, self._mids(currency, unit.now))
-            return render((await unit.quotes.halts()).in_force)
+            levels = await unit.quotes.levels()
+            self._rates.follow(levels)
+            pairs = [
+                self._pair(pair, levels.get(pair), unit.now)
+                for pair in self._catalog.corridors
+                if currency is None or currency in pair
+            ]
+            if mid is not None:
+                self._check_seen(mid, pairs)
+            mids = {(each.sell, each.buy): each.mid.rate for each in pairs if each.mid is not None}
+            has_jumped = await unit.quotes.resume(currency, principal.key, mids)
+            return render(Resumed(await unit.quotes.halts(), mids if has_jumped else {}))
 
         return await once(self._units, claim, work, render_error)
 
-    def _mids(self, currency: str | None, now: datetime) -> Mapping[Pair, Decimal]:
-        """Mid rates of the pairs that a halt covers, where there are any now."""
-        rates = [
-            self._pair(*pair, now)
-            for pair in self._catalog.corridors
-            if currency is None or currency in pair
-        ]
-        return {(each.sell, each.buy): each.mid.rate for each in rates if each.mid is not None}
+    def _check_seen(self, seen: Decimal, pairs: Sequence[PairRate]) -> None:
+        for each in pairs:
+            there = None if each.mid is None else each.mid.rate
+            if there is None or is_jump(there, seen, self._rates.policy.jump_max_bps):
+                now = "there is none" if there is None else f"it is {there:f}"
+                raise WrongState(
+                    f"the mid rate of {each.sell}/{each.buy} is not near {seen:f} here, {now}; look"
+                    " at the rates again",
+                    mid_rate=None if there is None else format(there, "f"),
+                )
 
-    def _pair(self, sell: str, buy: str, now: datetime) -> PairRate:
+    def _pair(self, pair: Pair, level: Level | None, now: datetime) -> PairRate:
         mid: Mid | None = None
         fault: str | None = None
         try:
-            mid = self._rates.mid(sell, buy, now)
+            mid = self._rates.mid(*pair, now)
         except RateUnavailable as error:
             fault = error.detail
-        return PairRate(sell, buy, mid, self._rates.trusted.get((sell, buy)), fault)
+        return PairRate(*pair, mid, None if level is None else level.mid, fault)

@@ -4,7 +4,7 @@ One snapshot for all of it. Each midnight is read as of the last sequence before
 two short reads, or one where nothing was booked since the midnight before. Days are those of UTC,
 and every day is valued at the rates of the moment.
 
-A rate that has jumped since the node last quoted at it is no rate, as in `node.services.breaker`;
+A rate that has jumped since it was last trusted is no rate, as in `node.services.breaker`;
 asking for positions halts nothing.
 """
 
@@ -122,20 +122,19 @@ class PositionService:
     async def _doubts(self, unit: Unit) -> Mapping[str, str]:
         """Currencies whose rate moved too far from the last one that was trusted, and how.
 
-        What is trusted is what the breaker of this process trusts. Of a pair with the token it is
-        the other currency that is doubted.
+        Of a pair with the token it is the other currency that is doubted.
         """
         rates, token = self._rates, self._catalog.token.asset.code
-        rates.follow((await unit.quotes.halts()).accepted_at)
-        pairs = list(self._catalog.corridors)
-        trusted = {**await unit.quotes.trusted_mids(pairs), **rates.trusted}
+        levels = await unit.quotes.levels()
+        rates.follow(levels)
         doubts: dict[str, str] = {}
-        for sell, buy in pairs:
+        for sell, buy in self._catalog.corridors:
             try:
                 mid_rate = rates.mid(sell, buy, unit.now).rate
             except RateUnavailable:
                 continue  # says so itself where it is needed
-            before = trusted.get((sell, buy), mid_rate)
+            level = levels.get((sell, buy))
+            before = mid_rate if level is None else level.mid
             if is_jump(mid_rate, before, rates.policy.jump_max_bps):
                 doubts[buy if sell == token else sell] = (
                     f"{sell}/{buy} went from {before:f} to {mid_rate:f}; an operator has to look at"

@@ -6,7 +6,7 @@ Limits are decided in `node.core.posting`, exactly, in the order of arrival. Wha
 book by hand is in `node.services.bookings`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final, cast
 
 from node.core.catalog import Catalog
@@ -29,6 +29,7 @@ from node.core.posting import (
     paths_of,
     same_content,
 )
+from node.core.reconcile import Cover
 from node.core.units import format_minor
 from node.services.batching import WAITING_MAX, GroupCommit, committed
 
@@ -94,21 +95,32 @@ class PostingService:
         return await self._group.submit_many(transactions)
 
     async def book(
-        self, unit: Unit, transactions: Sequence[LedgerTransaction]
+        self,
+        unit: Unit,
+        transactions: Sequence[LedgerTransaction],
+        *,
+        decisions: Collection[str] = (),
     ) -> Sequence[int | NodeError]:
         """Book what can be booked, within a transaction that holds the ledger's lock.
+
+        Args:
+            unit: The transaction.
+            transactions: In order.
+            decisions: Keys of those that the node itself decides: they are refused where they
+                would leave what it owes not covered (law 8). All others move customers' money from
+                one place to another, or state what has happened.
 
         Returns:
             The sequence or the refusal of each, in order.
         """
         keys = [each.key for each in transactions]
-        booked = await unit.bookings.of_keys(keys)
+        booked = await unit.history.transactions(keys)
         refused = await unit.ledger.refusals(keys)
         fresh: dict[str, LedgerTransaction] = {}
         for each in transactions:
             if each.key not in booked and each.key not in refused:
                 fresh.setdefault(each.key, each)
-        decided = await self._decide(unit, list(fresh.values()))
+        decided = await self._decide(unit, list(fresh.values()), decisions)
         outcomes: list[int | NodeError] = []
         outcome: int | NodeError
         for each in transactions:
@@ -125,18 +137,23 @@ class PostingService:
         return outcomes
 
     async def _decide(
-        self, unit: Unit, transactions: Sequence[LedgerTransaction]
+        self, unit: Unit, transactions: Sequence[LedgerTransaction], decisions: Collection[str]
     ) -> Mapping[str, int | NodeError]:
         """Outcomes, by key, of ledger transactions whose keys have none yet."""
         if not transactions:
             return {}
         accounts = WorkingCopy(await unit.ledger.balances(paths_of(transactions)))
+        decided = [each for each in transactions if each.key in decisions]
+        cover = await _cover(unit, decided) if decided else None
         accepted: list[LedgerTransaction] = []
         refusals: list[Refusal] = []
         for each in transactions:
-            shortfall = accounts.take(each)
+            shortfall = cover.shortfall(each) if cover and each.key in decisions else None
+            shortfall = shortfall or accounts.take(each)
             if shortfall is None:
                 accepted.append(each)
+                if cover:
+                    cover.take(each)
             else:
                 refusals.append(self._refusal(each, shortfall))
         await unit.ledger.remember_refusals(refusals)
@@ -156,7 +173,11 @@ class PostingService:
             self._catalog.ledger_asset(entry.asset)
 
     def _refusal(self, transaction: LedgerTransaction, shortfall: Shortfall) -> Refusal:
-        sentence = f"{shortfall.path} does not have what this ledger transaction takes"
+        sentence = (
+            f"what the node owes in {shortfall.asset} would not be covered by what it has"
+            if shortfall.why is Why.NOT_COVERED
+            else f"{shortfall.path} does not have what this ledger transaction takes"
+        )
         return _refusal_of(transaction, refusal_for(shortfall, self._catalog, sentence))
 
 
@@ -171,12 +192,18 @@ def refusal_for(shortfall: Shortfall, catalog: Catalog, sentence: str) -> NodeEr
     digits = catalog.ledger_asset(shortfall.asset).digits
     amount = format_minor(shortfall.left, digits)
     left = {"currency": shortfall.asset, "amount": amount}
-    if shortfall.why is Why.BELOW_FLOOR:
+    if shortfall.why is not Why.COUNTER_FULL:
         return InsufficientFunds(sentence, available=left)
     least = {"currency": shortfall.asset, "amount": format_minor(1, digits)}
     return AmountOutOfRange(
         f"{shortfall.path} can take at most {amount} {shortfall.asset} more", min=least, max=left
     )
+
+
+async def _cover(unit: Unit, transactions: Sequence[LedgerTransaction]) -> Cover:
+    """What is owed and what covers it, in every asset that they name."""
+    assets = {entry.asset for each in transactions for entry in each.entries}
+    return Cover(await unit.ledger.totals(assets))
 
 
 def _refusal_of(transaction: LedgerTransaction, error: NodeError) -> Refusal:

@@ -1,22 +1,24 @@
 """Limits of open quotes: how many a maker holds, and what they sum up to in each currency.
 
 Everything that is active counts, whoever made it in whatever process; what is consumed, expired or
-revoked does not. Counting all of it for each batch would cost the more the busier the node is. But
-only makers of quotes add to it, one batch at a time: as long as nobody else has held their lock
-since, what this process counted last plus what it made since is an upper bound. Within the bound
-nothing needs to be counted; where it is reached, the count decides.
+revoked does not. In a currency, what has just expired counts as long as it may still make a
+transfer (`ACCEPTED_LATE_S`). Counting all of it for each batch would cost the more the busier the
+node is. But only makers of quotes add to it, one batch at a time: as long as nobody else has held
+their lock since, what this process counted last plus what it made since is an upper bound. Within
+the bound nothing needs to be counted; where it is reached, the count decides.
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from node.core.errors import ExposureLimitReached, NodeError, TooManyQuotes
 from node.core.ports import Unit
 from node.core.ports.quotes import ActiveQuotes, Exposure
-from node.core.quotes import Quote
+from node.core.quotes import ACCEPTED_LATE_S, Quote
 from node.core.units import Money
 
+_LATE: Final = timedelta(seconds=ACCEPTED_LATE_S)
 _COUNTED_EVERY: Final = 20_000
 """Quotes after which the bound is counted anew: it would only grow, and so would the memory."""
 
@@ -86,8 +88,9 @@ class OpenLimits:
         )
         for money in (quote.price.sell, quote.price.buy):
             there = self._by_currency.get(money.asset.code, Exposure())
+            free_at = at + _LATE
             self._by_currency[money.asset.code] = Exposure(
-                there.minor + money.minor, there.count + 1, min(there.first_expires_at or at, at)
+                there.minor + money.minor, there.count + 1, min(there.free_at or free_at, free_at)
             )
         self._added += 1
 
@@ -111,13 +114,13 @@ class OpenLimits:
 def _too_much(money: Money, limit: Money, there: Exposure) -> ExposureLimitReached:
     code = money.asset.code
     remaining = Money(max(0, limit.minor - there.minor), money.asset)
-    is_ever_possible = money.minor <= limit.minor and there.first_expires_at is not None
+    is_ever_possible = money.minor <= limit.minor and there.free_at is not None
     return ExposureLimitReached(
         f"open quotes may sum up to {limit} {code}, of which {remaining} are left, and this one"
         f" takes {money}; ask for less, or wait until one expires",
         limit={"currency": code, "amount": str(limit)},
         remaining={"currency": code, "amount": str(remaining)},
-        resets_at=_time_text(there.first_expires_at) if is_ever_possible else None,
+        resets_at=_time_text(there.free_at) if is_ever_possible else None,
     )
 
 

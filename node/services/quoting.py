@@ -10,7 +10,6 @@ reserves no money: its transfer does (`node.services.acceptance`).
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Final
 from uuid import UUID
 
 from node.core.catalog import ONCHAIN, Catalog
@@ -20,7 +19,14 @@ from node.core.parties import Customer, Principal, Role
 from node.core.ports import Clock, Unit, UnitOfWork
 from node.core.ports.idempotency import Answer, Claim, StoredAnswer
 from node.core.ports.quotes import Pair
-from node.core.quotes import Price, Quote, QuoteStatus, price_fixed_buy, price_fixed_sell
+from node.core.quotes import (
+    TTL_MAX_S,
+    Price,
+    Quote,
+    QuoteStatus,
+    price_fixed_buy,
+    price_fixed_sell,
+)
 from node.core.units import parse_minor
 from node.services.acceptance import SettlementTarget, headroom, liquidity_paths
 from node.services.batching import GroupCommit, committed
@@ -28,9 +34,6 @@ from node.services.breaker import Board, Breaker
 from node.services.idempotency import replay
 from node.services.quote_limits import OpenLimits
 from node.services.rates import Rates
-
-TTL_MAX_S: Final = 1800
-"""Longest life of a quote that may be asked for."""
 
 Render = Callable[[Quote], Answer]
 
@@ -193,18 +196,20 @@ class QuoteService:
 
     async def _read_boards(self, pairs: Sequence[Pair]) -> Sequence[Board]:
         async with self._units() as unit:
-            board = await self._breaker.board(unit, set(pairs), await unit.quotes.halts())
+            board = await self._breaker.board(unit, set(pairs))
         return [board] * len(pairs)
 
     async def _process(self, batch: Sequence[_Submission]) -> Sequence[Answer | Exception]:
-        made: list[Quote] = []  # of the newest attempt; the ids tell whether it was committed
+        # Of the newest attempt: the ids tell whether it was committed. Where it made none, it is
+        # judged again: what it refused may rest on a halt that was not committed.
+        made: list[Quote] = []
 
         async def work(
             unit: Unit, lost: Sequence[Answer | Exception]
         ) -> Sequence[Answer | Exception]:
             await self._limits.begin(unit)
             ids = [each.id for each in made]
-            if lost and (not ids or await unit.quotes.any_stored(ids)):
+            if lost and ids and await unit.quotes.any_stored(ids):
                 return lost
             made.clear()
             return await self._make(unit, batch, made)
@@ -239,12 +244,11 @@ class QuoteService:
     async def _read_room(self, unit: Unit, batch: Sequence[_Submission]) -> _Room:
         claims = [each.claim for each in batch if each.claim]
         customer_ids = [each.customer_id for each in batch if each.customer_id]
-        halts = await unit.quotes.halts()
         balances = await unit.ledger.balances(liquidity_paths(self._target))
         pairs = {each.request.pair for each in batch} & self._catalog.corridors.keys()
         return _Room(
             now=unit.now,
-            board=await self._breaker.board(unit, pairs, halts),
+            board=await self._breaker.board(unit, pairs),
             customers=await unit.parties.customers(customer_ids) if customer_ids else {},
             headroom=headroom(self._target, balances),
             answered=dict(await unit.idempotency.find(claims)) if claims else {},

@@ -30,23 +30,17 @@ def solvency_checks(watch: Watch, books: Books) -> list[Check]:
                 actual="covered" if owed <= covered else f"owed {owed}, covered {covered}",
             )
         )
-    in_flight = next(
-        (
-            each
-            for each in books.balances
-            if each.path == "in_flight" and each.asset == watch.token_asset
-        ),
-        None,
-    )
-    checks.append(_in_flight_check(watch, books, in_flight))
+    in_flight = {each.asset: each for each in books.balances if each.path == "in_flight"}
+    for asset in sorted({watch.token_asset, *books.open_buys, *in_flight}):
+        promised = books.open_buys.get(asset, 0)
+        checks.append(_in_flight_check(asset, promised, in_flight.get(asset)))
     return checks
 
 
-def _in_flight_check(watch: Watch, books: Books, in_flight: Balance | None) -> Check:
-    promised = books.open_buys.get(watch.token_asset, 0)
+def _in_flight_check(asset: str, promised: int, in_flight: Balance | None) -> Check:
     pending, posted = (in_flight.credits_pending, in_flight.posted) if in_flight else (0, 0)
     return same(
-        f"in_flight:{watch.token_asset}",
+        f"in_flight:{asset}",
         BreakCode.LEDGER_LAW,
         expected=f"{promised} promised, 0 posted",
         actual=f"{pending} promised, {posted} posted",

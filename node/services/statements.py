@@ -13,7 +13,7 @@ from node.core.ports import Unit, UnitOfWork
 from node.core.ports.history import AsOf
 from node.core.statements import Line, Period, Statement
 from node.services.parties import visible_customer
-from node.services.points import point_at
+from node.services.points import NEWEST, Asked, point, point_at
 
 LINES_MAX: Final = 10_000
 """Lines of one statement; as camt.053 that is 5 MB, and some seconds of work."""
@@ -34,6 +34,7 @@ class StatementService:
         *,
         first: date | None = None,
         last: date | None = None,
+        asked: Asked = NEWEST,
     ) -> Statement:
         """A customer's statement of one currency; of this month so far unless days are given.
 
@@ -42,21 +43,34 @@ class StatementService:
             customer_id: Whose account.
             currency: Asset code; an account that was never used has an empty statement.
             first: First day, UTC; None: the first of the last day's month.
-            last: Last day, UTC; None: today.
+            last: Last day, UTC; None: today, or the day of the point asked for.
+            asked: Where it ends instead of a last day, also within a day and within a batch.
 
         Raises:
+            InFuture: The point asked for has not come yet.
             PeriodInvalid: The days end before they begin, or lie ahead.
             StatementTooLarge: It would have more lines than one answer carries.
         """
         async with self._units() as unit:
             customer = await visible_customer(unit, principal, customer_id)
-            made_at, head = unit.now, await unit.history.head()
-        period = Period.of(first, last, made_at.date())
-        before = await point_at(self._units, period.opened_at)
-        ended = made_at > period.closed_at
-        until = await point_at(self._units, period.closed_at) if ended else head
+            made_at, until = unit.now, await unit.history.head()
+        if asked == NEWEST:
+            ends_at = made_at
+            period = Period.of(first, last, made_at.date())
+            if made_at >= period.closed_at:
+                ends_at = period.closed_at
+                until = await point_at(self._units, ends_at)
+        else:
+            until = await point(self._units, asked)
+            ends_at = asked.at or until.booked_at or made_at
+            made_at = max(made_at, ends_at)
+            period = Period.of(first, ends_at.date(), made_at.date())
+        # Nothing is before sequence 0, whatever day it is.
+        before = await point_at(self._units, period.opened_at) if until.sequence else until
         async with self._units() as unit:
-            return await self._make(unit, customer, currency, period, (before, until), made_at)
+            return await self._make(
+                unit, customer, currency, period, (before, until), (made_at, ends_at)
+            )
 
     async def _make(
         self,
@@ -65,7 +79,7 @@ class StatementService:
         currency: str,
         period: Period,
         points: tuple[AsOf, AsOf],
-        made_at: datetime,
+        times: tuple[datetime, datetime],
     ) -> Statement:
         before, until = points
         path = customer_account(customer.id, currency)
@@ -90,5 +104,5 @@ class StatementService:
             closing[path].posted,
             until.sequence,
             until.booked_at,
-            made_at,
+            *times,
         )

@@ -10,13 +10,13 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from node.core.differences import SHOWN_MAX, Difference, Findings
-from node.core.ledger_export import ExportWriter
-from node.core.ledger_records import Anchor
 from node.core.ports import UnitOfWork
 from node.core.ports.verification import VerificationRepository
-from node.core.proof import ANCHOR_CHECK, CHECKS, Proof
-from node.core.proof_accounts import Checkpoints
+from node.core.proof.accounts import Checkpoints
+from node.core.proof.chain import ANCHOR_CHECK, CHECKS, Proof
+from node.core.proof.export import ExportWriter
+from node.core.proof.findings import SHOWN_MAX, Difference, Findings
+from node.core.proof.records import Anchor
 
 Item = TypeVar("Item")
 Progress = Callable[[str, int, int], None]

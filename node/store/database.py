@@ -62,6 +62,7 @@ _AWAY = (
 )
 
 
+_NOT_MIGRATED: Final = "the database has no schema, or an older one: run `corridor migrate`"
 _NO_ROLE = (asyncpg.InvalidParameterValueError, asyncpg.InsufficientPrivilegeError)
 
 
@@ -72,6 +73,8 @@ def translated() -> Iterator[None]:
         yield
     except _AWAY as error:
         raise DatabaseUnavailable("the database does not answer; is PostgreSQL up?") from error
+    except asyncpg.UndefinedTableError as error:
+        raise DatabaseUnavailable(_NOT_MIGRATED) from error
     except _CROSSED as error:
         raise DatabaseUnavailable("the database is busy with the same rows; try again") from error
     except exc.TimeoutError as error:
@@ -83,6 +86,8 @@ def translated() -> Iterator[None]:
                 f"the login cannot act as the role {ROLE} ({cause}): its owner runs"
                 f" `corridor migrate`, an administrator `GRANT {ROLE} TO` the login"
             ) from error
+        if isinstance(cause, asyncpg.UndefinedTableError):
+            raise DatabaseUnavailable(_NOT_MIGRATED) from error
         if error.connection_invalidated or isinstance(cause, _AWAY):
             raise DatabaseUnavailable("the database does not answer; is PostgreSQL up?") from error
         raise

@@ -1,4 +1,4 @@
-"""Balances, entries and statements as of any sequence.
+"""Ledger transactions as booked; balances, entries and statements as of any sequence.
 
 What is up to a sequence is never changed or added to (see the migrations), so every statement here
 that is bounded by one gives the same rows whenever it runs: reading needs neither a lock nor a
@@ -22,9 +22,16 @@ from typing import Final
 
 import asyncpg
 
-from node.core.ledger import AccountKind, Balance, account_rules
+from node.core.ledger import (
+    AccountKind,
+    Balance,
+    Entry,
+    LedgerTransaction,
+    Outcome,
+    account_rules,
+)
 from node.core.paging import ROW_ID_MAX, ListQuery, Page, Position
-from node.core.ports.history import AsOf, EntryRow
+from node.core.ports.history import AsOf, EntryRow, TransactionRow
 from node.core.ports.ledger import AccountRow, TrialRow
 from node.core.statements import Line
 from node.store import history_sql as sql
@@ -79,6 +86,16 @@ class HistoryStore:
         self._raw = connection.raw
         self._bounds = bounds
         self._derived: dict[int, tuple[int, Counters]] = {}  # account -> as of when, the last time
+
+    async def transactions(self, keys: Sequence[str]) -> Mapping[str, TransactionRow]:
+        """What is booked under these keys; keys that are not are left out."""
+        rows = await self._raw.fetch(sql.OF_KEYS, list(keys))
+        return {row["key"]: _transaction(row) for row in rows}
+
+    async def transaction(self, sequence: int) -> TransactionRow | None:
+        """The ledger transaction of this sequence; None where there is none, or a resolution."""
+        row = await self._raw.fetchrow(sql.OF_SEQUENCE, sequence)
+        return _transaction(row) if row else None
 
     async def head(self) -> AsOf:
         """The newest point."""
@@ -292,6 +309,19 @@ class HistoryStore:
             limit,
         )
         return rows
+
+
+def _transaction(row: asyncpg.Record) -> TransactionRow:
+    columns = (row["debits"], row["credits"], row["assets"], row["amounts"])
+    entries = [Entry(*values) for values in zip(*columns, strict=True)]
+    return TransactionRow(
+        row["sequence"],
+        LedgerTransaction(
+            row["key"], row["kind"], entries, row["pending"], row["transfer_id"], row["detail"]
+        ),
+        Outcome(row["outcome"]) if row["outcome"] else None,
+        row["created_at"],
+    )
 
 
 def _point(row: Row | None) -> AsOf:

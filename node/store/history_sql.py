@@ -6,6 +6,25 @@ tables to join a handful of rows.
 
 from typing import Final
 
+_TRANSACTION = """
+SELECT t.sequence, t.key, t.kind, t.pending, t.transfer_id, t.detail, t.created_at, r.outcome,
+       e.debits, e.credits, e.assets, e.amounts
+FROM ledger_transaction t
+LEFT JOIN ledger_resolution r ON r.pending_sequence = t.sequence
+CROSS JOIN LATERAL (
+    SELECT array_agg(d.path ORDER BY position) AS debits,
+           array_agg(c.path ORDER BY position) AS credits,
+           array_agg(entry.asset ORDER BY position) AS assets,
+           array_agg(entry.amount ORDER BY position) AS amounts
+    FROM entry
+    JOIN account d ON d.id = entry.debit_account_id
+    JOIN account c ON c.id = entry.credit_account_id
+    WHERE entry.sequence = t.sequence
+) AS e
+"""
+OF_KEYS: Final = _TRANSACTION + "WHERE t.key = ANY($1::text[])"
+OF_SEQUENCE: Final = _TRANSACTION + "WHERE t.sequence = $1"
+
 HEAD: Final = """
 SELECT l.sequence, b.created_at AS booked_at
 FROM ledger l LEFT JOIN ledger_batch b ON b.number = l.batch

@@ -5,7 +5,8 @@ numbers, books and hashes it; the node may write the ledger in no other way (see
 `node/docs/adr`). Nothing here adds up a balance.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final
 from uuid import UUID
 
 import asyncpg
@@ -28,6 +29,11 @@ _TRIAL_BALANCE = """
 SELECT asset, sum(debits_posted)::numeric AS debits, sum(credits_posted)::numeric AS credits
 FROM account GROUP BY asset ORDER BY asset
 """
+_COUNTERS: Final = ("debits_pending", "debits_posted", "credits_pending", "credits_posted")
+_TOTALS = f"""
+SELECT split_part(path, '/', 1) AS word, asset, {", ".join(f"sum({n}) AS {n}" for n in _COUNTERS)}
+FROM account WHERE asset = ANY($1::text[]) GROUP BY 1, 2
+"""  # noqa: S608 - parts are constants
 
 
 class LedgerStore:
@@ -97,6 +103,19 @@ class LedgerStore:
             path: found.get(path) or Balance(path, account_rules(path)[0], path.rpartition("/")[2])
             for path in paths
         }
+
+    async def totals(self, assets: Collection[str]) -> Sequence[Balance]:
+        """Counters of all accounts of these assets, summed by first word of the path and asset."""
+        rows = await self._raw.fetch(_TOTALS, list(assets))
+        return [
+            Balance(
+                f"{row['word']}/{row['asset']}",
+                account_rules(row["word"])[0],
+                row["asset"],
+                *(int(row[column]) for column in _COUNTERS),
+            )
+            for row in rows
+        ]
 
     async def trial_balance(self) -> Sequence[TrialRow]:
         """Posted debits and credits per asset, by asset."""

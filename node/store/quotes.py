@@ -1,12 +1,12 @@
-"""Firm quotes and halts of quoting in PostgreSQL. Set-based: a batch is one statement.
+"""Firm quotes, halts of quoting, trusted levels in PostgreSQL. Set-based: one statement a batch.
 
 A quote is stored with the digits of its assets and the rates it was made of, so it reads the same
-for ever, whatever the catalogue says later. All that is active is counted by one pass over the
+for ever, whatever the catalogue says later. All that is open is counted by one pass over the
 index `quote_open`, which holds nothing else.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
@@ -14,8 +14,8 @@ from uuid import UUID
 import orjson
 
 from node.core.errors import InvariantBroken
-from node.core.ports.quotes import ActiveQuotes, Exposure, Halt, Halts, OpenQuotes, Pair
-from node.core.quotes import FixedSide, HaltReason, Price, Quote, Rate
+from node.core.ports.quotes import ActiveQuotes, Exposure, Halt, Level, OpenQuotes, Pair
+from node.core.quotes import ACCEPTED_LATE_S, FixedSide, HaltReason, Price, Quote, Rate
 from node.core.units import Asset, Money
 from node.store.database import Connection
 
@@ -24,11 +24,15 @@ _LOCK_MAKING: Final = """
 SELECT nextval('quote_turn') FROM (
     SELECT pg_advisory_xact_lock(hashtextextended('making of quotes', 0)) OFFSET 0) AS held
 """
-_ACTIVE: Final = "transfer_id IS NULL AND revoked_at IS NULL AND expires_at > now()"
+_LATE: Final = timedelta(seconds=ACCEPTED_LATE_S)
+_USABLE: Final = f"""transfer_id IS NULL AND revoked_at IS NULL
+      AND expires_at > now() - interval '{ACCEPTED_LATE_S} seconds'"""
 _OPEN: Final = f"""
 SELECT maker, sell_asset, buy_asset, count(*) AS count, sum(sell_amount) AS sell,
-       sum(buy_amount) AS buy, min(expires_at) AS first_expires_at
-FROM quote WHERE {_ACTIVE} GROUP BY maker, sell_asset, buy_asset
+       sum(buy_amount) AS buy, min(expires_at) AS first_expires_at,
+       count(*) FILTER (WHERE expires_at > now()) AS active,
+       min(expires_at) FILTER (WHERE expires_at > now()) AS active_until
+FROM quote WHERE {_USABLE} GROUP BY maker, sell_asset, buy_asset
 """  # noqa: S608 - constants
 _INSERT: Final = """
 INSERT INTO quote (
@@ -56,12 +60,8 @@ WHERE quote.id = consumed.quote_id AND quote.transfer_id IS NULL
   AND quote.revoked_at IS NULL AND quote.expires_at > now()
 """
 _HALTS: Final = """
-SELECT currency, reason, note, halted_by, halted_at, NULL::timestamptz AS accepted_at
-FROM quoting_halt WHERE resumed_at IS NULL
-UNION ALL
-SELECT currency, NULL, NULL, NULL, NULL, max(resumed_at)
-FROM quoting_halt WHERE resumed_at IS NOT NULL AND reason = 'jump' GROUP BY currency
-ORDER BY halted_at
+SELECT currency, reason, note, halted_by, halted_at
+FROM quoting_halt WHERE resumed_at IS NULL ORDER BY halted_at
 """
 _HALT: Final = """
 INSERT INTO quoting_halt (currency, reason, halted_by, note, halted_at)
@@ -71,34 +71,34 @@ ON CONFLICT (coalesce(currency, ''), reason) WHERE resumed_at IS NULL DO NOTHING
 # Rows are locked in the order in which `lock_many` does it, so neither waits for the other in turn;
 # one that was consumed meanwhile is no longer among them.
 _REVOKE: Final = f"""
-WITH active AS (
+WITH usable AS (
     SELECT id FROM quote
-    WHERE {_ACTIVE} AND ($1::text IS NULL OR sell_asset = $1 OR buy_asset = $1)
+    WHERE {_USABLE} AND ($1::text IS NULL OR sell_asset = $1 OR buy_asset = $1)
     ORDER BY id FOR UPDATE
+), revoked AS (
+    UPDATE quote SET revoked_at = clock_timestamp(), revoked_reason = $2
+    FROM usable WHERE quote.id = usable.id RETURNING quote.expires_at
 )
-UPDATE quote SET revoked_at = clock_timestamp(), revoked_reason = $2
-FROM active WHERE quote.id = active.id
+SELECT count(*) FROM revoked WHERE expires_at > now()
 """  # noqa: S608 - constants
 _RESUME: Final = """
 UPDATE quoting_halt SET resumed_by = $2, resumed_at = clock_timestamp(),
     accepted = CASE WHEN reason = 'jump' THEN $3::jsonb END
-WHERE resumed_at IS NULL AND currency IS NOT DISTINCT FROM $1
+WHERE resumed_at IS NULL AND currency IS NOT DISTINCT FROM $1 RETURNING reason
 """
-_TRUSTED: Final = """
-SELECT pair.sell, pair.buy,
-       CASE WHEN accepted.at >= coalesce(made.created_at, '-infinity') THEN accepted.mid
-            ELSE made.mid_rate END AS mid
-FROM unnest($1::text[], $2::text[]) AS pair (sell, buy)
-LEFT JOIN LATERAL (
-    SELECT mid_rate, created_at FROM quote
-    WHERE sell_asset = pair.sell AND buy_asset = pair.buy ORDER BY created_at DESC LIMIT 1
-) AS made ON true
-LEFT JOIN LATERAL (
-    SELECT (h.accepted ->> (pair.sell || '/' || pair.buy))::numeric AS mid, h.resumed_at AS at
-    FROM quoting_halt h
-    WHERE h.reason = 'jump' AND h.resumed_at IS NOT NULL AND h.currency IN (pair.sell, pair.buy)
-    ORDER BY h.resumed_at DESC LIMIT 1
-) AS accepted ON true
+_TRUST: Final = """
+INSERT INTO trusted_mid (sell, buy, mid, since, trusted_at)
+SELECT sell, buy, mid, clock_timestamp(), clock_timestamp()
+FROM unnest($1::text[], $2::text[], $3::numeric[]) AS new (sell, buy, mid)
+ON CONFLICT (sell, buy) DO UPDATE SET mid = excluded.mid, trusted_at = excluded.trusted_at
+WHERE trusted_mid.mid <> excluded.mid
+"""
+_ACCEPT: Final = """
+INSERT INTO trusted_mid (sell, buy, mid, since, accepted, trusted_at)
+SELECT sell, buy, mid, clock_timestamp(), mid, clock_timestamp()
+FROM unnest($1::text[], $2::text[], $3::numeric[]) AS new (sell, buy, mid)
+ON CONFLICT (sell, buy) DO UPDATE SET mid = excluded.mid, since = excluded.since,
+    accepted = excluded.accepted, trusted_at = excluded.trusted_at
 """
 
 
@@ -114,22 +114,25 @@ class QuoteStore:
         return turn
 
     async def open_quotes(self) -> OpenQuotes:
-        """All that is active, counted in one statement; its cost grows with how many those are."""
+        """All that is open, counted in one statement; its cost grows with how many those are."""
         by_maker: dict[str, ActiveQuotes] = {}
         by_currency: dict[str, Exposure] = {}
         for row in await self._raw.fetch(_OPEN):
-            count, at = row["count"], row["first_expires_at"]
-            mine = by_maker.get(row["maker"], ActiveQuotes(0, at))
-            first = min(mine.first_expires_at or at, at)
-            by_maker[row["maker"]] = ActiveQuotes(mine.count + count, first)
+            if row["active"]:
+                until = row["active_until"]
+                mine = by_maker.get(row["maker"], ActiveQuotes())
+                first = min(mine.first_expires_at or until, until)
+                by_maker[row["maker"]] = ActiveQuotes(mine.count + row["active"], first)
+            at = row["first_expires_at"] + _LATE
             for currency, amount in (
                 (row["sell_asset"], row["sell"]),
                 (row["buy_asset"], row["buy"]),
             ):
-                there = by_currency.get(currency, Exposure(0, 0, at))
-                first = min(there.first_expires_at or at, at)
+                there = by_currency.get(currency, Exposure())
                 by_currency[currency] = Exposure(
-                    there.minor + int(amount), there.count + count, first
+                    there.minor + int(amount),
+                    there.count + row["count"],
+                    min(there.free_at or at, at),
                 )
         return OpenQuotes(by_maker, by_currency)
 
@@ -163,22 +166,17 @@ class QuoteStore:
         if status != f"UPDATE {len(consumed)}":
             raise InvariantBroken(f"of {len(consumed)} quotes to consume, not all are active")
 
-    async def halts(self) -> Halts:
-        """Halts of quoting now."""
-        rows = await self._raw.fetch(_HALTS)
-        return Halts(
-            tuple(
-                Halt(
-                    row["currency"],
-                    HaltReason(row["reason"]),
-                    row["note"],
-                    row["halted_by"],
-                    row["halted_at"],
-                )
-                for row in rows
-                if row["accepted_at"] is None
-            ),
-            {row["currency"]: row["accepted_at"] for row in rows if row["accepted_at"]},
+    async def halts(self) -> Sequence[Halt]:
+        """Halts of quoting in force now, the oldest first."""
+        return tuple(
+            Halt(
+                row["currency"],
+                HaltReason(row["reason"]),
+                row["note"],
+                row["halted_by"],
+                row["halted_at"],
+            )
+            for row in await self._raw.fetch(_HALTS)
         )
 
     async def halt(
@@ -188,22 +186,36 @@ class QuoteStore:
         await self._raw.execute(_HALT, currency, reason.value, halted_by, note)
 
     async def revoke(self, currency: str | None, reason: HaltReason) -> int:
-        """Revoke every active quote that names a currency, or all; how many those were."""
-        status: str = await self._raw.execute(_REVOKE, currency, reason.value)
-        return int(status.removeprefix("UPDATE "))
+        """Revoke every quote that names a currency, or all; how many active ones those were."""
+        return int(await self._raw.fetchval(_REVOKE, currency, reason.value))
 
     async def resume(
-        self, currency: str | None, resumed_by: str, accepted: Mapping[Pair, Decimal]
-    ) -> None:
+        self, currency: str | None, resumed_by: str, mids: Mapping[Pair, Decimal]
+    ) -> bool:
         """End the halts of a currency, or of all, whatever their reason."""
-        levels = {"/".join(pair): format(mid, "f") for pair, mid in accepted.items()}
-        await self._raw.execute(_RESUME, currency, resumed_by, orjson.dumps(levels).decode())
+        told = {"/".join(pair): format(mid, "f") for pair, mid in mids.items()}
+        ended = await self._raw.fetch(_RESUME, currency, resumed_by, orjson.dumps(told).decode())
+        has_jumped = any(row["reason"] == HaltReason.JUMP for row in ended)
+        if has_jumped:
+            await self._raw.execute(_ACCEPT, *_columns(mids))
+        return has_jumped
 
-    async def trusted_mids(self, pairs: Sequence[Pair]) -> Mapping[Pair, Decimal]:
-        """The last mid rate that was trusted, of pairs that have one."""
-        sells, buys = [sell for sell, _ in pairs], [buy for _, buy in pairs]
-        rows = await self._raw.fetch(_TRUSTED, sells, buys)
-        return {(row["sell"], row["buy"]): row["mid"] for row in rows if row["mid"] is not None}
+    async def levels(self) -> Mapping[Pair, Level]:
+        """Where the mid rates of all pairs stand that have been trusted once."""
+        rows = await self._raw.fetch("SELECT sell, buy, mid, since, accepted FROM trusted_mid")
+        return {
+            (row["sell"], row["buy"]): Level(row["mid"], row["since"], row["accepted"])
+            for row in rows
+        }
+
+    async def trust(self, mids: Mapping[Pair, Decimal]) -> None:
+        """Move levels to where the mid rates are now; begin one where there is none."""
+        if mids:
+            await self._raw.execute(_TRUST, *_columns(mids))
+
+
+def _columns(mids: Mapping[Pair, Decimal]) -> tuple[list[str], list[str], list[Decimal]]:
+    return [sell for sell, _ in mids], [buy for _, buy in mids], list(mids.values())
 
 
 def _row(quote: Quote) -> tuple[object, ...]:

@@ -7,7 +7,6 @@ from datetime import datetime
 from functools import cached_property
 
 from node.core.ports import Unit
-from node.store.bookings import BookingStore
 from node.store.database import Connection, Database
 from node.store.events import EventStore
 from node.store.history import HistoryStore
@@ -49,13 +48,8 @@ class StoreUnit:
         return LedgerStore(self.connection)
 
     @cached_property
-    def bookings(self) -> BookingStore:
-        """Ledger transactions as they were booked."""
-        return BookingStore(self.connection)
-
-    @cached_property
     def history(self) -> HistoryStore:
-        """The ledger as of any sequence."""
+        """Ledger transactions as they were booked, and the ledger as of any sequence."""
         return HistoryStore(self.connection)
 
     @cached_property

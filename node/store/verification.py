@@ -10,16 +10,17 @@ from contextlib import aclosing
 from typing import Final
 from uuid import UUID
 
-from node.core.differences import Difference
-from node.core.ids import encode_id
+from node.core.ids import Prefix, encode_id
 from node.core.ledger import customer_account
-from node.core.ledger_records import BatchRow, HeadRow
-from node.core.proof import Numbered
-from node.core.proof_accounts import CheckpointRow, StoredAccount
+from node.core.proof.accounts import CheckpointRow, StoredAccount
+from node.core.proof.chain import Numbered
+from node.core.proof.findings import Difference
+from node.core.proof.records import BatchRow, HeadRow
 from node.store.database import Connection, Row
 from node.store.verification_checks import CHECKS, OWNERS
 
 _PAGE_ROWS: Final = 5000
+_OWNED: Final = {"transfer": Prefix.TRANSFER, "top_up": Prefix.TOP_UP}
 
 
 def _time(column: str) -> str:
@@ -158,12 +159,17 @@ class VerificationStore:
 
 
 def _difference(check: str, row: Row) -> Difference | None:
-    subject, expected = row["subject"], row.get("expected")
+    subject, expected, prefix = row["subject"], row.get("expected"), CHECKS[check].prefix
     if check == OWNERS:
-        expected = customer_account(subject, row["asset"])
+        expected, asset = "an account of a customer", row["asset"]
+        if row["customer_id"] is not None and asset is not None:
+            expected = customer_account(row["customer_id"], asset)
         if row["actual"] == expected:
             return None
+        subject, prefix = UUID(subject), _OWNED[row["kind"]]
     if isinstance(subject, UUID):
-        subject = encode_id(CHECKS[check].prefix, subject)
+        subject = encode_id(prefix, subject)
     evidence = () if row["evidence"] is None else (row["evidence"],)
+    if subject is None:
+        subject = row["evidence"]
     return Difference(check, str(subject), str(expected), str(row["actual"]), evidence)

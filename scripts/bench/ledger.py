@@ -95,13 +95,17 @@ class Bench:
         await self._fill("large", self.options.entries)
         postgres.sql("CHECKPOINT")
         sizes = await self._measured()
-        async with node_side.opened(postgres, "node_large") as books:
-            verified = await books.verified()
+        verified = []
+        for size in ("small", "large"):
+            async with node_side.opened(postgres, f"node_{size}") as books:
+                verified.append(await books.verified())
         print()
         for line in table(sizes):
             print(line)
         print()
-        print(verified_line(verified), f"load_after={os.getloadavg()[0]:.1f}", flush=True)
+        for each in verified:
+            print(verified_line(each))
+        print(f"load_after={os.getloadavg()[0]:.1f}", flush=True)
 
     async def _fill(self, size: str, entries: int) -> None:
         postgres = self.server.postgres

@@ -115,6 +115,9 @@ def test_a_file_of_ones_own_is_read_to_the_minor_unit(tmp_path: Path) -> None:
         ("EUR", "EUR = 2000.00", '[exposure]: EUR: write the amount as text, EUR = "2000.00"'),
         ("USDC", "", "[exposure]: USDC is missing, and corridor EUR/USDC names it; add a line"),
         ("method", 'method = "mean"', "[pricing]: method: write one of first, median"),
+        ("sources_min", "sources_min = 1",
+         "[pricing]: sources_min: 1 is a median of nothing: a source that is left alone would be"),
+        ("sources_min", "sources_min = 1", 'write at least 2, or method = "first"'),
         ("sources_min", "sources_min = 0", "sources_min: write a whole number from 1 to 16, not 0"),
         ("jump_max_bps", "jump_max_bps = 0", "jump_max_bps: write a whole number from 1 to 9999"),
         ("bridge", 'bridge = "EUR"', "[pricing]: bridge: write a list of at most 4 different"),
@@ -135,7 +138,11 @@ def test_a_mistake_names_its_file_its_corridor_its_member_and_the_remedy(
     ("text", "told"),
     [
         (SMALL + SMALL[SMALL.index("[[") :], "corridor EUR/USDC is there twice; leave one"),
-        (SMALL[: SMALL.index("[[")], "the file: corridor is missing"),
+        (SMALL[: SMALL.index("[[")], "the file: corridor is missing; add a table [[corridor]]"),
+        (
+            SMALL.replace("[exposure]", "[pricing.more]"),
+            "the file: exposure is missing; add a table [exposure]",
+        ),
         (SMALL + "[more]\n", "the file has no member 'more'; write pricing, exposure, corridor"),
         (SMALL.replace("[[corridor]]", "[corridor]"), "write at least one corridor"),
         ("exposure = 1\npricing = 2\ncorridor = 3\n", "[exposure] must be a table of lines"),

@@ -4,6 +4,7 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -11,7 +12,10 @@ from eth_account import Account
 from starlette.types import ASGIApp
 
 from node.api.app import create_app
+from node.bootstrap import open_node
+from node.config import Settings
 from node.core.ids import Prefix, encode_id
+from node.core.parties import Principal, Role
 from tests.api.fakes import FakeNode
 from tests.builders import CONTRACT, LedgerNode
 
@@ -58,27 +62,31 @@ class RealNode:
     token_address: str
 
 
+def settings_in(directory: Path, database_url: str, lane_key: bytes, **others: Any) -> Settings:
+    """Settings of a node in a sandbox, its lane's key in `directory`; its chain is away."""
+    key = directory / "lane.json"
+    key.write_text(json.dumps(Account.encrypt(lane_key, "play", iterations=2)))
+    (directory / "lane.json.password").write_text("play")
+    usual = {
+        "chain_rpc_urls": ("http://127.0.0.1:9",),
+        "settlement_address": f"0x{CONTRACT.hex()}",
+        "fx_sources": "ecb:max_age_s=0,fixed:USD/USDC=1",
+        "sandbox": True,
+    }
+    return Settings(
+        database_url=database_url,
+        state_dir=directory,
+        signer=f"keystore:{key}",
+        **{**usual, **others},
+    )
+
+
 @pytest.fixture
 async def real_app(database_url: str, tmp_path: Path) -> AsyncIterator[RealNode]:
     """The node as `corridor serve` wires it; its chain is away, and no request here needs one."""
-    from node.bootstrap import open_node
-    from node.config import Settings
-    from node.core.parties import Principal, Role
-
-    key = tmp_path / "lane.json"
-    key.write_text(json.dumps(Account.encrypt(Account.create().key, "play", iterations=2)))
-    (tmp_path / "lane.json.password").write_text("play")
     token = "0x" + "70" * 20
-    settings = Settings(
-        database_url=database_url,
-        state_dir=tmp_path,
-        chain_rpc_urls=("http://127.0.0.1:9",),
-        token_address=token,
-        settlement_address=f"0x{CONTRACT.hex()}",
-        signer=f"keystore:{key}",
-        fx_sources="ecb:max_age_s=0,fixed:USD/USDC=1",
-        sandbox=True,
-    )
+    lane_key = bytes(Account.create().key)
+    settings = settings_in(tmp_path, database_url, lane_key, token_address=token)
     async with open_node(settings) as node:
         await node.rates.refresh()
         node.bound.set()  # the settings are those of this database

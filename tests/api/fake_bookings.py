@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from node.core.bookings import BookingKind
 from node.core.errors import NodeError, NotFound
 from node.core.ledger import Entry, LedgerTransaction
-from node.core.ports.bookings import Booked
+from node.core.ports.history import TransactionRow
 from node.core.ports.idempotency import Answer, Claim
 from node.services.bookings import BookingRequest
 from node.services.idempotency import RenderError
@@ -28,13 +28,15 @@ class FakeBookings:
 
     memory: Memory
     fails_with: NodeError | None = None
-    booked: dict[str, Booked] = field(default_factory=lambda: {"12": _booked(12, A_BOOKING)})
+    booked: dict[str, TransactionRow] = field(
+        default_factory=lambda: {"12": _booked(12, A_BOOKING)}
+    )
 
     async def create(
         self,
         request: BookingRequest,
         claim: Claim,
-        render: Callable[[Booked], Answer],
+        render: Callable[[TransactionRow], Answer],
         render_error: RenderError,
         /,
     ) -> Answer:
@@ -47,15 +49,15 @@ class FakeBookings:
 
         return await self.memory.once(claim, work, render_error)
 
-    async def get(self, sequence: str, /) -> Booked:
+    async def get(self, sequence: str, /) -> TransactionRow:
         if sequence not in self.booked:
             raise NotFound("there is no such ledger transaction")
         return self.booked[sequence]
 
 
-def _booked(sequence: int, request: BookingRequest) -> Booked:
+def _booked(sequence: int, request: BookingRequest) -> TransactionRow:
     detail = {"reason": request.reason, "made_by": request.principal.key}
     transaction = LedgerTransaction(
         f"booking:{sequence}", request.kind, request.entries, detail=detail
     )
-    return Booked(sequence, transaction, None, NOW)
+    return TransactionRow(sequence, transaction, None, NOW)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 from node.core.parties import Principal
 from node.core.ports.idempotency import Answer, Claim
 from node.core.ports.quotes import Exposure, Halt
 from node.core.quotes import HaltReason
-from node.core.rates import DEFAULT_POLICY, Feed
-from node.services.fx import FxState, Halted, OpenAmount, PairRate
+from node.core.rates import DEFAULT_POLICY, Reading
+from node.services.fx import FxState, Halted, OpenAmount, PairRate, Resumed
 from node.services.idempotency import RenderError
 from tests.api.fake_world import CATALOG, MID, NOW, Memory
 
@@ -23,7 +24,7 @@ class FakeFx:
     in_force: list[Halt] = field(default_factory=list)
 
     async def state(self) -> FxState:
-        feed = Feed(MID.sources, 345_600, None, "ecb", "no answer in 5 s")
+        reading = Reading(MID.sources, 345_600, None, "ecb", "no answer in 5 s")
         pairs = [
             PairRate("EUR", "USDC", MID, MID.rate, None),
             PairRate("GBP", "USDC", None, None, "no source states a rate for GBP/USDC"),
@@ -32,7 +33,7 @@ class FakeFx:
             OpenAmount(CATALOG.asset("EUR"), Exposure(20_000, 1, NOW), 10_000_000),
             OpenAmount(CATALOG.asset("USDC"), Exposure(230_074_048, 1, NOW), None),
         ]
-        return FxState(NOW, DEFAULT_POLICY, [feed], pairs, self.in_force, exposure)
+        return FxState(NOW, DEFAULT_POLICY, [reading], pairs, self.in_force, exposure)
 
     async def halt(
         self,
@@ -57,12 +58,13 @@ class FakeFx:
         currency: str | None,
         /,
         *,
+        mid: Decimal | None,
         claim: Claim | None,
-        render: Callable[[Sequence[Halt]], Answer],
+        render: Callable[[Resumed], Answer],
         render_error: RenderError,
     ) -> Answer:
         async def work() -> Answer:
             self.in_force = [each for each in self.in_force if each.currency != currency]
-            return render(self.in_force)
+            return render(Resumed(self.in_force, {("EUR", "USDC"): mid or MID.rate}))
 
         return await self.memory.once(claim, work, render_error)

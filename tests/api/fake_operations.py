@@ -114,16 +114,18 @@ class FakeStatements:
         *,
         first: date | None,
         last: date | None,
+        asked: Asked,
     ) -> Statement:
         if not ANA.is_visible_to(principal) or customer_id != ANA_ID:
             raise NotFound("there is no such customer")
         if self.refuses:
             raise self.refuses
         closing = self.lines[-1].balance_after if self.lines else 0
+        until = as_of(asked)
         period = Period.of(first, last, NOW.date())
         return Statement(
-            ANA.id, self.customer_name, currency, period, 0, self.lines, closing, HEAD.sequence,
-            HEAD.booked_at, NOW,
+            ANA.id, self.customer_name, currency, period, 0, self.lines, closing, until.sequence,
+            until.booked_at, NOW, NOW,
         )  # fmt: skip
 
 

@@ -6,7 +6,10 @@ from typing import Any
 import httpx
 import pytest
 
+from adapters.machine import new_id
 from node.core.errors import Overloaded
+from node.core.ids import Prefix, encode_id
+from node.core.reconcile import BreakCode, break_of, solvency
 from node.services.verifying import VerifyService
 from node.store.database import Database
 from node.store.unit_of_work import StoreUnits
@@ -37,6 +40,16 @@ async def balance(node: RealNode, path: str) -> dict[str, str]:
     )
     (found,) = listed.json()["data"]
     return dict(found)
+
+
+async def open_break(database_url: str, code: BreakCode) -> str:
+    """The id of a break that is open."""
+    database, break_id = Database.at(database_url), new_id()
+    async with StoreUnits(database)() as unit:
+        found = break_of(code, "something", expected="this", actual="that")
+        await unit.reconciliation.open_breaks([(break_id, found)])
+    await database.close()
+    return encode_id(Prefix.BREAK, break_id)
 
 
 async def test_capital_is_paid_in_and_taken_out(real_app: RealNode) -> None:
@@ -98,8 +111,104 @@ async def test_what_a_customer_has_left_is_taken_back_and_the_rest_is_a_loss_wit
     assert (await balance(node, BANK))["posted"] == "-0.01"
     listed = await node.client.get("/v1/reconciliation/breaks", headers=headers(node.operator))
     assert len(listed.json()["data"]) == 1
-    recovered = booking("correction", entry(BANK, "loss/chargeback/EUR", "0.01"), break_id=break_id)
-    assert (await book(node, "c", recovered)).json()["detail"]["break"] == break_id
+    # What was recovered closes the break, and a closed one is named no more.
+    recovered = await node.client.post(
+        f"/v1/reconciliation/breaks/{break_id}/resolve",
+        headers=headers(node.operator, "c"),
+        json={"reason": "paid", "entries": [entry(BANK, "loss/chargeback/EUR", "0.01")]},
+    )
+    assert recovered.json()["status"] == "resolved", recovered.text
+    assert (await balance(node, BANK))["posted"] == "0.00"
+    loss = booking("chargeback", entry("loss/chargeback/EUR", BANK, "0.01"), break_id=break_id)
+    closed = await book(node, "d", loss)
+    assert (closed.status_code, code_of(closed)) == (409, "wrong_state")
+
+
+async def test_a_loss_names_no_break_about_something_else(
+    real_app: RealNode, database_url: str
+) -> None:
+    node = real_app
+    other = await open_break(database_url, BreakCode.UNKNOWN_DEPOSIT)
+    body = booking("chargeback", entry("loss/chargeback/EUR", BANK, "1.00"), break_id=other)
+    refused = await book(node, "k", body)
+    assert (refused.status_code, code_of(refused)) == (422, "invalid_body")
+    assert refused.json()["errors"][0]["pointer"] == "/break_id"
+
+
+@pytest.mark.parametrize("account", [BANK, "suspense/31337/EUR"])
+async def test_closing_a_break_takes_no_capital_out_of_customers_money(
+    real_app: RealNode, database_url: str, account: str
+) -> None:
+    node = real_app
+    break_id = await open_break(database_url, BreakCode.ORPHAN_OUTBOUND)
+    await book(node, "in", booking("capital", entry(BANK, CAPITAL, "5.00")))
+
+    async def resolve(key: str, amount: str) -> httpx.Response:
+        return await node.client.post(
+            f"/v1/reconciliation/breaks/{break_id}/resolve",
+            headers=headers(node.operator, key),
+            json={"reason": "found", "entries": [entry(CAPITAL, account, amount)]},
+        )
+
+    refused = await resolve("a", "5.01")
+    assert (refused.status_code, code_of(refused)) == (422, "insufficient_funds")
+    assert refused.json()["available"] == {"currency": "EUR", "amount": "5.00"}
+    assert (await resolve("a", "5.01")).content == refused.content
+    done = await resolve("b", "5.00")
+    assert (done.status_code, done.json()["status"]) == (200, "resolved"), done.text
+    again = await resolve("c", "5.00")
+    assert (again.status_code, code_of(again)) == (409, "wrong_state")
+
+
+async def test_a_correction_gives_nothing_to_nobody(real_app: RealNode, database_url: str) -> None:
+    node = real_app
+    break_id = await open_break(database_url, BreakCode.CHARGEBACK_LOSS)
+    for owner in (f"customer/cus_{NOBODY}/EUR", f"partner/par_{NOBODY}/EUR", "customer/x/EUR"):
+        refused = await node.client.post(
+            f"/v1/reconciliation/breaks/{break_id}/resolve",
+            headers=headers(node.operator, "k"),
+            json={"reason": "x", "entries": [entry("suspense/31337/EUR", owner, "1.00")]},
+        )
+        assert (refused.status_code, code_of(refused)) == (404, "not_found"), owner
+
+
+async def test_capital_is_not_taken_out_of_customers_money(
+    real_app: RealNode, database_url: str
+) -> None:
+    node = real_app
+    all_of_it = booking("capital", entry(CAPITAL, BANK, "999999999.00"))
+    refused = await book(node, "all", all_of_it)
+    assert (refused.status_code, code_of(refused)) == (422, "insufficient_funds")
+    assert refused.json()["available"] == {"currency": "EUR", "amount": "0.00"}
+    await book(node, "in", booking("capital", entry(BANK, CAPITAL, "10.00")))
+    # Whatever was refused stays so under its key; a new key is decided anew.
+    assert (await book(node, "all", all_of_it)).content == refused.content
+    out = booking("capital", entry(CAPITAL, BANK, "1.00"))
+    chargeback = booking("chargeback", entry(f"customer/{node.customer_id}/EUR", BANK, "1.00"))
+    answers = await asyncio.gather(
+        *(book(node, f"out{n}", out) for n in range(25)),
+        *(book(node, f"back{n}", chargeback) for n in range(5)),
+    )
+    taken, back = answers[:25], answers[25:]
+    assert sum(each.status_code == 201 for each in taken) == 10
+    assert {each.json()["available"]["amount"] for each in taken if each.status_code != 201} == {
+        "0.00"
+    }
+    assert {each.status_code for each in back} == {201}
+    assert (await balance(node, BANK))["posted"] == "995.00"
+    assert (await balance(node, CAPITAL))["posted"] == "0.00"
+    # A bank that takes back what nobody has any more is a fact; nothing is decided on top of it.
+    loss = booking("chargeback", entry("loss/chargeback/EUR", BANK, "5.00"))
+    assert (await book(node, "loss", loss)).status_code == 201
+    assert (await book(node, "more", out)).status_code == 422
+    cured = booking("capital", entry(BANK, CAPITAL, "6.00"))
+    assert (await book(node, "cured", cured)).status_code == 201
+    assert (await book(node, "again", out)).status_code == 201
+    database = Database.at(database_url)
+    async with StoreUnits(database)() as unit:
+        owed, covered = solvency("EUR", await unit.ledger.totals(["EUR"]))
+    await database.close()
+    assert (owed, covered) == (99_500, 99_500)
 
 
 async def test_a_partner_that_paid_in_can_pay_its_customers(real_app: RealNode) -> None:
@@ -142,10 +251,7 @@ async def test_a_partner_that_paid_in_can_pay_its_customers(real_app: RealNode) 
         (booking("gift", entry(BANK, CAPITAL, "1.00")), "invalid_body"),
         ({**booking("capital", entry(BANK, CAPITAL, "1.00")), "reason": " "}, "invalid_body"),
         (booking("correction", entry(BANK, CAPITAL, "1.00")), "invalid_body"),
-        (
-            booking("correction", entry(BANK, CAPITAL, "1.00"), break_id=f"brk_{NOBODY}"),
-            "not_found",
-        ),
+        (booking("capital", entry(BANK, CAPITAL, "1.00"), break_id=f"brk_{NOBODY}"), "not_found"),
         (booking("capital", entry(BANK, CAPITAL, "1.00"), break_id="mine"), "not_found"),
         (
             booking("chargeback", entry(f"customer/cus_{NOBODY}/EUR", BANK, "1.00")),

@@ -31,7 +31,7 @@ async def test_callers_see_a_halt_as_503_and_a_revoked_quote_as_such(real_app: R
         await node.client.post("/v1/quotes", headers=as_partner, json=body),
     ):
         assert (refused.status_code, code_of(refused)) == (503, "quoting_halted")
-        assert refused.headers["retry-after"] == "1"
+        assert refused.headers["retry-after"] == "30"
         told = refused.json()
         assert (told["currency"], told["reason"], told["retryable"]) == ("EUR", "operator", True)
         assert told["since"] == halt["halted_at"]
@@ -44,7 +44,7 @@ async def test_callers_see_a_halt_as_503_and_a_revoked_quote_as_such(real_app: R
     assert transfer.json()["reason"] == "operator"
 
     resumed = await node.client.post("/v1/fx/resume", headers=as_operator, json={"currency": "EUR"})
-    assert resumed.json() == {"data": []}
+    assert resumed.json() == {"data": [], "accepted": []}  # no rate had jumped
     assert (await node.client.get("/v1/prices", params=PRICE)).status_code == 200
 
 
@@ -72,6 +72,24 @@ async def test_an_operator_sees_what_prices_are_made_of_and_what_is_open(
         "remaining": {"currency": "EUR", "amount": "99999800.00"},
     }
     assert state["halts"] == []
+
+
+async def test_a_level_other_than_the_one_that_was_seen_is_not_accepted(
+    real_app: RealNode,
+) -> None:
+    node, as_operator = real_app, headers(real_app.operator)
+    await node.client.post("/v1/fx/halt", headers=as_operator, json={"currency": "EUR"})
+    shown = (await node.client.get("/v1/fx", headers=as_operator)).json()
+    there = shown["corridors"][0]["mid_rate"]
+    for seen, status in ((f"1{there}", 409), ("-1", 422), ("1e3", 422), (there, 200)):
+        answer = await node.client.post(
+            "/v1/fx/resume", headers=as_operator, json={"currency": "EUR", "mid_rate": seen}
+        )
+        assert answer.status_code == status, answer.text
+        if status == 409:
+            assert (code_of(answer), answer.json()["mid_rate"]) == ("wrong_state", there)
+        elif status == 422:
+            assert answer.json()["errors"][0]["pointer"] == "/mid_rate"
 
 
 async def test_what_is_to_be_halted_must_be_said_and_be_a_currency_of_the_node(

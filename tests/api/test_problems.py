@@ -8,7 +8,7 @@ import node.core
 import node.services
 from node.api.docs import problems_markdown
 from node.api.problems import MEANING, STATUS, all_errors, headers_of, problem, status_of
-from node.core.errors import NodeError, TooManyQuotes, Unavailable
+from node.core.errors import NodeError, QuotingHalted, TooManyQuotes, Unavailable
 
 PAGE = Path(__file__).parents[2] / "node" / "docs" / "problems.md"
 
@@ -114,3 +114,4 @@ def test_what_a_code_promises_is_in_the_document_and_cannot_overwrite_it() -> No
 def test_what_may_work_later_says_when() -> None:
     assert headers_of(Unavailable("away"))["Retry-After"] == "1"
     assert headers_of(Unavailable("away", retry_after_s=5))["Retry-After"] == "5"
+    assert headers_of(QuotingHalted("until a person resumes"))["Retry-After"] == "30"

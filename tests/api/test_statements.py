@@ -90,13 +90,13 @@ def statements(draw: st.DrawFn, currency: str = "EUR") -> Statement:
             )
         )
     return Statement(
-        UUID(int=5), draw(NASTY), currency, PERIOD, opening, lines, balance, 9, NOW, NOW
+        UUID(int=5), draw(NASTY), currency, PERIOD, opening, lines, balance, 9, NOW, NOW, NOW
     )
 
 
 def a_statement(*lines: Line, owner_name: str = "Ana", currency: str = "EUR") -> Statement:
     closing = lines[-1].balance_after if lines else 0
-    return Statement(UUID(int=5), owner_name, currency, PERIOD, 0, lines, closing, 9, NOW, NOW)
+    return Statement(UUID(int=5), owner_name, currency, PERIOD, 0, lines, closing, 9, NOW, NOW, NOW)
 
 
 @hypothesis.given(statements())
@@ -298,6 +298,9 @@ async def test_without_days_it_is_this_month_so_far_in_json(client: httpx.AsyncC
         ("currency=EUR&to=2026-11-22T00:00:00Z", "to", "day_invalid"),
         ("currency=EUR&to=2026-11-23", "to", "in_future"),
         ("currency=EUR&from=2026-11-22&to=2026-11-21", "from", "after_end"),
+        ("currency=EUR&to=2026-11-22&sequence=7", "to", "one_end"),
+        ("currency=EUR&to=2026-11-22&at=2026-11-22T16:00:00Z", "to", "one_end"),
+        ("currency=EUR&at=2026-11-22T16:00:00Z&sequence=7", "sequence", "one_point"),
     ],
 )
 async def test_a_fault_of_what_is_asked_for_is_422_and_says_where(
@@ -308,6 +311,24 @@ async def test_a_fault_of_what_is_asked_for_is_422_and_says_where(
     (error,) = response.json()["errors"]
     assert (error["parameter"], error["code"]) == (parameter, code)
     assert error["message"]
+
+
+@pytest.mark.parametrize("accept", ["text/csv", "application/xml", "text/html", "*/*"])
+async def test_the_format_parameter_alone_decides(client: httpx.AsyncClient, accept: str) -> None:
+    headers = {**AS_REMITTER, "Accept": accept}
+    plain = await client.get(f"{PATH}?currency=EUR", headers=headers)
+    assert plain.headers["content-type"] == "application/json"
+    as_csv = await client.get(f"{PATH}?currency=EUR&format=csv", headers=headers)
+    assert as_csv.headers["content-type"].startswith("text/csv")
+
+
+def test_a_statement_that_ends_before_its_last_day_does_says_so_in_every_format() -> None:
+    early = NOW.replace(hour=9)
+    statement = replace(a_statement(A_LINE), ends_at=early)
+    assert not statement_view(statement, CATALOG)["is_complete"]
+    assert read_csv(statement_csv(statement, CATALOG))[-1]["occurred_at"] == "2026-11-22T09:00:00Z"
+    root = read_xml(statement_camt053(statement, CATALOG))
+    assert found(root, "FrToDt/ToDtTm") == ["2026-11-22T09:00:00Z"]
 
 
 async def test_usdc_as_camt_is_422_and_as_csv_it_is_there(client: httpx.AsyncClient) -> None:
@@ -334,16 +355,17 @@ async def test_anothers_statement_does_not_exist(client: httpx.AsyncClient) -> N
 
 
 AS_OF_PATHS = {
-    f"/v1/customers/{ANA_ID}/balances": "remitter-key",
-    "/v1/ledger/trial-balance": "operator-key",
-    "/v1/ledger/accounts/acc_01jd0000000000000000000001": "operator-key",
+    f"/v1/customers/{ANA_ID}/balances?": "remitter-key",
+    f"{PATH}?currency=EUR&": "remitter-key",
+    "/v1/ledger/trial-balance?": "operator-key",
+    "/v1/ledger/accounts/acc_01jd0000000000000000000001?": "operator-key",
 }
 
 
 @pytest.mark.parametrize("path", AS_OF_PATHS)
 async def test_answers_name_the_point_they_are_as_of(client: httpx.AsyncClient, path: str) -> None:
     headers = bearer(AS_OF_PATHS[path])
-    for query, sequence in (("", 7), ("?sequence=3", 3), ("?at=2026-11-22T17:00:00%2B01:00", 7)):
+    for query, sequence in (("", 7), ("sequence=3", 3), ("at=2026-11-22T17:00:00%2B01:00", 7)):
         response = await client.get(path + query, headers=headers)
         assert response.json()["as_of"] == {
             "sequence": sequence,
@@ -373,7 +395,7 @@ async def test_answers_name_the_point_they_are_as_of(client: httpx.AsyncClient, 
 async def test_a_point_that_cannot_be_is_422_and_says_why(
     client: httpx.AsyncClient, path: str, query: str, code: str
 ) -> None:
-    response = await client.get(f"{path}?{query}", headers=bearer(AS_OF_PATHS[path]))
+    response = await client.get(path + query, headers=bearer(AS_OF_PATHS[path]))
     assert response.status_code == 422, response.text
     assert [each["code"] for each in response.json()["errors"]] == [code]
 

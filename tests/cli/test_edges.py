@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -199,6 +200,58 @@ def test_doctor_finds_a_wrong_setting_and_tells_the_remedy(
     assert outcome.status == Status.NO
     assert "CORRIDOR_HTTP_PORT" in outcome.out
     assert "Remedy:" in outcome.out
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("FX_SOURCES", "foo", "CORRIDOR_FX_SOURCES"),
+        ("CORRIDORS_FILE", "/nowhere/at/all.toml", "cannot be read"),
+        ("REPORTING_CURRENCY", "XXX", "the node has no currency 'XXX'"),
+        ("CHAIN_FINALITY", "soon", "must be 'tag' or 'depth:N'"),
+    ],
+)
+def test_doctor_finds_what_serve_would_refuse(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, value: str, told: str
+) -> None:
+    monkeypatch.setenv(f"CORRIDOR_{name}", value)
+    assert run("doctor", "--state-dir", str(tmp_path)).status == Status.NO
+    found = settings_of(run, tmp_path)
+    assert not found["ok"]
+    assert f"CORRIDOR_{name}" in found["detail"]
+    assert told in found["detail"]
+    assert found["remedy"]
+
+
+def test_doctor_says_defaults_only_where_nothing_is_set(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert settings_of(run, tmp_path)["detail"] == "valid, nothing but defaults"
+    monkeypatch.setenv("CORRIDOR_HTTP_PORT", "8001")
+    monkeypatch.setenv("CORRIDOR_QUOTE_TTL_S", "30")
+    found = settings_of(run, tmp_path)
+    assert found["detail"] == "valid; set: CORRIDOR_HTTP_PORT, CORRIDOR_QUOTE_TTL_S"
+
+
+def test_doctor_finds_a_login_that_owns_the_ledgers_tables(
+    run: Run, database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CORRIDOR_DATABASE_URL", database_url)
+    (found,) = looked_at(run, tmp_path, "CORRIDOR_DATABASE_URL")
+    assert not found["ok"]
+    assert "owns the ledger's tables" in found["detail"]
+    assert "node/README.md" in found["remedy"]
+
+
+def settings_of(run: Run, state_dir: Path) -> dict[str, Any]:
+    (found,) = looked_at(run, state_dir, "settings")
+    return found
+
+
+def looked_at(run: Run, state_dir: Path, name: str) -> list[dict[str, Any]]:
+    """What `corridor doctor --json` says of one thing."""
+    document = json.loads(run("doctor", "--state-dir", str(state_dir), "--json").out)
+    return [each for each in document["findings"] if each["name"] == name]
 
 
 def test_a_terminal_that_cannot_show_a_character_gets_the_rest(node: FakeNode) -> None:

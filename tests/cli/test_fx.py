@@ -22,13 +22,18 @@ class FxNode(FakeNode):
     """A node whose halts are in a list."""
 
     halts: list[dict[str, Any]] = field(default_factory=list)
+    accepted: list[dict[str, Any]] = field(default_factory=list)
     bodies: list[Any] = field(default_factory=list)
+    mid_rate: str | None = "1.15626"
 
     def answer(self, method: str, path: str, key: str | None, body: Any) -> Any:
         self.bodies.append(body)
         match path:
             case "/v1/fx":
-                return 200, {**examples.FX, "halts": self.halts}
+                fault = None if self.mid_rate else "no source [any] states it"
+                known: Any = examples.FX["corridors"]
+                pair = {**known[0], "mid_rate": self.mid_rate, "fault": fault}
+                return 200, {**examples.FX, "corridors": [pair], "halts": self.halts}
             case "/v1/corridors":
                 return 200, {"data": [examples.CORRIDOR]}
             case "/v1/fx/halt":
@@ -38,7 +43,7 @@ class FxNode(FakeNode):
                 return 200, {"data": self.halts, "quotes_revoked": 3}
             case "/v1/fx/resume":
                 self.halts = [each for each in self.halts if each["currency"] != body["currency"]]
-                return 200, {"data": self.halts}
+                return 200, {"data": self.halts, "accepted": self.accepted}
             case _:
                 return super().answer(method, path, key, body)
 
@@ -53,14 +58,32 @@ def node() -> Iterator[FxNode]:
 def test_rates_costs_exposure_and_halts_are_shown_together(run: Run, node: FxNode) -> None:
     outcome = run("fx")
     assert outcome.status == Status.DONE
-    for told in ("ecb", "EUR/USD 1.15626", "176400 s of 345600 s", "EUR/USDC", "20 bps",
-                 "30 bps, at least 0.00", "network 0.02", "0.10 to 100000.00", "100000000.00",
+    for told in ("ecb", "1.15626", "2 d of 4 d", "EUR/USDC", "20 bps",
+                 "30 bps, min 0.00, net 0.02", "0.10 to 100000.00", "100000000.00",
                  "Nothing is halted."):  # fmt: skip
         assert told in outcome.out
     node.halts = [HALT]
     shown = run("fx")
     assert "looking [at] it" in shown.out
     assert "corridor fx resume EUR" in shown.err
+
+
+def test_rates_are_never_broken_however_narrow_the_terminal_is(
+    run: Run, node: FxNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node.mid_rate = "1.15626000000000012"
+    for columns in ("40", "60", "80", "100"):
+        monkeypatch.setenv("COLUMNS", columns)
+        shown = run("fx").out
+        for figure in (node.mid_rate, "1.15626", "100000.00", "100000000.00"):
+            assert figure in shown.split(), columns
+        assert max(map(len, shown.splitlines())) <= int(columns)
+
+
+def test_a_rate_there_is_not_is_told_with_the_fault(run: Run, node: FxNode) -> None:
+    node.mid_rate = None
+    shown = run("fx").out
+    assert "NO EUR/USDC: no source [any] states it" in shown
 
 
 def test_a_program_gets_the_document_of_the_node_and_its_offer(run: Run) -> None:
@@ -78,8 +101,20 @@ def test_a_currency_or_everything_is_halted_and_resumed(run: Run, node: FxNode) 
     resumed = run("fx", "resume", "EUR")
     assert node.bodies[-1] == {"currency": "EUR"}
     assert "everything" in resumed.out
-    assert json.loads(run("fx", "resume", "everything", "--json").out) == {"data": []}
+    assert json.loads(run("fx", "resume", "everything", "--json").out) == {
+        "data": [],
+        "accepted": [],
+    }
     assert run("fx", "resume", "EUR").out == "Nothing is halted.\n"
+
+
+def test_the_level_that_was_seen_is_named_and_the_one_that_is_accepted_is_told(
+    run: Run, node: FxNode
+) -> None:
+    node.accepted = [examples.FX_LEVEL]
+    resumed = run("fx", "resume", "eur", "--mid-rate", "1.15626")
+    assert node.bodies[-1] == {"currency": "EUR", "mid_rate": "1.15626"}
+    assert "accepted EUR/USDC 1.15626" in resumed.out
 
 
 def test_a_halt_that_is_refused_is_told_in_words(run: Run) -> None:

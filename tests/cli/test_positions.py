@@ -94,15 +94,15 @@ def test_json_is_what_the_node_said(run: Run, told: dict[str, Any]) -> None:
 def test_csv_is_printed_as_it_came_or_written_to_a_file_that_is_not_replaced_unasked(
     run: Run, told: dict[str, Any], tmp_path: Path
 ) -> None:
-    assert run("positions", "--csv").out == "day,currency\r\n"
+    assert run("positions", "--format", "csv").out == "day,currency\r\n"
     file = tmp_path / "positions.csv"
-    outcome = run("positions", "--output", str(file))
+    outcome = run("positions", "--format", "csv", "--output", str(file))
     assert (outcome.status, outcome.out) == (Status.DONE, "")
     assert str(file) in outcome.err
     assert file.read_bytes() == b"day,currency\r\n"
 
     file.write_text("precious")
-    refused = run("positions", "--output", str(file))
+    refused = run("positions", "--format", "csv", "--output", str(file))
     assert refused.status == Status.REFUSED
     assert "--force" in refused.err
     assert file.read_text() == "precious"
@@ -111,16 +111,46 @@ def test_csv_is_printed_as_it_came_or_written_to_a_file_that_is_not_replaced_una
     assert list(tmp_path.glob(".*")) == []  # nothing is left beside it
 
 
-def test_json_and_csv_at_once_are_wrong_usage(run: Run, told: dict[str, Any]) -> None:
-    outcome = run("positions", "--json", "--csv")
-    assert outcome.status == Status.USAGE
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--json", "--format", "csv"),
+        ("--json", "--format", "table"),
+        ("--format", "pdf"),
+        ("--format", "camt.053"),
+        ("--output", "x.csv"),
+        ("--force",),
+        ("--csv",),
+    ],
+)
+def test_flags_that_contradict_each_other_are_wrong_usage_and_nothing_is_asked(
+    run: Run, told: dict[str, Any], node: FakeNode, arguments: tuple[str, ...]
+) -> None:
+    assert run("positions", *arguments).status == Status.USAGE
+    assert node.requests == []
+
+
+def test_figures_are_never_broken_however_narrow_the_terminal_is(
+    run: Run, told: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (day,) = told["days"]
+    told["days"] = [deepcopy(day), day]
+    told["period"]["from"] = "2026-11-21"
+    day["positions"][1] |= {"out": "123456789.074048", "closing": "-123456789.074048"}
+    for columns in ("40", "60", "80", "100", "120"):
+        monkeypatch.setenv("COLUMNS", columns)
+        shown = run("positions", "--from", "2026-11-21").out
+        for figure in ("-123456789.074048", "230.074048", "198.99", "-198.99", "0.62"):
+            assert figure in shown.split(), columns
+        # The widest line is no wider than the terminal.
+        assert max(map(len, shown.splitlines())) <= int(columns)
 
 
 def test_days_the_node_declines_are_told_in_its_words(
     run: Run, told: dict[str, Any], tmp_path: Path
 ) -> None:
     file = tmp_path / "positions.csv"
-    for arguments in ((), ("--csv",), ("--output", str(file))):
+    for arguments in ((), ("--format", "csv"), ("--format", "csv", "--output", str(file))):
         outcome = run("positions", "--from", "2020-12-31", *arguments)
         assert outcome.status == Status.REFUSED
         assert "from: ask for at most 366 days at once" in outcome.err

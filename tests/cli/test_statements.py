@@ -17,7 +17,7 @@ def test_a_statement_shows_opening_lines_closing_and_totals(run: Run) -> None:
     shown = run("statement", WHO, "--currency", "eur")
     assert shown.status == Status.DONE
     for text in (
-        "EUR, 2026-11-01 to 2026-11-22 so far (UTC)",
+        "EUR, 2026-11-01 to 2026-11-22, up to the point below (UTC)",
         "opening balance  0.00 EUR",
         "wire [17]",
         "Ben, rent",
@@ -71,10 +71,37 @@ def test_what_the_format_cannot_carry_leaves_no_file_and_says_the_remedy(
 
 @pytest.mark.parametrize(
     "arguments",
-    [("--format", "pdf"), ("--output", "x.txt"), ("--format", "table", "--output", "x.txt")],
+    [
+        ("--format", "pdf"),
+        ("--output", "x.txt"),
+        ("--format", "table", "--output", "x.txt"),
+        ("--json", "--format", "csv"),
+        ("--json", "--format", "camt.053", "--output", "x.txt"),
+        ("--force",),
+    ],
 )
-def test_a_format_there_is_not_is_wrong_usage(run: Run, arguments: tuple[str, ...]) -> None:
+def test_a_format_there_is_not_or_two_of_them_are_wrong_usage(
+    run: Run, node: FakeNode, arguments: tuple[str, ...]
+) -> None:
     assert run("statement", WHO, "--currency", "EUR", *arguments).status == Status.USAGE
+    assert node.requests == []
+
+
+def test_json_may_be_said_twice(run: Run) -> None:
+    told = run("statement", WHO, "--currency", "EUR", "--json", "--format", "json")
+    assert json.loads(told.out) == STATEMENT
+
+
+def test_a_statement_can_end_at_a_sequence_or_a_time(run: Run, node: FakeNode) -> None:
+    asked = ("statement", WHO, "--currency", "EUR", "--from", "2026-11-01")
+    run(*asked, "--sequence", "12")
+    run(*asked, "--at", "2026-11-22T10:00:00Z", "--format", "csv")
+    path = f"/v1/customers/{WHO}/statement"
+    query = "currency=EUR&from=2026-11-01"
+    assert [asked for _, asked, _ in node.requests] == [
+        f"{path}?{query}&sequence=12",
+        f"{path}?format=csv&{query}&at=2026-11-22T10%3A00%3A00Z",
+    ]
 
 
 def test_balances_are_shown_now_or_as_of_then(run: Run, node: FakeNode) -> None:

@@ -4,7 +4,7 @@ from uuid import UUID
 
 import pytest
 
-from node.core.bookings import BookingKind, Named, check_booking, has_loss
+from node.core.bookings import BookingKind, Named, check_booking, check_paths, has_loss, named_in
 from node.core.errors import InvalidInput, NotFound, RailUnknown
 from node.core.ids import Prefix, encode_id
 from node.core.ledger import Entry, customer_account, partner_account
@@ -12,14 +12,11 @@ from node.core.ledger import Entry, customer_account, partner_account
 CUSTOMER, PARTNER = UUID(int=1), UUID(int=2)
 ANN, SHOP = customer_account(CUSTOMER, "EUR"), partner_account(PARTNER, "EUR")
 BANK, CAPITAL, LOSS = "bank/sepa/EUR", "capital/EUR", "loss/chargeback/EUR"
-CORRECTION = BookingKind.CORRECTION
 
 
-def check(
-    kind: BookingKind, *pairs: tuple[str, str], asset: str = "EUR", has_break: bool = False
-) -> Named:
+def check(kind: BookingKind, *pairs: tuple[str, str], asset: str = "EUR") -> Named:
     entries = [Entry(debit, credit, asset, 100) for debit, credit in pairs]
-    return check_booking(kind, entries, rails={"sepa"}, has_break=has_break)
+    return check_booking(kind, entries, rails={"sepa"})
 
 
 def fault_of(error: InvalidInput) -> dict[str, str]:
@@ -89,17 +86,11 @@ def test_a_kind_moves_no_others(kind: BookingKind, debit: str, credit: str) -> N
 def test_what_only_the_node_may_move_is_refused_on_both_sides(kind: BookingKind, path: str) -> None:
     for pair in ((path, BANK), (BANK, path)):
         with pytest.raises(InvalidInput):
-            check(kind, pair, has_break=True)
+            check(kind, pair)
 
 
-def test_a_correction_moves_what_can_be_corrected_and_names_its_break() -> None:
-    paths = [ANN, SHOP, BANK, CAPITAL, "fx_position/EUR", "loss/theft/EUR", "rounding/EUR"]
-    for debit in paths:
-        for credit in paths:
-            if debit != credit:
-                check(CORRECTION, (debit, credit), has_break=True)
-    with pytest.raises(InvalidInput, match="names the break"):
-        check(CORRECTION, (BANK, CAPITAL))
+def test_only_a_chargeback_is_no_decision_of_the_node() -> None:
+    assert {each for each in BookingKind if not each.is_decided} == {BookingKind.CHARGEBACK}
 
 
 @pytest.mark.parametrize(
@@ -117,11 +108,14 @@ def test_a_correction_moves_what_can_be_corrected_and_names_its_break() -> None:
         "loss//EUR",
         "loss/Theft/EUR",
         "loss/a b/EUR",
+        "suspense/EUR",
+        "chain/31337/EUR",
+        "expense/gas/EUR",
     ],
 )
 def test_a_path_has_the_shape_of_its_account(path: str) -> None:
     with pytest.raises(InvalidInput) as refused:
-        check(CORRECTION, (CAPITAL if path != "capital" else BANK, path), has_break=True)
+        check_paths([Entry(CAPITAL, path, "EUR", 100)])
     assert fault_of(refused.value)["pointer"] == "/entries/0/credit"
 
 
@@ -141,7 +135,7 @@ def test_a_bank_is_one_of_the_node() -> None:
 )  # fmt: skip
 def test_a_name_that_is_no_id_belongs_to_nobody(path: str) -> None:
     with pytest.raises(NotFound):
-        check(CORRECTION, (path, BANK), has_break=True)
+        named_in([Entry(path, BANK, "EUR", 100)])
 
 
 def test_whom_a_booking_names_is_told() -> None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from node.core.errors import AmountOutOfRange, RateUnavailable
 from node.core.quotes import Corridor, Mid, Price, Rate, mid_of, price_fixed_buy, price_fixed_sell
-from node.core.rates import Feed, Lack, PricingPolicy, best_mid, is_fault, is_jump
+from node.core.rates import Lack, PricingPolicy, Reading, best_mid, is_fault, is_jump
 from node.core.units import MINOR_LIMIT
 from tests.core.markets import (
     DIGITS,
@@ -224,13 +224,13 @@ def test_a_tenfold_rate_and_a_tenth_are_jumps_and_faults_under_every_policy(
 def test_a_source_that_is_too_old_is_refused_and_one_that_is_not_is_used(
     text: str, max_age_s: int, age_s: int
 ) -> None:
-    feed = Feed((a_rate("AAA", "BBB", text),), max_age_s, None, "a")
+    reading = Reading((a_rate("AAA", "BBB", text),), max_age_s, None, "a")
     now = NOON + timedelta(seconds=age_s)
     if -3_600 <= age_s <= max_age_s:
-        assert best_mid([feed], "AAA", "BBB", now).mid.rate > Decimal(0)
+        assert best_mid([reading], "AAA", "BBB", now).mid.rate > Decimal(0)
         return
     with pytest.raises(RateUnavailable) as refusal:
-        best_mid([feed], "AAA", "BBB", now)
+        best_mid([reading], "AAA", "BBB", now)
     assert refusal.value.context["reason"] == Lack.TOO_OLD
 
 
@@ -240,8 +240,10 @@ def test_sources_that_disagree_are_refused_whatever_their_order(
 ) -> None:
     low, high = sorted((Fraction(one), Fraction(two)))
     assume((high - low) * 10_000 > bound_bps * low)
-    feeds = [Feed((a_rate("AAA", "BBB", text, text),), None, None, text) for text in (one, two)]
-    for order in (feeds, feeds[::-1]):
+    readings = [
+        Reading((a_rate("AAA", "BBB", text, text),), None, None, text) for text in (one, two)
+    ]
+    for order in (readings, readings[::-1]):
         with pytest.raises(RateUnavailable) as refusal:
             best_mid(order, "AAA", "BBB", NOON, PricingPolicy(disagreement_max_bps=bound_bps))
         assert refusal.value.context["reason"] == Lack.DISAGREE

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.core.ledger_export import END_BYTES, anchor_of
-from node.core.ledger_records import Anchor
+from node.core.proof.export import END_BYTES, anchor_of
+from node.core.proof.records import Anchor
 from scripts import verify_export
 from tests.core.test_proof import ILLEGAL, Tampering, a_ledger
 from tests.records import MadeLedger, exported
@@ -51,8 +51,19 @@ def test_the_script_runs_alone_and_proves_an_export(tmp_path: Path) -> None:
     )  # fmt: skip
     assert (ended.returncode, ended.stderr) == (0, "")
     assert "customer/ann/EUR  posted 40  available 15" in ended.stdout
+    assert "minor units" in ended.stdout
+    assert re.search(r"EUR +customer +1 account +posted 40", ended.stdout)
     assert "EUR      debits 160 = credits 160; pending 25 = 25" in ended.stdout
     assert f"anchor {made.anchor(3)}\nProven" in ended.stdout
+
+
+def test_the_script_says_what_each_argument_is(capsys: Capture) -> None:
+    with pytest.raises(SystemExit) as ended:
+        verify_export.main(["--help"])
+    assert ended.value.code == 0
+    told = capsys.readouterr().out
+    for argument in ("FILE ", "--anchor NUMBER:HASH", "--accounts "):
+        assert re.search(rf"^  {argument} *(\n +)?\w", told, re.MULTILINE), told
 
 
 def test_the_script_imports_the_standard_library_and_nothing_else() -> None:

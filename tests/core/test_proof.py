@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.core.differences import SHOWN_MAX, Difference, Findings
 from node.core.ledger import Entry, LedgerTransaction, Outcome, Resolution
-from node.core.ledger_records import Anchor, HeadRow
-from node.core.proof_accounts import CheckpointRow, StoredAccount
+from node.core.proof.accounts import CheckpointRow, StoredAccount
+from node.core.proof.findings import SHOWN_MAX, Difference, Findings
+from node.core.proof.records import Anchor, HeadRow
 from tests.records import MadeLedger, account_record, differences, read, transaction_record
 
 BANK, ANN, POSITION = "bank/x/EUR", "customer/ann/EUR", "fx_position/EUR"

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from node.core.errors import RateUnavailable
 from node.core.quotes import Rate, chained
 from node.core.rates import (
-    Feed,
     Lack,
     Method,
     PricingPolicy,
+    Reading,
     best_mid,
     is_fault,
     is_jump,
@@ -31,7 +31,7 @@ def stated(sell: str, buy: str, text: str, source: str = "ecb", at: datetime = N
     return Rate.stated(sell, buy, text, source, at)
 
 
-ECB = Feed(
+ECB = Reading(
     (
         stated("EUR", "USD", "1.1172"),
         stated("EUR", "GBP", "0.8338"),
@@ -41,29 +41,29 @@ ECB = Feed(
     natural_age_s=DAY_S,
     name="ecb",
 )
-FIXED = Feed((stated("USD", "USDC", "1", "fixed"),), None, None, "fixed")
+FIXED = Reading((stated("USD", "USDC", "1", "fixed"),), None, None, "fixed")
 MEDIAN = PricingPolicy(Method.MEDIAN, sources_min=2, disagreement_max_bps=100)
 
 
-def dollars(*texts: str) -> list[Feed]:
+def dollars(*texts: str) -> list[Reading]:
     """One source for each EUR/USD rate: a, b, c... A text such as `/0.9` is of USD/EUR."""
-    feeds = []
+    readings = []
     for name, text in zip("abcdefghij", texts, strict=False):
         pair = ("USD", "EUR") if text.startswith("/") else ("EUR", "USD")
         rate = stated(*pair, text.removeprefix("/"), name)
-        feeds.append(Feed((rate,), None, None, name))
-    return feeds
+        readings.append(Reading((rate,), None, None, name))
+    return readings
 
 
-def composed(feeds: Sequence[Feed], policy: PricingPolicy = MEDIAN) -> Rate:
+def composed(readings: Sequence[Reading], policy: PricingPolicy = MEDIAN) -> Rate:
     """The rate that EUR/USD is priced with."""
-    (rate,) = best_mid(feeds, "EUR", "USD", NOON, policy).mid.sources
+    (rate,) = best_mid(readings, "EUR", "USD", NOON, policy).mid.sources
     return rate
 
 
-def lack(feeds: Sequence[Feed], policy: PricingPolicy = MEDIAN) -> RateUnavailable:
+def lack(readings: Sequence[Reading], policy: PricingPolicy = MEDIAN) -> RateUnavailable:
     with pytest.raises(RateUnavailable) as refusal:
-        best_mid(feeds, "EUR", "USD", NOON, policy)
+        best_mid(readings, "EUR", "USD", NOON, policy)
     return refusal.value
 
 
@@ -85,9 +85,9 @@ def test_a_cross_rate_is_the_exact_product_over_the_common_currency() -> None:
 
 
 def test_a_swapped_pair_has_the_reciprocal_rate() -> None:
-    feed = Feed((stated("EUR", "JPY", "160"),), None, None)
-    assert f"{best_mid([feed], 'EUR', 'JPY', NOON).mid.rate:f}" == "160"
-    assert f"{best_mid([feed], 'JPY', 'EUR', NOON).mid.rate:f}" == "0.00625"
+    reading = Reading((stated("EUR", "JPY", "160"),), None, None)
+    assert f"{best_mid([reading], 'EUR', 'JPY', NOON).mid.rate:f}" == "160"
+    assert f"{best_mid([reading], 'JPY', 'EUR', NOON).mid.rate:f}" == "0.00625"
 
 
 @pytest.mark.parametrize(("sell", "buy"), [("EUR", "XAU"), ("XAU", "EUR"), ("XAU", "XAG")])
@@ -119,7 +119,7 @@ def test_a_rate_from_the_future_is_not_used() -> None:
 
 
 def test_the_next_source_serves_when_the_preferred_one_is_too_old() -> None:
-    other = Feed((stated("EUR", "USD", "1.12", "other", NOON + timedelta(days=9)),), DAY_S, None)
+    other = Reading((stated("EUR", "USD", "1.12", "other", NOON + timedelta(days=9)),), DAY_S, None)
     assert best_mid([ECB, other], "EUR", "USD", NOON).mid.sources[0].source == "ecb"
     late = best_mid([ECB, other], "EUR", "USD", NOON + timedelta(days=9))
     assert late.mid.sources[0].source == "other"
@@ -131,41 +131,44 @@ def test_the_next_source_serves_when_the_preferred_one_is_too_old() -> None:
      ("0.8951", False)],
 )  # fmt: skip
 def test_sources_that_disagree_give_no_rate(text: str, agrees: bool) -> None:
-    other = Feed((stated("EUR", "USD", text, "other"),), None, None)
-    for feeds in ([ECB, other, FIXED], [other, ECB, FIXED]):
+    other = Reading((stated("EUR", "USD", text, "other"),), None, None)
+    for readings in ([ECB, other, FIXED], [other, ECB, FIXED]):
         if agrees:
-            mid = best_mid(feeds, "EUR", "USDC", NOON).mid
-            assert mid.sources[0] == feeds[0].rates[0]
+            mid = best_mid(readings, "EUR", "USDC", NOON).mid
+            assert mid.sources[0] == readings[0].rates[0]
         else:
             with pytest.raises(RateUnavailable, match="disagree"):
-                best_mid(feeds, "EUR", "USDC", NOON)
+                best_mid(readings, "EUR", "USDC", NOON)
 
 
 def test_a_direct_rate_must_agree_with_the_way_around() -> None:
-    direct = Feed((stated("EUR", "USDC", "1.4", "other"),), None, None)
+    direct = Reading((stated("EUR", "USDC", "1.4", "other"),), None, None)
     with pytest.raises(RateUnavailable, match="disagree"):
         best_mid([direct, ECB, FIXED], "EUR", "USDC", NOON)
-    near = Feed((stated("USDC", "EUR", "0.895", "other"),), None, None)
+    near = Reading((stated("USDC", "EUR", "0.895", "other"),), None, None)
     assert best_mid([near, ECB, FIXED], "EUR", "USDC", NOON).mid.sources == near.rates
 
 
 def test_a_source_that_is_too_old_has_no_say() -> None:
     wrong = stated("EUR", "USD", "9", "other", NOON - timedelta(days=2))
-    old = Feed((wrong,), DAY_S, None)
+    old = Reading((wrong,), DAY_S, None)
     assert best_mid([ECB, old], "EUR", "USD", NOON).mid.sources == (ECB.rates[0],)
 
 
 @given(st.integers(0, 40 * 24), st.integers(0, 40 * 24))
 def test_a_mid_rate_holds_until_it_says(first_h: int, second_h: int) -> None:
     """Nothing that depends on time changes before `good_until`."""
-    feeds = [ECB, Feed((stated("USD", "USDC", "1", "x", NOON + timedelta(days=9)),), None, DAY_S)]
+    readings = [
+        ECB,
+        Reading((stated("USD", "USDC", "1", "x", NOON + timedelta(days=9)),), None, DAY_S),
+    ]
     early, late = (NOON + timedelta(hours=each) for each in sorted((first_h, second_h)))
     try:
-        until = best_mid(feeds, "EUR", "USDC", early)
+        until = best_mid(readings, "EUR", "USDC", early)
     except RateUnavailable:
         return
     if late <= until.good_until:
-        assert best_mid(feeds, "EUR", "USDC", late).mid == until.mid
+        assert best_mid(readings, "EUR", "USDC", late).mid == until.mid
 
 
 @pytest.mark.parametrize(
@@ -184,7 +187,7 @@ def test_a_rate_that_more_than_doubles_or_halves_is_not_plausible(
 
 
 def test_a_cross_rate_goes_over_the_named_bridges_only() -> None:
-    over_gbp = Feed((stated("EUR", "GBP", "0.8"), stated("GBP", "CHF", "1.1")), None, None, "x")
+    over_gbp = Reading((stated("EUR", "GBP", "0.8"), stated("GBP", "CHF", "1.1")), None, None, "x")
     with pytest.raises(RateUnavailable, match="no source states a rate for EUR/CHF"):
         best_mid([over_gbp], "EUR", "CHF", NOON)
     policy = PricingPolicy(bridge=("GBP",))
@@ -193,7 +196,7 @@ def test_a_cross_rate_goes_over_the_named_bridges_only() -> None:
 
 @pytest.mark.parametrize("bridge", [("EUR", "USD"), ("USD", "EUR")])
 def test_of_ways_of_one_length_the_first_bridge_is_gone_over(bridge: tuple[str, ...]) -> None:
-    feed = Feed(
+    reading = Reading(
         (
             stated("GBP", "EUR", "1.2"),
             stated("GBP", "USD", "1.3"),
@@ -204,22 +207,22 @@ def test_of_ways_of_one_length_the_first_bridge_is_gone_over(bridge: tuple[str, 
         None,
         "x",
     )
-    mid = best_mid([feed], "GBP", "CHF", NOON, PricingPolicy(bridge=bridge)).mid
+    mid = best_mid([reading], "GBP", "CHF", NOON, PricingPolicy(bridge=bridge)).mid
     assert mid.sources[0].buy == bridge[0]
 
 
 def test_every_other_way_must_lead_to_the_same_rate() -> None:
-    chain = Feed((stated("GBP", "USD", "1.6", "chain"),), None, None, "chain")
+    chain = Reading((stated("GBP", "USD", "1.6", "chain"),), None, None, "chain")
     with pytest.raises(RateUnavailable, match="disagree about GBP/USDC") as refusal:
         best_mid([ECB, FIXED, chain], "GBP", "USDC", NOON)
     assert refusal.value.context["sources"] == ["chain", "fixed", "ecb"]
-    near = Feed((stated("GBP", "USD", "1.34", "chain"),), None, None, "chain")
+    near = Reading((stated("GBP", "USD", "1.34", "chain"),), None, None, "chain")
     mid = best_mid([ECB, FIXED, near], "GBP", "USDC", NOON).mid
     assert [each.source for each in mid.sources] == ["chain", "fixed"]
 
 
 def test_a_way_that_cannot_be_gone_now_is_gone_round() -> None:
-    old = Feed(
+    old = Reading(
         (stated("GBP", "USD", "1.6", "chain", NOON - timedelta(days=2)),), DAY_S, None, "chain"
     )
     mid = best_mid([old, ECB, FIXED], "GBP", "USDC", NOON).mid
@@ -229,7 +232,7 @@ def test_a_way_that_cannot_be_gone_now_is_gone_round() -> None:
 def test_one_dollar_is_one_usdc_only_where_a_source_says_so() -> None:
     with pytest.raises(RateUnavailable, match="no source states a rate for EUR/USDC"):
         best_mid([ECB], "EUR", "USDC", NOON)
-    off_its_peg = Feed((stated("USDC", "USD", "0.97", "chain"),), None, None, "chain")
+    off_its_peg = Reading((stated("USDC", "USD", "0.97", "chain"),), None, None, "chain")
     mid = best_mid([ECB, off_its_peg], "EUR", "USDC", NOON).mid
     assert Fraction(mid.rate) <= Fraction("1.1172") / Fraction("0.97")
     assert mid.rate > Decimal("1.1517")
@@ -291,9 +294,16 @@ def test_fewer_sources_than_asked_for_give_no_rate(method: Method) -> None:
     composed(dollars("1.10", "1.10"), policy)
 
 
+def test_outliers_do_not_count_among_the_sources_that_are_asked_for() -> None:
+    policy = replace(MEDIAN, sources_min=3)
+    refusal = lack(dollars("1.10", "1.101", "11.0"), policy)
+    assert refusal.context["reason"] == Lack.DISAGREE
+    assert composed(dollars("1.10", "1.101", "1.102", "11.0"), policy).text == "1.101"
+
+
 def test_a_source_has_one_voice_however_often_it_speaks() -> None:
     rates = (stated("EUR", "USD", "1.10", "a"), stated("USD", "EUR", "0.909", "a"))
-    assert lack([Feed(rates, None, None, "a")]).context["reason"] == Lack.TOO_FEW_SOURCES
+    assert lack([Reading(rates, None, None, "a")]).context["reason"] == Lack.TOO_FEW_SOURCES
 
 
 @given(
@@ -316,11 +326,11 @@ def test_two_sources_agree_or_not_whichever_way_they_are_stated(
 ) -> None:
     policy = PricingPolicy(disagreement_max_bps=bound_bps)
     rates = [stated("EUR", "USD", str(one), "a"), stated("EUR", "USD", str(two), "b")]
-    feeds = [Feed((rate,), None, None, rate.source) for rate in rates]
+    readings = [Reading((rate,), None, None, rate.source) for rate in rates]
     outcomes = set()
     for sell, buy in (("EUR", "USD"), ("USD", "EUR")):
         try:
-            best_mid(feeds, sell, buy, NOON, policy)
+            best_mid(readings, sell, buy, NOON, policy)
             outcomes.add("agree")
         except RateUnavailable:
             outcomes.add("disagree")
@@ -333,14 +343,14 @@ def test_two_sources_agree_or_not_whichever_way_they_are_stated(
 
 
 def test_every_refusal_names_its_reason_and_the_sources() -> None:
-    faulty = Feed((), 60, None, "acme", "the answer is not JSON")
+    faulty = Reading((), 60, None, "acme", "the answer is not JSON")
     refusal = lack([faulty], PricingPolicy())
     assert refusal.detail == (
         "no source states a rate for EUR/USD (asked: acme); acme: the answer is not JSON"
     )
     assert refusal.context == {"reason": "no_source", "sources": ["acme"]}
 
-    old = Feed(
+    old = Reading(
         (stated("EUR", "USD", "1.10", "acme", NOON - timedelta(hours=1)),), 60, None, "acme", "gone"
     )
     assert lack([old], PricingPolicy()).detail == (
@@ -356,7 +366,7 @@ def test_every_refusal_names_its_reason_and_the_sources() -> None:
 
 
 def test_a_way_that_nobody_states_in_full_is_not_blamed_for_being_old() -> None:
-    old = Feed((stated("EUR", "USD", "1.1", "a", NOON - timedelta(days=2)),), DAY_S, None, "a")
+    old = Reading((stated("EUR", "USD", "1.1", "a", NOON - timedelta(days=2)),), DAY_S, None, "a")
     with pytest.raises(RateUnavailable) as refusal:
         best_mid([old], "EUR", "XAU", NOON)
     assert refusal.value.context["reason"] == Lack.NO_SOURCE

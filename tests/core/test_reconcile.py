@@ -2,13 +2,14 @@
 
 import pytest
 
-from node.core.errors import InsufficientFunds, InvalidInput
-from node.core.ledger import AccountKind, Balance, Entry
+from node.core.errors import InvalidInput
+from node.core.ledger import AccountKind, Balance, Entry, LedgerTransaction
 from node.core.mirror import BlockPoint, Facts, TokenLog
+from node.core.posting import Why
 from node.core.reconcile import (
     BreakCode,
+    Cover,
     break_of,
-    check_floors,
     check_resolution,
     different_logs,
     native_units,
@@ -16,6 +17,7 @@ from node.core.reconcile import (
     same,
     sides,
     solvency,
+    takes_capital,
 )
 from node.core.units import Address, BlockHash, TxHash
 
@@ -105,9 +107,55 @@ def test_a_correction_without_entries_is_refused() -> None:
         check_resolution([])
 
 
-def test_a_correction_below_an_accounts_floor_is_refused_before_the_database_sees_it() -> None:
-    path = "chain/1/0xaa/USDC"
-    held = {path: balance(path, AccountKind.ASSET, debits=5)}
-    check_floors([Entry("loss/theft/USDC", path, "USDC", 5)], held)
-    with pytest.raises(InsufficientFunds):
-        check_floors([Entry("loss/theft/USDC", path, "USDC", 6)], held)
+def test_a_correction_names_accounts_in_the_form_of_the_chart() -> None:
+    for path in ("bank/USDC", "loss/Theft/USDC", "loss/theft/EUR", "suspense/USDC"):
+        with pytest.raises(InvalidInput):
+            check_resolution([Entry("capital/USDC", path, "USDC", 1)])
+
+
+def test_only_taking_out_what_is_the_owners_is_a_decision() -> None:
+    assert takes_capital([Entry("capital/EUR", "bank/x/EUR", "EUR", 1)])
+    assert takes_capital([Entry("rounding/EUR", "bank/x/EUR", "EUR", 1)])
+    for debit in ("loss/theft/EUR", "expense/gas/1/EUR", "suspense/1/EUR", "bank/x/EUR"):
+        assert not takes_capital([Entry(debit, "capital/EUR", "EUR", 1)])
+
+
+def moved(debit: str, credit: str, amount: int, *, pending: bool = False) -> LedgerTransaction:
+    return LedgerTransaction("key", "test", [Entry(debit, credit, "EUR", amount)], pending)
+
+
+def test_what_would_leave_an_asset_short_is_refused_to_the_unit() -> None:
+    cover = Cover([])
+    cover.take(moved("bank/x/EUR", "customer/ann/EUR", 100))
+    cover.take(moved("bank/x/EUR", "capital/EUR", 30))
+    assert cover.shortfall(moved("capital/EUR", "bank/x/EUR", 30)) is None
+    short = cover.shortfall(moved("capital/EUR", "bank/x/EUR", 31))
+    assert short is not None
+    assert (short.why, short.asset, short.left) == (Why.NOT_COVERED, "EUR", 30)
+    cover.take(moved("capital/EUR", "bank/x/EUR", 20))  # what was accepted counts for the next
+    short = cover.shortfall(moved("capital/EUR", "bank/x/EUR", 11))
+    assert short is not None
+    assert short.left == 10
+
+
+def test_what_the_position_owes_covers_and_what_is_promised_on_chain_is_owed() -> None:
+    cover = Cover([])
+    cover.take(moved("bank/x/EUR", "customer/ann/EUR", 100))
+    assert cover.shortfall(moved("fx_position/EUR", "bank/x/EUR", 100)) is None
+    cover.take(moved("fx_position/EUR", "bank/x/EUR", 100))
+    assert cover.shortfall(moved("capital/EUR", "bank/x/EUR", 1)) is not None
+    cover.take(moved("bank/x/EUR", "capital/EUR", 50))
+    cover.take(moved("fx_position/EUR", "in_flight/1/EUR", 40, pending=True))
+    assert cover.shortfall(moved("capital/EUR", "bank/x/EUR", 10)) is None
+    assert cover.shortfall(moved("capital/EUR", "bank/x/EUR", 11)) is not None
+
+
+def test_books_that_are_short_already_may_be_made_no_worse() -> None:
+    cover = Cover([])
+    cover.take(moved("bank/x/EUR", "customer/ann/EUR", 100))
+    cover.take(moved("loss/chargeback/EUR", "bank/x/EUR", 60))
+    assert cover.shortfall(moved("bank/x/EUR", "capital/EUR", 1)) is None
+    assert cover.shortfall(moved("partner/shop/EUR", "bank/x/EUR", 1)) is None
+    short = cover.shortfall(moved("capital/EUR", "bank/x/EUR", 1))
+    assert short is not None
+    assert short.left == 0

@@ -26,7 +26,19 @@ def a_statement(
     opening: int, lines: list[Line], closing: int, period: Period | None = None
 ) -> Statement:
     period = period or Period(date(2026, 11, 1), TODAY)
-    return Statement(UUID(int=1), "Ana", "EUR", period, opening, lines, closing, 9, NOW, NOW)
+    return Statement(
+        UUID(int=1),
+        "Ana",
+        "EUR",
+        period,
+        opening,
+        lines,
+        closing,
+        9,
+        NOW,
+        NOW,
+        min(NOW, period.closed_at),
+    )
 
 
 @pytest.mark.parametrize(

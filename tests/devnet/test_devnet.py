@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from node.devnet import Background, DevnetError, describe, down, up
@@ -59,6 +60,21 @@ def test_it_describes_itself_as_promised_and_keeps_that_private(
     assert all(set(each) == {"id", "name", "country", "token"} for each in node["customers"])
     assert answers(f"{node['url']}/readyz")
     assert stat.S_IMODE((state_dir / "devnet.json").stat().st_mode) == 0o600
+    assert [each for each in examine(state_dir) if not each.ok] == []
+
+
+def test_doctor_tells_of_a_halt_and_how_to_end_it(devnet: Background, state_dir: Path) -> None:
+    (node,) = devnet.description["nodes"]
+    with httpx.Client(
+        base_url=node["url"],
+        headers={"Authorization": f"Bearer {node['keys']['operator']}"},
+        trust_env=False,
+    ) as client:
+        assert client.post("/v1/fx/halt", json={"currency": "EUR"}).is_success
+        (found,) = [each for each in examine(state_dir) if not each.ok]
+        assert client.post("/v1/fx/resume", json={"currency": "EUR"}).is_success
+    assert (found.name, found.detail) == (f"node {node['name']}: quoting", "halted: EUR (operator)")
+    assert "corridor fx resume" in found.remedy
     assert [each for each in examine(state_dir) if not each.ok] == []
 
 

@@ -150,7 +150,7 @@ async def _check(units: StoreUnits, told: Told) -> None:
     assert list((await VerifyService(units).verify()).differences) == []
     for keys in parts(sorted(told.booked)):
         async with units() as unit:
-            booked = await unit.bookings.of_keys(keys)
+            booked = await unit.history.transactions(keys)
         for key in keys:
             assert booked[key].sequence == told.booked[key]
             assert same_content(booked[key].transaction, posting_of(key))

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from node.config import Settings
+
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "node" / "docs"
 PAGES = sorted(
@@ -48,6 +50,25 @@ def test_every_command_is_in_the_readme() -> None:
     text = (ROOT / "README.md").read_text()
     for command in ("devnet up", "devnet down", "quote", "send", "watch", "reconcile", "verify"):
         assert f"corridor {command}" in text
+
+
+def test_the_node_readme_has_every_setting_with_its_default_and_description() -> None:
+    rows = re.findall(
+        r"^\| `CORRIDOR_(\w+)` \| (.*?) \| (.+) \|$",
+        (ROOT / "node" / "README.md").read_text(),
+        re.MULTILINE,
+    )
+    assert rows == [
+        (name.upper(), default_of(field.default), field.description)
+        for name, field in Settings.model_fields.items()
+    ]
+
+
+def default_of(value: object) -> str:
+    """A default as one would write it into the environment; nothing where it is empty."""
+    if value is None or value in ("", (), frozenset()):
+        return ""
+    return f"`{int(value)}`" if isinstance(value, bool) else f"`{value}`"
 
 
 def test_glossary_defines_each_word_once() -> None:

@@ -14,7 +14,7 @@ from uuid import UUID
 import asyncpg
 
 from adapters.machine import new_id
-from node.core.differences import Difference
+from node.core.errors import AmountOutOfRange, InsufficientFunds
 from node.core.ids import Prefix, encode_id
 from node.core.ledger import (
     Entry,
@@ -22,12 +22,15 @@ from node.core.ledger import (
     batch_final_entries,
     partner_account,
 )
-from node.core.ledger_records import Anchor
 from node.core.parties import Customer, Partner, Principal, Role
 from node.core.ports import Unit, UnitOfWork
 from node.core.ports.idempotency import Answer, Claim
+from node.core.ports.transfers import Transfer
+from node.core.proof.findings import Difference
+from node.core.proof.records import Anchor
 from node.core.transfers import Happening
 from node.services import transfer_moves
+from node.services.posting import PostingService
 from node.services.top_ups import TopUpRequest, TopUpService
 from node.services.verifying import Verification, VerifyService
 from node.store.database import Connection, Database
@@ -43,31 +46,50 @@ LEDGER_TABLES = (
     "entry",
     "ledger_resolution",
 )
+"""Hashed: every value of every row is covered."""
+
+BLOCK_NUMBER = 7
+BLOCK_HASH, TX_HASH = b"\xb1" * 32, b"\x7a" * 32
+PAYOUT = {
+    "tx_hash": f"0x{TX_HASH.hex()}",
+    "block_number": BLOCK_NUMBER,
+    "block_hash": f"0x{BLOCK_HASH.hex()}",
+}
+"""Where the transfers that are settled were paid."""
 
 
 async def write_books(url: str) -> None:
     """Capital, a partner's money, top-ups by bank and partner; transfers open, ended and paid."""
     database = Database.at(url)
     try:
-        await _write(LedgerNode(StoreUnits(database)))
+        await _mirror(url, await _write(LedgerNode(StoreUnits(database))))
     finally:
         await database.close()
 
 
-async def _write(node: LedgerNode) -> None:
+async def _write(node: LedgerNode) -> Sequence[Transfer]:
     await node.fund_contract()
     ann = await node.remitter()
     assert ann.customer_id is not None
     await _top_up(node, Principal(Role.OPERATOR, "olga"), "sepa", ann.customer_id)
     await _top_up(node, *await _partner(node))
     await _checkpoint(node)
-    transfers = await node.funded(ann, 4)
+    transfers = await node.funded(ann, 5)
+    await _refuse(node)
     async with node.units() as unit:
         await unit.ledger.lock()
         settled, given_back = transfers[:2], transfers[2:3]
         events = await transfer_moves.apply(unit, given_back, Happening.CANCELED)
-        for happening in (Happening.SIGNED, Happening.INCLUDED, Happening.SETTLED):
-            events += await transfer_moves.apply(unit, settled, happening)
+        events += await transfer_moves.apply(unit, settled, Happening.SIGNED)
+        settled = [transfer_moves.after(each, Happening.SIGNED) for each in settled]
+        for happening in (Happening.INCLUDED, Happening.SETTLED):
+            events += await transfer_moves.apply(
+                unit,
+                settled,
+                happening,
+                changes=lambda _: {"tx_hash": TX_HASH, "block_number": BLOCK_NUMBER},
+                detail=lambda _: PAYOUT,
+            )
             settled = [transfer_moves.after(each, happening) for each in settled]
         total = sum(each.amounts.buy for each in settled)
         fees, spread = (
@@ -77,9 +99,39 @@ async def _write(node: LedgerNode) -> None:
         entries = batch_final_entries(
             CHAIN_ID, CONTRACT, "USDC", total, {"EUR": fees}, {"EUR": spread}
         )
-        await unit.ledger.post([LedgerTransaction("batch:1", "batch", entries)])
+        detail = {name: str(value) for name, value in PAYOUT.items()}
+        await unit.ledger.post([LedgerTransaction("batch:1", "batch", entries, detail=detail)])
         await unit.events.append(events)
     await _checkpoint(node)
+    return settled
+
+
+async def _refuse(node: LedgerNode) -> None:
+    """Two keys that the books do not allow."""
+    posting = PostingService(node.units, CATALOG)
+    much = [Entry("bank/sepa/EUR", "capital/EUR", "EUR", 2**61 - n) for n in range(3)]
+    empty = Entry("capital/USD", "chain/1/0xaa/USD", "USD", 1)
+    filling = [LedgerTransaction(f"much {n}", "capital", much) for n in range(2)]
+    (_, full) = await posting.post_many(filling)
+    assert isinstance(full, AmountOutOfRange), full
+    (refused,) = await posting.post_many([LedgerTransaction("empty", "capital", [empty])])
+    assert isinstance(refused, InsufficientFunds), refused
+
+
+async def _mirror(url: str, settled: Sequence[Transfer]) -> None:
+    """The logs of what was paid."""
+    raw = await asyncpg.connect(url)
+    try:
+        for index, each in enumerate(settled):
+            await raw.execute(
+                "INSERT INTO settlement_log (chain_id, block_hash, log_index, block_number,"
+                " tx_hash, contract, kind, payment_number, beneficiary, amount, status)"
+                " VALUES ($1, $2, $3, $4, $5, $6, 'settled', $7, $8, $9, 'final')",
+                each.chain_id, BLOCK_HASH, index, BLOCK_NUMBER, TX_HASH, each.contract,
+                each.payment_number, each.beneficiary_address, each.amounts.buy,
+            )  # fmt: skip
+    finally:
+        await raw.close()
 
 
 async def _checkpoint(node: LedgerNode) -> None:
@@ -190,8 +242,10 @@ class Tamperer:
             list(tables),
         ):
             self.run(f"ALTER TABLE {row['named']} DROP CONSTRAINT {row['conname']} CASCADE")
-        self.run("ALTER TABLE account ALTER id DROP IDENTITY IF EXISTS")
+        identities = {("account", "id"), ("event", "sequence")}
         for table, column, _ in self.columns(tables):
+            if (table, column) in identities:
+                self.run(f"ALTER TABLE {table} ALTER {column} DROP IDENTITY IF EXISTS")
             self.run(f"ALTER TABLE {table} ALTER {column} DROP NOT NULL")
 
     def columns(self, tables: Sequence[str]) -> list[tuple[str, str, str]]:
@@ -230,6 +284,8 @@ VALUES = {
     "uuid": "'00000000-0000-0000-0000-000000000000'",
     "bytea": "''",
     "text": "''",
+    "timestamp with time zone": "now()",
+    "jsonb": "'{}'",
 }
 """Type -> a value for a column that is empty: the one most like it."""
 
@@ -238,4 +294,4 @@ def changes(column: str, kind: str, value: object) -> list[str]:
     """SQL of other values than `value`."""
     if value is None:
         return [VALUES[kind]]
-    return [each.format(c=column) for each in CHANGES[kind]]
+    return [*(each.format(c=column) for each in CHANGES[kind]), "NULL"]

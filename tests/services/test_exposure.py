@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, timedelta
 
 import pytest
 
@@ -12,7 +12,7 @@ from node.core.errors import ExposureLimitReached
 from node.core.ports import Unit
 from node.core.ports.idempotency import Answer
 from node.core.ports.quotes import OpenQuotes
-from node.core.quotes import Quote
+from node.core.quotes import ACCEPTED_LATE_S, Quote
 from node.services.quoting import QuoteLimits, QuoteRequest
 from node.store.database import Database
 from node.store.quotes import QuoteStore
@@ -48,10 +48,11 @@ async def test_open_quotes_of_a_currency_sum_up_to_its_limit_and_no_further(
     await process.create()
     refused = await refusal(process, euros("100.01"))
     assert refused.retryable
+    free_at = first.expires_at.astimezone(UTC) + timedelta(seconds=ACCEPTED_LATE_S)
     assert refused.context == {
         "limit": {"currency": "EUR", "amount": "500.00"},
         "remaining": {"currency": "EUR", "amount": "100.00"},
-        "resets_at": first.expires_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        "resets_at": free_at.isoformat().replace("+00:00", "Z"),
     }
     await process.create(OPERATOR, euros("100.00"))
     assert (await refusal(process, euros("0.10"))).context["remaining"] == {
@@ -94,6 +95,17 @@ async def test_what_is_consumed_expired_or_revoked_does_not_count(node: QuotingN
                 await process.resume("EUR")
         await process.quote()
     assert (await node.active())[1]["EUR"] == 20_000  # the halt revoked all that was open
+
+
+async def test_what_expired_counts_as_long_as_an_acceptance_may_still_be_under_way(
+    node: QuotingNode,
+) -> None:
+    process = await node.process(exposure=FEW)
+    first = await process.quote(OPERATOR, euros("500.00"))
+    await node.expire(first.id, ago_s=ACCEPTED_LATE_S - 10)
+    await refusal(process, euros("0.10"))
+    await node.expire(first.id, ago_s=ACCEPTED_LATE_S)
+    await process.create(OPERATOR, euros("500.00"))
 
 
 async def test_limits_are_exact_between_processes_and_within_a_batch(node: QuotingNode) -> None:
@@ -181,6 +193,7 @@ async def test_below_the_limits_nothing_is_counted_while_nobody_else_makes_quote
     node.stack.push_async_callback(database.close)
     units = CountingUnits(StoreUnits(database))
     process = await node.process(units=units, exposure=FEW)
+    await process.fx.refresh()
     for _ in range(5):
         await process.create(OPERATOR, euros("10.00"))
     assert units.counted == 1  # it had just started

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from functools import partial
 
+import asyncpg
 import orjson
 import pytest
 
@@ -115,6 +116,32 @@ async def test_quotes_that_have_expired_or_made_a_transfer_are_not_revoked(
     assert await one.status(expired) is QuoteStatus.EXPIRED
 
 
+async def test_a_transfer_that_waited_while_its_quote_expired_and_a_halt_came_is_not_accepted(
+    node: QuotingNode, one: Process
+) -> None:
+    ann = await node.ledger.remitter(eur_minor=50_000)
+    quote = await one.quote(ann)
+    books = await asyncpg.connect(node.database_url)
+    async with books.transaction():
+        await books.execute("SELECT FROM ledger FOR UPDATE")
+        asked = asyncio.create_task(
+            node.ledger.acceptance.create(node.ledger.submission(ann, quote))
+        )
+        waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+        async with asyncio.timeout(30):
+            while not await books.fetchval(waiting):  # noqa: ASYNC110 - rows of the server
+                await asyncio.sleep(0.01)
+        # Active when the acceptance began, and expired when the halt does.
+        await node.execute(
+            "UPDATE quote SET expires_at = clock_timestamp() WHERE id = $1", quote.id
+        )
+        assert (await one.halt("EUR"))["revoked"] == 0
+    refused = await asked
+    await books.close()
+    assert orjson.loads(refused.body) == {"code": "quote_revoked"}
+    assert await one.status(quote) is QuoteStatus.EXPIRED
+
+
 async def test_a_transfer_on_a_revoked_quote_is_refused_by_that_name_and_takes_nothing(
     node: QuotingNode, one: Process
 ) -> None:
@@ -198,8 +225,8 @@ async def test_the_state_names_sources_levels_halts_and_exposure(
     await one.states(None)
     await one.halt("GBP", note="a look")
     state = await one.fx.state()
-    (feed,) = state.feeds
-    assert (feed.name, feed.fault, len(feed.rates)) == ("ecb", "no answer", 3)
+    (reading,) = state.readings
+    assert (reading.name, reading.fault, len(reading.rates)) == ("ecb", "no answer", 3)
     pairs = {(each.sell, each.buy): each for each in state.pairs}
     euro, yen = pairs["EUR", "USDC"], pairs["JPY", "USDC"]
     assert euro.mid is not None

@@ -1,4 +1,4 @@
-"""The real ledger against a model of twenty lines, for thousands of steps."""
+"""The real ledger against a model of four counters an account, for thousands of steps."""
 
 import asyncio
 import itertools
@@ -245,7 +245,7 @@ class LedgerAgainstModel(RuleBasedStateMachine):
         assert sequences == list(range(1, len(sequences) + 1))
 
 
-def test_the_ledger_behaves_as_a_model_of_twenty_lines(database_url: str) -> None:
+def test_the_ledger_behaves_as_a_model_of_four_counters(database_url: str) -> None:
     LedgerAgainstModel.steps = 0
     with asyncio.Runner() as runner:
         RealLedger.runner = runner

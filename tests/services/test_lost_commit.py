@@ -61,7 +61,7 @@ class Case(Protocol):
 
 async def keys_of(units: UnitOfWork, prefix: str) -> int:
     async with units() as unit:
-        found = [await unit.bookings.at(sequence) for sequence in range(1, 100)]
+        found = [await unit.history.transaction(sequence) for sequence in range(1, 100)]
     return sum(each is not None and each.transaction.key.startswith(prefix) for each in found)
 
 

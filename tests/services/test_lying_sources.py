@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+import asyncpg
 import orjson
 import pytest
 
@@ -49,6 +50,7 @@ def render(quote: Quote) -> Answer:
 class Desk:
     """One database, and quote services as processes started one after the other."""
 
+    database_url: str
     node: LedgerNode
     customer: Principal
     stack: AsyncExitStack
@@ -88,6 +90,12 @@ class Desk:
         assert firm.value.detail == price.value.detail
         return price.value
 
+    async def age_levels(self) -> None:
+        """Let every level have stood for longer than any quote lives."""
+        owner = await asyncpg.connect(self.database_url)
+        await owner.execute("UPDATE trusted_mid SET since = since - interval '1 day'")
+        await owner.close()
+
     async def accept(self, quote: Quote) -> None:
         """Transfer at a firm quote, at its figures."""
         answer = await self.node.acceptance.create(self.node.submission(self.customer, quote))
@@ -100,7 +108,7 @@ async def desk(database_url: str) -> AsyncIterator[Desk]:
     node = LedgerNode(StoreUnits(database))
     await node.fund_contract()
     async with AsyncExitStack() as stack:
-        yield Desk(node, await node.remitter(eur_minor=100_000), stack)
+        yield Desk(database_url, node, await node.remitter(eur_minor=100_000), stack)
     await database.close()
 
 
@@ -161,6 +169,7 @@ async def test_a_tenfold_or_a_tenth_of_a_rate_gives_no_number_with_or_without_an
     desk: Desk, honest: RateServer, liar: RateServer, text: str
 ) -> None:
     quote = await desk.quote(await desk.service(desk.http(honest)))
+    await desk.age_levels()
     liar.answer = tell(truth(text))
     both = await desk.service(desk.http(honest, "one"), desk.http(liar, "other"))
     assert "disagree" in (await desk.refusal(both)).detail

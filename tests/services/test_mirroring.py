@@ -103,7 +103,7 @@ async def test_the_ledger_of_a_batch_is_that_of_the_worked_example(node: Mirrore
     entries = await node.rows(
         "SELECT d.path AS debit, c.path AS credit, e.amount FROM entry e"
         " JOIN account d ON d.id = debit_account_id JOIN account c ON c.id = credit_account_id"
-        " WHERE sequence = $1 ORDER BY e.id",
+        " WHERE sequence = $1 ORDER BY e.position",
         batch["sequence"],
     )
     assert transfer.amounts.fees == 62  # spread of 38 cents at 20 bps is 0: no entry

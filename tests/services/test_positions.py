@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import asyncpg
@@ -251,7 +252,10 @@ async def test_a_rate_that_is_not_there_makes_the_value_unknown_and_nothing_else
 async def test_a_rate_that_jumped_is_no_rate_until_an_operator_accepts_it(
     book: Book, payer: Principal
 ) -> None:
-    await book.settle(*await book.accept(payer))  # at a quote of mid 1.15626
+    await book.settle(*await book.accept(payer))
+    async with book.node.units() as unit:
+        await unit.quotes.lock()
+        await unit.quotes.trust({("EUR", "USDC"): Decimal("1.15626")})
     book.source.pairs = [("EUR", "USDC", "11.5626")]
     usdc = of((await book.positions()).total, "USDC")
     assert usdc.value is None

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from node.core.errors import CommitUnknown
+from node.core.errors import CommitUnknown, QuotingHalted
 from node.core.quotes import QuoteStatus
 from node.store.database import Database
 from node.store.unit_of_work import StoreUnits
@@ -94,6 +94,19 @@ async def test_while_the_database_stays_away_nobody_gets_a_quote_and_a_key_finds
         QuoteStatus.ACTIVE
     )
     assert (await world.node.active())[0] == 1
+
+
+async def test_a_jump_whose_commit_is_lost_is_found_again_and_no_halt_is_told_that_is_not_there(
+    world: World,
+) -> None:
+    quote = await world.direct.quote()
+    await world.cut_off.reads("1.30")
+    world.cutter.cut(Cut.BEFORE)
+    with pytest.raises(QuotingHalted):
+        await world.cut_off.create()
+    assert world.cutter.done == 1
+    assert await world.direct.halts() == [("EUR", "jump")]
+    assert await world.direct.status(quote) is QuoteStatus.REVOKED
 
 
 async def test_limits_are_exact_after_a_lost_commit(world: World) -> None:

@@ -9,6 +9,7 @@ from decimal import Decimal
 import pytest
 
 from node.core.errors import RateUnavailable
+from node.core.ports.quotes import Level
 from node.core.quotes import Rate
 from node.core.rates import Method, PricingPolicy
 from node.services.rates import Rates
@@ -110,13 +111,38 @@ async def test_the_policy_says_how_sources_are_combined() -> None:
         assert rate_of(rates) == expected
 
 
-async def test_what_was_trusted_of_a_currency_is_forgotten_once_its_new_level_is_accepted() -> None:
-    rates = Rates([])
-    pairs = [("EUR", "USDC"), ("GBP", "USDC")]
-    rates.trusted = dict.fromkeys(pairs, Decimal(1))
-    rates.follow({"EUR": NOON})
-    assert list(rates.trusted) == [("GBP", "USDC")]
-    rates.trusted = dict.fromkeys(pairs, Decimal(2))
-    rates.follow({"EUR": NOON})  # known already
-    rates.follow({"EUR": NOON - timedelta(seconds=1)})  # read earlier, came later
-    assert list(rates.trusted) == pairs
+async def test_after_a_level_was_accepted_only_what_was_read_since_is_used_for_its_pair() -> None:
+    feeds = [DollarFeed("1.10", name="one"), DollarFeed("1.11", name="two")]
+    rates = Rates(feeds)
+    await rates.refresh(NOON)
+    pair = ("EUR", "USD")
+    rates.follow({pair: Level(Decimal("1.3"), NOON, Decimal("1.3"))})
+    with pytest.raises(RateUnavailable, match="one: not read again since an operator accepted"):
+        rate_of(rates)
+    feeds[0].text = None  # the other one is read again
+    await rates.refresh(NOON + timedelta(seconds=1))
+    assert rate_of(rates) == "1.11"
+    rates.follow({pair: Level(Decimal("1.3"), NOON, None)})  # one that was only believed
+    assert rate_of(rates) == "1.1"
+
+
+async def test_what_makes_exactly_the_level_that_was_accepted_is_used_however_old() -> None:
+    rates = Rates([DollarFeed("1.10")])
+    await rates.refresh()
+    rates.follow({("EUR", "USD"): Level(Decimal("1.2"), NOON, Decimal("1.1"))})
+    assert rate_of(rates) == "1.1"
+
+
+@dataclass
+class BrokenFeed(DollarFeed):
+    """A source with a bug."""
+
+    async def rates(self) -> Sequence[Rate]:
+        raise KeyError("x")
+
+
+async def test_a_source_that_raises_anything_is_a_fault_and_costs_no_other_its_reading() -> None:
+    rates = Rates([DollarFeed("1.09", name="good"), BrokenFeed(name="bad")])
+    await rates.refresh()
+    assert rates.faults == ("bad: it fails with KeyError; see the log",)
+    assert rate_of(rates) == "1.09"

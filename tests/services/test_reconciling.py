@@ -91,6 +91,7 @@ async def test_a_run_names_every_check_and_the_final_block_it_is_about(node: Mir
         "in_flight:USDC",
         "ledger.balances",
     }
+    assert [each for each in names if "in_flight" in each] == ["in_flight:USDC"]  # said once
     assert await node.reconciliation().get(encode_id(Prefix.RUN, run.id)) == run
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 
 import asyncpg
@@ -14,7 +14,7 @@ from node.core.ids import Prefix, encode_id
 from node.core.ledger import Entry, LedgerTransaction, Outcome, Resolution, customer_account
 from node.core.parties import Principal
 from node.core.ports import Unit
-from node.core.statements import last_instant_before
+from node.core.statements import Period, Statement, last_instant_before
 from node.services.accounts import AccountService
 from node.services.checkpointing import CheckpointService
 from node.services.points import Asked, point, point_at
@@ -149,6 +149,69 @@ async def test_this_month_so_far_is_not_complete_and_has_what_is_booked_now(book
         assert found.sequence == (await unit.history.head()).sequence
 
 
+async def test_a_statement_can_end_at_a_sequence_or_a_time_also_within_a_day(
+    books: Books,
+) -> None:
+    payer = await books.node.remitter(eur_minor=1)
+    assert payer.customer_id is not None
+    account = customer_account(payer.customer_id, "EUR")
+    two = [
+        LedgerTransaction(str(new_id()), "top_up", [Entry("bank/x/EUR", account, "EUR", each)])
+        for each in (2, 4)
+    ]
+    async with books.units() as unit:  # one batch
+        await unit.ledger.lock()
+        await unit.ledger.post(two)
+    await books.book_on(MONDAY, MONDAY + DAY)
+    head = (await point(books.units, Asked())).sequence
+    noon = datetime.combine(MONDAY + DAY, time(12), UTC)
+
+    async def ask(asked: Asked, first: date | None = None) -> Statement:
+        return await books.statements.statement(
+            payer, name_of(payer), "EUR", first=first, asked=asked
+        )
+
+    for back, closing in enumerate((7, 3, 1)):
+        found = await ask(Asked(sequence=head - back))
+        assert (found.sequence, found.closing) == (head - back, closing)
+        assert sum(line.amount for line in found.lines) == closing
+        assert not found.is_complete
+        assert found == replace(await ask(Asked(sequence=head - back)), made_at=found.made_at)
+    first_day = await ask(Asked(sequence=head - 2))
+    assert first_day.period == Period(MONDAY.replace(day=1), MONDAY)
+    assert first_day.ends_at == datetime.combine(MONDAY, time(12), UTC)
+
+    at_noon = await ask(Asked(at=noon), first=MONDAY + DAY)
+    assert (at_noon.opening, at_noon.closing, at_noon.ends_at) == (1, 7, noon)
+    assert not at_noon.is_complete  # though the day is long over
+    before = await ask(Asked(at=noon - timedelta(microseconds=1)), first=MONDAY + DAY)
+    assert (before.opening, list(before.lines), before.closing) == (1, [], 1)
+    evening = await ask(Asked(at=last_instant_before(MONDAY + 2 * DAY)), first=MONDAY)
+    whole = await books.statements.statement(
+        payer, name_of(payer), "EUR", first=MONDAY, last=MONDAY + DAY
+    )
+    assert evening.is_complete
+    assert evening == replace(whole, made_at=evening.made_at)
+
+
+async def test_a_statement_as_of_before_anything_was_booked_is_empty(books: Books) -> None:
+    payer = await books.node.remitter(eur_minor=1)
+    for asked in (Asked(sequence=0), Asked(at=datetime(1, 1, 1, tzinfo=UTC))):
+        found = await books.statements.statement(payer, name_of(payer), "EUR", asked=asked)
+        assert (found.sequence, found.opening, list(found.lines), found.closing) == (0, 0, [], 0)
+
+
+async def test_a_statement_cannot_begin_after_the_point_it_ends_at(books: Books) -> None:
+    payer = await books.node.remitter(eur_minor=1)
+    await books.book_on(MONDAY)
+    head = await point(books.units, Asked())
+    with pytest.raises(PeriodInvalid) as refused:
+        await books.statements.statement(
+            payer, name_of(payer), "EUR", first=MONDAY + DAY, asked=Asked(sequence=head.sequence)
+        )
+    assert refused.value.detail.startswith("`from` is wrong")
+
+
 async def test_an_account_that_was_never_used_has_an_empty_statement(books: Books) -> None:
     payer = await books.node.remitter(eur_minor=500)
     found = await books.statements.statement(payer, name_of(payer), "JPY")
@@ -188,6 +251,7 @@ async def test_what_lies_ahead_and_what_is_anothers_is_refused(books: Books) -> 
         for question in (
             books.accounts.balances(payer, name_of(payer), asked),
             books.accounts.trial_balance(asked),
+            books.statements.statement(payer, name_of(payer), "EUR", asked=asked),
         ):
             with pytest.raises(InFuture):
                 await question

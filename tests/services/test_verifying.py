@@ -12,7 +12,7 @@ import pytest
 from adapters.machine import new_id
 from node.core.errors import AmountOutOfRange
 from node.core.ids import Prefix, encode_id
-from node.core.ledger import Entry
+from node.core.ledger import Entry, LedgerTransaction
 from node.core.quotes import (
     Corridor,
     FixedSide,
@@ -82,6 +82,28 @@ async def test_books_are_proven_while_payments_are_being_accepted(node: LedgerNo
     await paying
     assert seen == sorted(seen)
     assert seen[-1] > seen[0]
+
+
+async def test_progress_rises_to_its_total_and_every_check_is_told(node: LedgerNode) -> None:
+    batch, batches = 2000, 6
+    for number in range(batches):
+        async with node.units() as unit:
+            await unit.ledger.lock()
+            entry = Entry("bank/x/EUR", "customer/c/EUR", "EUR", 1)
+            await unit.ledger.post(
+                [LedgerTransaction(f"{number}/{n}", "top_up", [entry]) for n in range(batch)]
+            )
+    told: list[tuple[str, int, int]] = []
+    found = await VerifyService(node.units).verify(lambda *step: told.append(step))
+    assert found.sequences > batch * batches
+    ledger = [done for name, done, _ in told if name == "ledger"]
+    assert ledger == sorted(ledger), "it falls"
+    assert len({*ledger}) > 1, "it is told at the end only"
+    assert ledger[-1] == found.sequences
+    assert {total for name, _, total in told if name == "ledger"} == {found.sequences}
+    others = told[len(ledger) :]
+    assert [done for _, done, _ in others[:-1]] == [*range(len(others) - 1)]
+    assert others[-1] == ("", len(found.checks), len(found.checks))
 
 
 async def test_a_failure_while_reading_ends_verification_and_leaves_nothing_behind(

@@ -2,7 +2,7 @@
 
 Each test is one law. `node` speaks as the node does (role `corridor_node`), `owner` as whoever owns
 the tables, with triggers on. Not here: superusers who switch triggers off (they are found, not
-stopped: `tests/cli/test_tampering.py`).
+stopped: `tests/services/test_tampering.py`).
 """
 
 import asyncio
@@ -336,6 +336,35 @@ async def test_what_a_transfer_owes_cannot_be_changed_by_the_node(node: Speaker)
         for column in columns.split(", "):
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await node.execute(f"UPDATE {table} SET {column} = {column}")
+
+
+async def test_the_call_of_a_slot_never_changes(node: Speaker, owner: Speaker) -> None:
+    await owner.execute(
+        "INSERT INTO lane (chain_id, address, next_nonce)"
+        " VALUES (1, decode(repeat('aa', 20), 'hex'), 1)"
+    )
+    await owner.execute(
+        "INSERT INTO slot (id, lane_id, nonce, purpose, contract, to_address, calldata, gas_limit,"
+        " members, amount_total) SELECT gen_random_uuid(), id, 0, 'settle', address, address,"
+        " decode('beef', 'hex'), 100, 1, 5 FROM lane"
+    )
+    for speaker in (node, owner):
+        for change in (
+            "calldata = ''",
+            "to_address = decode(repeat('bb', 20), 'hex')",
+            "value_wei = 1",
+            "purpose = 'movement'",
+            (
+                "purpose = 'noop', contract = NULL, calldata = '', members = 0, amount_total = 0,"
+                " to_address = decode(repeat('bb', 20), 'hex')"
+            ),
+        ):
+            with pytest.raises(asyncpg.RestrictViolationError):
+                await speaker.execute(f"UPDATE slot SET {change}")
+    await node.execute(
+        "UPDATE slot SET purpose = 'noop', contract = NULL, calldata = '', members = 0,"
+        " amount_total = 0, gas_limit = 21000"
+    )
 
 
 async def test_the_node_deletes_nothing(node: Speaker) -> None:

@@ -8,6 +8,7 @@ from node.core.errors import DatabaseUnavailable
 from node.store import schema
 from node.store.database import Database
 from node.store.tables import metadata
+from node.store.unit_of_work import StoreUnits
 from tests.rig import PostgresServer
 
 
@@ -31,6 +32,20 @@ async def test_migrating_a_current_database_changes_nothing(database_url: str) -
     assert not await schema.missing_migrations(database_url)
     await schema.migrate(database_url)
     assert not await schema.missing_migrations(database_url)
+
+
+async def test_a_database_without_the_schema_says_what_to_run(
+    postgres_server: PostgresServer,
+) -> None:
+    database = Database.at(postgres_server.create_database(migrated=False))
+    units = StoreUnits(database)
+    with pytest.raises(DatabaseUnavailable, match="run `corridor migrate`"):
+        async with units() as unit:
+            await unit.quotes.halts()
+    with pytest.raises(DatabaseUnavailable, match="run `corridor migrate`"):
+        async with units() as unit:
+            await unit.mirror.cursor(1)
+    await database.close()
 
 
 async def test_the_owner_of_the_tables_is_told_from_the_node(
@@ -65,3 +80,17 @@ async def test_an_owner_that_may_not_make_roles_migrates_once_the_role_was_grant
     await schema.migrate(url)
     assert not await schema.missing_migrations(url)
     postgres_server.sql(database_url, "DROP DATABASE of_dba WITH (FORCE)")
+
+
+async def test_a_schema_in_which_the_node_could_create_functions_is_refused(
+    postgres_server: PostgresServer,
+) -> None:
+    url = postgres_server.create_database(migrated=False)
+    postgres_server.sql(url, "GRANT CREATE ON SCHEMA public TO PUBLIC")
+    await schema.migrate(url)  # takes that back
+    again = postgres_server.create_database(migrated=False)
+    postgres_server.sql(again, "GRANT CREATE ON SCHEMA public TO corridor_node")
+    with pytest.raises(DatabaseUnavailable, match="REVOKE CREATE"):
+        await schema.migrate(again)
+    for each in (url, again):
+        postgres_server.drop_database(each)

@@ -13,8 +13,9 @@ from node.core.errors import (
     NotFound,
     Overloaded,
     RailUnknown,
+    WrongState,
 )
-from node.core.ports.bookings import Booked
+from node.core.ports.history import TransactionRow
 from node.core.ports.idempotency import Answer
 from node.services.bookings import BookingRequest
 
@@ -28,7 +29,14 @@ operations: Final = Operations("Ledger")
     body=BookingBody,
     answer=LedgerTransactionView,
     example=Example(examples.LEDGER_TRANSACTION, body=examples.BOOKING_BODY),
-    refusals=(NotFound, RailUnknown, AmountOutOfRange, InsufficientFunds, Overloaded),
+    refusals=(
+        NotFound,
+        RailUnknown,
+        WrongState,
+        AmountOutOfRange,
+        InsufficientFunds,
+        Overloaded,
+    ),
 )
 async def create_ledger_transaction(call: Call[BookingBody, None]) -> Answer:
     """Book entries by hand.
@@ -36,12 +44,14 @@ async def create_ledger_transaction(call: Call[BookingBody, None]) -> Answer:
     For what no other part of the node sees; `kind` says which accounts may move: `capital` (bank
     and capital), `partner_funding` (bank and a partner), `conversion` (bank and the position in a
     currency), `chargeback` (a customer or partner to the bank, and what they no longer have as
-    `loss/chargeback`, for which a break is opened unless `break_id` names one), `correction` (with
-    `break_id`). What the chain, payouts and completed transfers move is the node's alone.
+    `loss/chargeback`, for which a break is opened unless `break_id` names one that is open). What
+    would leave customers' money not covered is refused, except a chargeback, which has happened.
+    What the chain, payouts and completed transfers move is the node's alone; corrections resolve a
+    break.
     """
     body, catalog = call.body, call.services.catalog
 
-    def render(booked: Booked) -> Answer:
+    def render(booked: TransactionRow) -> Answer:
         location = f"/v1/ledger/transactions/{booked.sequence}"
         return call.answer(ledger_transaction_view(booked, catalog), location)
 

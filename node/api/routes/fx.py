@@ -1,9 +1,10 @@
 """Rates, halts of quoting and exposure, as the operator sees and steers them."""
 
+from decimal import Decimal
 from typing import Final
 
 from node.api import examples
-from node.api.fx_views import FxView, HaltedView, HaltsView, fx_view, halt_view
+from node.api.fx_views import FxView, HaltedView, ResumedView, fx_view, halt_view, resumed_view
 from node.api.money import check_body
 from node.api.operations import OPERATORS, Call, Example, Operations
 from node.api.schemas import FxResumeBody, HaltBody
@@ -63,21 +64,25 @@ async def halt_quoting(call: Call[HaltBody, None]) -> Answer:
     who=OPERATORS,
     body=FxResumeBody,
     status=200,
-    answer=HaltsView,
-    example=Example({"data": []}, body=examples.FX_RESUME_BODY),
+    answer=ResumedView,
+    example=Example({"data": [], "accepted": [examples.FX_LEVEL]}, body=examples.FX_RESUME_BODY),
 )
 async def resume_quoting(call: Call[FxResumeBody, None]) -> Answer:
     """Resume quoting.
 
     Ends the halts of a currency, or with null the halt of everything, and nothing else; the answer
-    lists those still in force. After a jump this accepts the level of the rates as they are now.
+    lists those still in force. After a jump this accepts the mid rates as they are now as the new
+    levels, and says which; a pair that has no mid rate now keeps its level. `mid_rate` is what was
+    seen in `GET /v1/fx`: if the mid rate has left it by more than `jump_max_bps`, or there is none,
+    nothing is resumed (`wrong_state`).
     """
     _check_currency(call, call.body.currency)
     return await call.services.fx.resume(
         call.principal,
         call.body.currency,
+        mid=None if call.body.mid_rate is None else Decimal(call.body.mid_rate),
         claim=call.claim,
-        render=lambda halts: call.answer({"data": [halt_view(each) for each in halts]}),
+        render=lambda resumed: call.answer(resumed_view(resumed)),
         render_error=call.refusal,
     )
 

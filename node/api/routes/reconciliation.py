@@ -11,7 +11,13 @@ from node.api.schemas import BreakQuery, ResolveBody, RunQuery
 from node.api.views import (
     PageView,
 )
-from node.core.errors import ChainUnavailable, InsufficientFunds, NotFound, WrongState
+from node.core.errors import (
+    AmountOutOfRange,
+    ChainUnavailable,
+    InsufficientFunds,
+    NotFound,
+    WrongState,
+)
 from node.core.ids import Prefix, encode_id
 from node.core.ports.idempotency import Answer
 from node.core.ports.reconciliation import Run
@@ -113,7 +119,7 @@ async def show_break(call: Call[None, None]) -> Answer:
     example=Example(
         examples.RESOLVED, body=examples.RESOLVE_BODY, path={"break_id": examples.BREAK_ID}
     ),
-    refusals=(NotFound, WrongState, InsufficientFunds),
+    refusals=(NotFound, WrongState, AmountOutOfRange, InsufficientFunds),
 )
 async def resolve_break(call: Call[ResolveBody, None]) -> Answer:
     """Resolve a break.

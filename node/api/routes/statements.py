@@ -6,16 +6,10 @@ from typing import Final
 from node.api import examples
 from node.api.camt053 import XML, statement_camt053
 from node.api.money import check_currency
-from node.api.operations import Call, Example, File, Operations
+from node.api.operations import CSV, Call, Example, File, Operations
 from node.api.schemas import StatementQuery
-from node.api.statement_views import (
-    CSV,
-    StatementView,
-    file_stem,
-    statement_csv,
-    statement_view,
-)
-from node.core.errors import FormatUnfit, NotFound, PeriodInvalid, StatementTooLarge
+from node.api.statement_views import StatementView, file_stem, statement_csv, statement_view
+from node.core.errors import FormatUnfit, InFuture, NotFound, PeriodInvalid, StatementTooLarge
 from node.core.ports.idempotency import Answer
 
 operations: Final = Operations("Customers")
@@ -49,16 +43,17 @@ _EXAMPLE: Final = {
     example=Example(
         _EXAMPLE, path={"customer_id": examples.CUSTOMER_ID}, query={"currency": "EUR"}
     ),
-    refusals=(NotFound, PeriodInvalid, FormatUnfit, StatementTooLarge),
+    refusals=(NotFound, InFuture, PeriodInvalid, FormatUnfit, StatementTooLarge),
     files=("text/csv", XML),
 )
 async def show_statement(call: Call[None, StatementQuery]) -> Answer | File:
     """Show a customer's statement of some days.
 
     Opening balance, every posted movement with the balance after it, closing balance and totals, in
-    one currency. Days are those of UTC, both included; without any it is this month so far. As
-    JSON, as CSV (RFC 4180), or as ISO 20022 camt.053.001.08, which has no currency of more than
-    three letters or five digits. At most 10,000 lines.
+    one currency. Days are those of UTC, both included; without any it is this month so far. With
+    `at` or `sequence` instead of `to` it ends there, on that day. As JSON, as CSV (RFC 4180), or as
+    ISO 20022 camt.053.001.08, which has no currency of more than three letters or five digits; the
+    parameter `format` alone decides, not `Accept`. At most 10,000 lines.
     """
     catalog, query = call.services.catalog, call.query
     check_currency(catalog.asset, query.currency)
@@ -68,6 +63,7 @@ async def show_statement(call: Call[None, StatementQuery]) -> Answer | File:
         query.currency,
         first=query.from_,
         last=query.to,
+        asked=query.asked,
     )
     if query.format == "csv":
         return File(CSV, f"{file_stem(statement)}.csv", statement_csv(statement, catalog))

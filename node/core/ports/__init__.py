@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from node.core.ports.bookings import BookingRepository
     from node.core.ports.history import HistoryRepository
     from node.core.ports.idempotency import IdempotencyRepository
     from node.core.ports.ledger import LedgerRepository
@@ -57,13 +56,8 @@ class Unit(Protocol):
         ...
 
     @property
-    def bookings(self) -> BookingRepository:
-        """Ledger transactions as they were booked."""
-        ...
-
-    @property
     def history(self) -> HistoryRepository:
-        """The ledger as of any sequence."""
+        """Ledger transactions as they were booked, and the ledger as of any sequence."""
         ...
 
     @property

@@ -1,4 +1,4 @@
-"""What the ledger said at an earlier point, and how it got from one point to another.
+"""What was booked, what the ledger said at any earlier point, and what lies between two points.
 
 A point is a sequence: everything up to it counts, also in the middle of a batch. What is up to a
 sequence never changes once the sequence exists, so answers about it are the same for ever. A
@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from node.core.ledger import Balance
+from node.core.ledger import Balance, LedgerTransaction, Outcome
 from node.core.paging import ListQuery, Page
 from node.core.ports.ledger import AccountRow, TrialRow
 from node.core.statements import Line
@@ -63,11 +63,41 @@ class EntryRow:
     occurred_at: datetime
 
 
-class HistoryRepository(Protocol):
-    """Balances, entries and statements as of any sequence.
+@dataclass(frozen=True, slots=True)
+class TransactionRow:
+    """A ledger transaction with its place in the ledger.
 
-    A sequence given must exist: at most that of `head`.
+    Attributes:
+        transaction: As it was given, entries in their order.
+        resolved: How it ended, if it was pending and has.
     """
+
+    sequence: int
+    transaction: LedgerTransaction
+    resolved: Outcome | None
+    created_at: datetime
+
+    @property
+    def status(self) -> str:
+        """`pending`, `posted` or `voided`."""
+        if not self.transaction.pending:
+            return Outcome.POSTED.value
+        return "pending" if self.resolved is None else self.resolved.value
+
+
+class HistoryRepository(Protocol):
+    """Ledger transactions as they were booked; balances, entries, statements as of any sequence.
+
+    A sequence as of which something is asked must exist: at most that of `head`.
+    """
+
+    async def transactions(self, keys: Sequence[str]) -> Mapping[str, TransactionRow]:
+        """What is booked under these keys; keys that are not are left out."""
+        ...
+
+    async def transaction(self, sequence: int) -> TransactionRow | None:
+        """The ledger transaction of this sequence; None where there is none, or a resolution."""
+        ...
 
     async def head(self) -> AsOf:
         """The newest point."""

@@ -1,6 +1,6 @@
 """The ledger as the services use it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -82,6 +82,13 @@ class LedgerRepository(Protocol):
 
     async def balances(self, paths: Sequence[str]) -> Mapping[str, Balance]:
         """Counters by path; an account that does not exist yet has zeros."""
+        ...
+
+    async def totals(self, assets: Collection[str]) -> Sequence[Balance]:
+        """Counters of all accounts of these assets, summed by first word of the path and asset.
+
+        The path of each is `word/asset`. Reads every account: for decisions that are rare.
+        """
         ...
 
     async def trial_balance(self) -> Sequence[TrialRow]:

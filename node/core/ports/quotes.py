@@ -1,7 +1,7 @@
-"""Where rates come from, and in the store: firm quotes, and halts of quoting."""
+"""Where rates come from, and in the store: firm quotes, halts of quoting, trusted levels."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Protocol
@@ -50,17 +50,18 @@ class ActiveQuotes:
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """Active quotes that name a currency, on either side.
+    """Quotes that name a currency, on either side, and may still make a transfer.
 
     Attributes:
         minor: Sum of their amounts in it, minor units.
         count: How many they are.
-        first_expires_at: When the first of them expires; None: there are none.
+        free_at: When the first of them stops counting, `ACCEPTED_LATE_S` after it expires; None:
+            there are none.
     """
 
     minor: int = 0
     count: int = 0
-    first_expires_at: datetime | None = None
+    free_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,29 +86,31 @@ class Halt:
 
 
 @dataclass(frozen=True, slots=True)
-class Halts:
-    """Halts of quoting at one moment.
+class Level:
+    """Where the mid rate of a pair stands: what the next one is compared with.
 
     Attributes:
-        in_force: The oldest first.
-        accepted_at: Currency -> when an operator last resumed it after a jump, and so accepted the
-            level of its rates.
+        mid: The last one that was trusted.
+        since: When the level began, on the database clock: when a mid rate of the pair was first
+            believed, or an operator accepted one after a jump. Small moves do not begin another.
+        accepted: The mid rate that an operator accepted then; None: it was believed.
     """
 
-    in_force: tuple[Halt, ...] = ()
-    accepted_at: Mapping[str, datetime] = field(default_factory=dict)
+    mid: Decimal
+    since: datetime
+    accepted: Decimal | None
 
 
 @dataclass(frozen=True, slots=True)
 class OpenQuotes:
-    """All active quotes, counted; who and what has none is left out."""
+    """Active quotes by maker, and what may still be paid by currency; who has none is left out."""
 
     by_maker: Mapping[str, ActiveQuotes]
     by_currency: Mapping[str, Exposure]
 
 
 class QuoteRepository(Protocol):
-    """Firm quotes, and halts of quoting."""
+    """Firm quotes, halts of quoting, and the levels that mid rates are compared with."""
 
     async def lock(self) -> int:
         """Let nobody else make quotes, halt or resume until the end of the transaction.
@@ -119,10 +122,11 @@ class QuoteRepository(Protocol):
         ...
 
     async def open_quotes(self) -> OpenQuotes:
-        """All that is active, counted in one statement; its cost grows with how many those are.
+        """All that is open, counted in one statement; its cost grows with how many those are.
 
         Active is what is neither consumed nor revoked, and not expired when the transaction began.
-        With `lock()` nothing is added until the end of the transaction.
+        By currency, what expired less than `ACCEPTED_LATE_S` ago counts as well. With `lock()`
+        nothing is added until the end of the transaction.
         """
         ...
 
@@ -150,8 +154,8 @@ class QuoteRepository(Protocol):
         """
         ...
 
-    async def halts(self) -> Halts:
-        """Halts of quoting now."""
+    async def halts(self) -> Sequence[Halt]:
+        """Halts of quoting in force now, the oldest first."""
         ...
 
     async def halt(
@@ -164,29 +168,42 @@ class QuoteRepository(Protocol):
         ...
 
     async def revoke(self, currency: str | None, reason: HaltReason) -> int:
-        """Revoke every active quote that names a currency, or all; how many those were.
+        """Revoke every quote that names a currency, or all, and may still make a transfer.
 
-        Between a quote's transfer and this, its row decides: it is consumed or revoked. Needs
-        `lock()`, so that none is being made.
+        Between a quote's transfer and this, its row decides: it is consumed or revoked. An
+        acceptance that began before a quote expired may still be waiting for its locks, so what
+        expired less than `ACCEPTED_LATE_S` ago is revoked as well. Needs `lock()`, so that none is
+        being made.
+
+        Returns:
+            How many active ones those were.
         """
         ...
 
     async def resume(
-        self, currency: str | None, resumed_by: str, accepted: Mapping[Pair, Decimal]
-    ) -> None:
-        """End the halts of a currency, or of all, whatever their reason.
+        self, currency: str | None, resumed_by: str, mids: Mapping[Pair, Decimal]
+    ) -> bool:
+        """End the halts of a currency, or of all, whatever their reason. Needs `lock()`.
 
         Args:
             currency: As it was halted; None ends what was halted as a whole, and nothing else.
             resumed_by: `Principal.key`.
-            accepted: The mid rates as they are now; kept with a halt after a jump, as the level
-                that the operator accepted.
+            mids: Of the pairs it covers, as they are now. After a jump each begins a level, and
+                is kept with the halt; the level of a pair that is not among them stays.
+
+        Returns:
+            Whether they were accepted as levels: one of the halts was after a jump.
         """
         ...
 
-    async def trusted_mids(self, pairs: Sequence[Pair]) -> Mapping[Pair, Decimal]:
-        """The last mid rate that was trusted, of pairs that have one.
+    async def levels(self) -> Mapping[Pair, Level]:
+        """Where the mid rates of all pairs stand that have been trusted once."""
+        ...
 
-        That of the newest quote, or the level that an operator accepted since.
+    async def trust(self, mids: Mapping[Pair, Decimal]) -> None:
+        """Move levels to where the mid rates are now; begin one where there is none.
+
+        Needs `lock()`: who moves a level has compared with it, and an operator may have accepted
+        another.
         """
         ...

@@ -3,10 +3,10 @@
 from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
-from node.core.differences import Difference
-from node.core.ledger_records import BatchRow, HeadRow
-from node.core.proof import Numbered
-from node.core.proof_accounts import CheckpointRow, StoredAccount
+from node.core.proof.accounts import CheckpointRow, StoredAccount
+from node.core.proof.chain import Numbered
+from node.core.proof.findings import Difference
+from node.core.proof.records import BatchRow, HeadRow
 
 
 class VerificationRepository(Protocol):

@@ -485,7 +485,6 @@ CREATE TABLE quote (
 CREATE INDEX quote_open ON quote (expires_at)
     INCLUDE (maker, sell_asset, sell_amount, buy_asset, buy_amount)
     WHERE transfer_id IS NULL AND revoked_at IS NULL;
-CREATE INDEX quote_by_pair ON quote (sell_asset, buy_asset, created_at);
 -- One number for each who held the lock of making quotes: who has the next one after its own knows
 -- that nobody was there in between, and what it counted then still bounds what is open.
 CREATE SEQUENCE quote_turn;
@@ -504,6 +503,17 @@ CREATE TABLE quoting_halt (
 );
 CREATE UNIQUE INDEX quoting_halt_open ON quoting_halt (coalesce(currency, ''), reason)
     WHERE resumed_at IS NULL;
+
+-- What the next mid rate of a pair is compared with, by every process, also after a restart.
+CREATE TABLE trusted_mid (
+    sell text NOT NULL,
+    buy text NOT NULL,
+    mid numeric NOT NULL CHECK (mid > 0),        -- the last one that was trusted
+    since timestamptz NOT NULL,                  -- when the level began; small moves begin no other
+    accepted numeric CHECK (accepted > 0),       -- what an operator accepted then; NULL: believed
+    trusted_at timestamptz NOT NULL,
+    PRIMARY KEY (sell, buy)
+);
 
 CREATE TABLE settlement_contract (
     chain_id bigint NOT NULL,
@@ -616,6 +626,28 @@ CREATE TABLE slot (
     UNIQUE (lane_id, nonce)
 );
 CREATE INDEX slot_open ON slot (lane_id, nonce) WHERE state NOT IN ('final', 'foreign');
+
+-- What is signed is what was written: a slot's call never changes, but for one that was never
+-- signed, which may become a filler of its nonce.
+CREATE FUNCTION slot_keeps_its_call() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.purpose <> 'noop' OR NEW.contract IS NOT NULL OR NEW.value_wei <> 0
+        OR NEW.calldata <> ''::bytea OR NEW.members <> 0 OR NEW.amount_total <> 0
+        OR NEW.to_address IS DISTINCT FROM (SELECT address FROM lane WHERE id = NEW.lane_id)
+        OR EXISTS (SELECT FROM attempt WHERE slot_id = NEW.id)
+    THEN
+        RAISE EXCEPTION 'the call of a written slot never changes'
+            USING ERRCODE = 'restrict_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER keeps_its_call BEFORE UPDATE ON slot FOR EACH ROW
+    WHEN ((OLD.id, OLD.lane_id, OLD.nonce, OLD.purpose, OLD.contract, OLD.to_address,
+           OLD.value_wei, OLD.calldata, OLD.gas_limit, OLD.members, OLD.amount_total)
+        IS DISTINCT FROM
+          (NEW.id, NEW.lane_id, NEW.nonce, NEW.purpose, NEW.contract, NEW.to_address,
+           NEW.value_wei, NEW.calldata, NEW.gas_limit, NEW.members, NEW.amount_total))
+    EXECUTE FUNCTION slot_keeps_its_call();
 
 CREATE TABLE slot_member (
     slot_id uuid NOT NULL REFERENCES slot,
@@ -806,12 +838,23 @@ EXCEPTION
             ' CREATE ROLE corridor_node NOLOGIN; GRANT corridor_node TO %', current_user
             USING ERRCODE = 'insufficient_privilege';
 END $$;
+-- Who may create functions could shadow those that ledger_post calls (the default up to
+-- PostgreSQL 14 lets everybody).
+REVOKE CREATE ON SCHEMA public FROM PUBLIC;
+DO $$
+BEGIN
+    IF has_schema_privilege('corridor_node', 'public', 'CREATE') THEN
+        RAISE EXCEPTION 'the role corridor_node may create in schema public; let its owner run:'
+            ' REVOKE CREATE ON SCHEMA public FROM PUBLIC, corridor_node'
+            USING ERRCODE = 'insufficient_privilege';
+    END IF;
+END $$;
 GRANT USAGE ON SCHEMA public TO corridor_node;
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO corridor_node;
 GRANT INSERT ON partner, customer, credential, idempotency, ledger_refusal, ledger_checkpoint,
-    account_checkpoint, top_up, quote, quoting_halt, settlement_contract, transfer, event, lane,
-    slot, slot_member, attempt, movement, pause, chain_cursor, block, token_log, settlement_log,
-    chain_holding, reconciliation_run, reconciliation_break TO corridor_node;
+    account_checkpoint, top_up, quote, quoting_halt, trusted_mid, settlement_contract, transfer,
+    event, lane, slot, slot_member, attempt, movement, pause, chain_cursor, block, token_log,
+    settlement_log, chain_holding, reconciliation_run, reconciliation_break TO corridor_node;
 -- FOR UPDATE needs a column that may be changed; this one can only stay true.
 GRANT UPDATE (is_only) ON ledger TO corridor_node;
 REVOKE EXECUTE ON FUNCTION ledger_post FROM PUBLIC;
@@ -819,6 +862,7 @@ GRANT EXECUTE ON FUNCTION ledger_post TO corridor_node;
 GRANT UPDATE (revoked_at) ON credential TO corridor_node;
 GRANT UPDATE (transfer_id, revoked_at, revoked_reason) ON quote TO corridor_node;
 GRANT UPDATE (resumed_by, resumed_at, accepted) ON quoting_halt TO corridor_node;
+GRANT UPDATE (mid, since, accepted, trusted_at) ON trusted_mid TO corridor_node;
 GRANT USAGE ON SEQUENCE quote_turn TO corridor_node;
 GRANT UPDATE (next_number) ON settlement_contract TO corridor_node;
 GRANT UPDATE (version, state, slot_id, was_written, batches_failed, void_outcome, waiting_code,

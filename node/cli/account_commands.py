@@ -1,27 +1,26 @@
 """Commands of a customer's account: name, arguments and help. See `node.cli.app`."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from node.cli.connection import DEFAULT_STATE_DIR, Where
-from node.cli.options import PAY, AsJson, StateDir, Token, Url
+from node.cli.options import PAY, AsJson, Force, Output, StateDir, Token, Url
 
 accounts_app = typer.Typer()
 
+At = Annotated[
+    str | None, typer.Option(metavar="TIME", help="As of then, such as 2026-11-22T16:00:00Z.")
+]
+Sequence = Annotated[int | None, typer.Option(min=0, help="As of a sequence of the ledger.")]
 CustomerId = Annotated[str, typer.Argument(metavar="CUSTOMER_ID", help="cus_...")]
 
 
 @accounts_app.command(rich_help_panel=PAY)
 def balances(
     customer_id: CustomerId,
-    at: Annotated[
-        str | None, typer.Option(metavar="TIME", help="As of then, such as 2026-11-22T16:00:00Z.")
-    ] = None,
-    sequence: Annotated[
-        int | None, typer.Option(min=0, help="As of a sequence of the ledger.")
-    ] = None,
+    at: At = None,
+    sequence: Sequence = None,
     url: Url = None,
     token: Token = None,
     state_dir: StateDir = DEFAULT_STATE_DIR,
@@ -47,13 +46,13 @@ def statement(
     last: Annotated[
         str | None, typer.Option("--to", metavar="DAY", help="Last day, UTC; default: today.")
     ] = None,
+    at: At = None,
+    sequence: Sequence = None,
     form: Annotated[
-        str, typer.Option("--format", help="table, json, csv or camt.053 (ISO 20022).")
-    ] = "table",
-    output: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write it to a new file.", dir_okay=False)
+        str | None, typer.Option("--format", help="table, json, csv or camt.053 (ISO 20022).")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace FILE if it exists.")] = False,
+    output: Output = None,
+    force: Force = False,
     url: Url = None,
     token: Token = None,
     state_dir: StateDir = DEFAULT_STATE_DIR,
@@ -62,12 +61,13 @@ def statement(
     """Show what moved a customer's balance of one currency, from day to day.
 
     Opening balance, every posted movement, closing balance. This month so far unless days are
-    given. --json is --format json.
+    given. With --at or --sequence instead of --to it ends there, also within a day. --json is
+    --format json.
 
     Example: [bold]corridor statement cus_... --currency EUR --format csv --output nov.csv[/]
     """
-    from node.cli import statements
+    from node.cli import documents, statements
 
-    wanted = statements.Wanted(customer_id, currency.upper(), first, last)
-    manner = statements.Manner("json" if as_json else form, output, force=force)
+    wanted = statements.Wanted(customer_id, currency.upper(), first, last, at, sequence)
+    manner = documents.Manner(form, as_json, output, force)
     statements.run(Where(url, token, state_dir), wanted, manner)

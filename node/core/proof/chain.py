@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Final, Protocol
 
-from node.core.differences import Findings
-from node.core.ledger_records import (
+from node.core.proof.accounts import Checkpoints
+from node.core.proof.books import DerivedBooks
+from node.core.proof.findings import Findings
+from node.core.proof.records import (
     COUNT_MAX,
     GENESIS,
     INT4,
@@ -23,8 +25,6 @@ from node.core.ledger_records import (
     read_account,
     time_text,
 )
-from node.core.proof_accounts import Checkpoints
-from node.core.proof_books import DerivedBooks
 
 if TYPE_CHECKING:
     from hashlib import _Hash as Hash
@@ -56,7 +56,7 @@ Numbered = tuple[int | None, bytes | None]
 
 
 class Export(Protocol):
-    """Takes a copy of what is read; see `node.core.ledger_export`."""
+    """Takes a copy of what is read; see `node.core.proof.export`."""
 
     def begin_batch(self, batch: BatchRow, count: int) -> None:
         """A batch of so many records begins."""

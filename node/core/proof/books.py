@@ -1,15 +1,22 @@
 """Accounts, holds and limits, derived again from the records of the ledger one after the other.
 
-Not here: the chain the records stand in (`node.core.proof`).
+Not here: the chain the records stand in (`node.core.proof.chain`).
 """
 
 from collections.abc import Iterable
 from typing import Final
 
-from node.core.differences import Findings
 from node.core.errors import InvariantBroken
 from node.core.ledger import account_rules
-from node.core.ledger_records import (
+from node.core.proof.accounts import (
+    Account,
+    Leg,
+    StoredAccount,
+    account_text,
+    counters_text,
+)
+from node.core.proof.findings import Findings
+from node.core.proof.records import (
     ENTRY,
     INT4,
     NUMBERED_TEXT,
@@ -21,13 +28,6 @@ from node.core.ledger_records import (
     describe,
     read_account,
     time_text,
-)
-from node.core.proof_accounts import (
-    Account,
-    Leg,
-    StoredAccount,
-    account_text,
-    counters_text,
 )
 from node.core.units import MINOR_LIMIT
 

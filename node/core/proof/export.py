@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
 from typing import Final
 
-from node.core.ledger_records import Anchor, BatchRow, HeadRow
-from node.core.proof_books import DerivedBooks
+from node.core.proof.books import DerivedBooks
+from node.core.proof.records import Anchor, BatchRow, HeadRow
 
 MAGIC: Final = b"CORRIDOR LEDGER\n"
 VERSION: Final = 1

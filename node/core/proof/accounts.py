@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Self
 
-from node.core.differences import Findings
 from node.core.ledger import AccountKind
-from node.core.ledger_records import AccountOpening
+from node.core.proof.findings import Findings
+from node.core.proof.records import AccountOpening
 
 Counters = tuple[int, int, int, int]
 """Debits pending, debits posted, credits pending, credits posted; minor units."""
@@ -130,6 +130,10 @@ class Checkpoints:
         while self.next_sequence <= sequence:
             at, written = self.next_sequence, set()
             for row in self._rows_of(at):
+                if row.number in written:
+                    self._found.add(
+                        "checkpoints", f"checkpoint {at}", "once", f"account {row.number} twice"
+                    )
                 written.add(row.number)
                 self._compare_row(row, accounts.get(row.number or 0))
             self._compare_unwritten(at, written, accounts)

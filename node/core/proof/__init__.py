@@ -1,0 +1,1 @@
+"""Proving the ledger from its records: findings, records, accounts, books, chain, export."""

@@ -1,0 +1,132 @@
+"""Checks of timelines and payouts: what became of each transfer, told twice or more.
+
+Queries of the form that `node.store.verification_checks` describes.
+"""
+
+from typing import Final
+
+from node.core.transfers import MOVES as MACHINE
+from node.core.transfers import State, move
+
+
+def _allowed() -> str:
+    """Every line a timeline may have: (state before, type, state after), as SQL values."""
+    lines = {("", "transfer.funded", State.FUNDED.value)}
+    for (before, happening), after in MACHINE.items():
+        lines.add((before.value, move(before, happening, was_written=False).type, after.value))
+    return ", ".join(f"('{before}', '{kind}', '{after}')" for before, kind, after in sorted(lines))
+
+
+TIMELINES: Final = """
+SELECT t.id AS subject, t.version || ' events, the last ' || coalesce(t.state, 'NULL') AS expected,
+    count(e.*) || ' events, the last ' || coalesce((array_agg(e.state ORDER BY e.object_sequence
+        DESC))[1], 'none') AS actual, NULL AS evidence
+FROM transfer t LEFT JOIN event e ON e.object_id = t.id GROUP BY t.id, t.version, t.state
+HAVING (count(e.*) = t.version AND max(e.object_sequence) = t.version
+    AND (array_agg(e.state ORDER BY e.object_sequence DESC))[1] = t.state) IS NOT TRUE
+"""
+
+MOVES: Final = f"""
+WITH allowed (before, type, after) AS (VALUES {_allowed()}),
+lines AS (
+    SELECT e.*, t.id AS transfer_id, t.customer_id AS owner, row_number() OVER timeline AS place,
+        coalesce(lag(e.state) OVER timeline, '') AS before,
+        coalesce(lag(e.sequence) OVER timeline, 0) AS sequence_before
+    FROM event e LEFT JOIN transfer t ON t.id = e.object_id
+    WINDOW timeline AS (PARTITION BY e.object_id ORDER BY e.object_sequence, e.sequence)
+)
+SELECT object_id AS subject,
+    CASE WHEN transfer_id IS NULL THEN 'a transfer'
+         ELSE concat('event ', place, ' of its transfer and customer, a move from ', before)
+         END AS expected,
+    concat('event ', object_sequence, ' of ', object, ' and customer ', customer_id, ', ', type,
+        ' to ', state) AS actual,
+    concat('event sequence ', sequence, ' after ', sequence_before) AS evidence
+FROM lines l WHERE (object_sequence = place AND sequence > sequence_before
+    AND object = 'transfer' AND customer_id = owner
+    AND EXISTS (SELECT FROM allowed a
+                WHERE a.before = l.before AND a.type = l.type AND a.after = l.state)) IS NOT TRUE
+"""  # noqa: S608 - constants
+
+# Booked once per batch of payments, so per transaction on the chain.
+PAYOUTS: Final = """
+WITH earned AS (
+    SELECT min(t.id::text) AS subject, t.tx_hash, t.block_number, place, asset, debit, credit,
+        sum(amount) AS total
+    FROM transfer t CROSS JOIN LATERAL (VALUES
+        (0, buy_asset, buy_amount, concat('in_flight/', chain_id, '/', buy_asset),
+            concat('chain/', chain_id, '/0x', encode(contract, 'hex'), '/', buy_asset)),
+        (1, sell_asset, service_fee + network_fee, 'deferred/fee/' || sell_asset,
+            'income/fee/' || sell_asset),
+        (2, sell_asset, spread_amount, 'deferred/spread/' || sell_asset,
+            'income/spread/' || sell_asset)
+    ) AS line (place, asset, amount, debit, credit)
+    WHERE state = 'settled'
+    GROUP BY t.tx_hash, t.block_number, place, asset, debit, credit
+), paid AS (
+    SELECT min(subject)::uuid AS subject,
+        concat('0x', encode(tx_hash, 'hex'), ' in block ', block_number) AS payout,
+        string_agg(concat_ws(' ', total, asset, debit, credit), ', '
+            ORDER BY place, asset COLLATE "C") FILTER (WHERE total <> 0) AS stored
+    FROM earned GROUP BY tx_hash, block_number
+), batch AS (
+    SELECT concat(l.detail ->> 'tx_hash', ' in block ', l.detail ->> 'block_number') AS payout,
+        'sequence ' || l.sequence || ', key ' || l.key AS evidence, string_agg(
+            concat_ws(' ', e.amount, e.asset, d.path, c.path), ', ' ORDER BY e.position) AS booked
+    FROM ledger_transaction l JOIN entry e ON e.sequence = l.sequence
+    LEFT JOIN account d ON d.id = e.debit_account_id
+    LEFT JOIN account c ON c.id = e.credit_account_id
+    WHERE l.kind = 'batch' GROUP BY l.sequence, l.key, l.detail
+)
+SELECT subject, concat_ws(': ', b.payout, coalesce(booked, 'nothing booked')) AS expected,
+    concat_ws(': ', p.payout, coalesce(stored, 'nothing paid')) AS actual, evidence
+FROM batch b FULL JOIN paid p ON p.payout = b.payout WHERE booked IS DISTINCT FROM stored
+"""
+
+# What an event says of a block is a log of the transfer's number in the mirror, of one kind for
+# each type of event; and a transfer in a block names the transaction that its newest event names.
+TOLD: Final = """
+WITH lines AS (
+    SELECT t.*, e.object_sequence, e.type, e.detail,
+        CASE WHEN e.type IN ('transfer.included', 'transfer.reorged', 'transfer.settled')
+             THEN 'settled'
+             WHEN e.type = 'transfer.requeued' THEN 'failed'
+             WHEN e.type IN ('transfer.canceled', 'transfer.failed', 'transfer.expired')
+             THEN 'voided' END AS log_kind
+    FROM event e JOIN transfer t ON t.id = e.object_id
+), logs AS (
+    SELECT chain_id, contract, payment_number, kind, status, jsonb_build_object(
+        'tx_hash', '0x' || encode(tx_hash, 'hex'), 'block_number', block_number,
+        'block_hash', '0x' || encode(block_hash, 'hex')) || CASE WHEN kind = 'failed'
+        THEN jsonb_build_object('reason', '0x' || encode(coalesce(reason, ''), 'hex'))
+        ELSE '{}' END AS told
+    FROM settlement_log
+)
+SELECT id AS subject, 'payment number ' || payment_number AS expected,
+    concat('event 1 tells ', detail) AS actual, NULL AS evidence
+FROM lines WHERE object_sequence = 1
+    AND detail IS DISTINCT FROM jsonb_build_object('payment_number', payment_number)
+UNION ALL
+SELECT id, concat('what the mirror has of payment number ', payment_number),
+    concat('event ', object_sequence, ', ', type, ', tells ', detail), NULL
+FROM lines l WHERE (detail ? 'block_hash' OR detail ? 'block_number' OR log_kind = 'settled')
+    AND NOT EXISTS (SELECT FROM logs WHERE logs.chain_id = l.chain_id
+        AND logs.contract = l.contract AND logs.payment_number = l.payment_number::numeric
+        AND logs.kind = l.log_kind AND logs.told = l.detail
+        AND (type IN ('transfer.included', 'transfer.reorged') OR logs.status = 'final'))
+UNION ALL
+SELECT id, 'a transaction that was signed',
+    concat('event ', object_sequence, ' tells ', detail), NULL
+FROM lines WHERE type = 'transfer.submitted' AND detail ? 'tx_hash' AND NOT EXISTS (
+    SELECT FROM attempt a WHERE '0x' || encode(a.tx_hash, 'hex') = detail ->> 'tx_hash')
+UNION ALL
+SELECT id, concat_ws(' in block ', detail ->> 'tx_hash', detail ->> 'block_number'),
+    concat('0x', encode(tx_hash, 'hex'), ' in block ', block_number), 'the newest event'
+FROM lines WHERE object_sequence = version AND state IN ('included', 'settled')
+    AND (concat('0x', encode(tx_hash, 'hex')) = detail ->> 'tx_hash'
+        AND block_number::text = detail ->> 'block_number') IS NOT TRUE
+UNION ALL
+SELECT id, 'no block', concat('block ', block_number), concat('it is ', state)
+FROM transfer WHERE block_number IS NOT NULL
+    AND state NOT IN ('included', 'voiding', 'settled')
+"""

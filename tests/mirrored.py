@@ -232,8 +232,10 @@ class MirroredNode:
     async def execute(self, statement: str, *arguments: object) -> None:
         """Any statement, as the owner of the tables could run it."""
         owner = await asyncpg.connect(self.database_url)
-        await owner.execute(statement, *arguments)
-        await owner.close()
+        try:
+            await owner.execute(statement, *arguments)
+        finally:
+            await owner.close()
 
 
 def failing(run: Run) -> list[str]:

@@ -125,8 +125,10 @@ class Rig:
 
     async def execute(self, statement: str, *arguments: object) -> None:
         owner = await asyncpg.connect(self.database_url)
-        await owner.execute(statement, *arguments)
-        await owner.close()
+        try:
+            await owner.execute(statement, *arguments)
+        finally:
+            await owner.close()
 
 
 def ids(transfers: Sequence[Transfer]) -> list[UUID]:

@@ -251,7 +251,10 @@ async def test_a_number_to_void_is_voided_and_never_paid(rig: Rig) -> None:
     await rig.execute("UPDATE slot_member SET live = false")  # as if its batch had reverted
     await rig.execute("UPDATE slot SET state = 'final'")
     await rig.execute("UPDATE lane SET next_nonce = 0")
-    await rig.execute("UPDATE slot SET nonce = nonce + 1000")
+    await rig.execute(
+        "ALTER TABLE slot DISABLE TRIGGER keeps_its_call; UPDATE slot SET nonce = nonce + 1000;"
+        " ALTER TABLE slot ENABLE TRIGGER keeps_its_call"
+    )
     worker = rig.worker()
     await worker.run_once()
     purposes = [(each["purpose"], each["state"]) for each in await rig.slots()]

@@ -395,8 +395,8 @@ def _out_of_range(least: Money, most: Money) -> AmountOutOfRange:
         return AmountOutOfRange(f"at this rate no {code} amount is possible", min=None, max=None)
     return AmountOutOfRange(
         f"the amount must be from {least} to {most} {code}",
-        min={"currency": code, "amount": str(least)},
-        max={"currency": code, "amount": str(most)},
+        min=least.stated,
+        max=most.stated,
     )
 
 

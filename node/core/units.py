@@ -73,6 +73,11 @@ class Money:
     def __str__(self) -> str:
         return format_minor(self.minor, self.asset.digits)
 
+    @property
+    def stated(self) -> dict[str, str]:
+        """As errors state it: currency, and the amount as a decimal string."""
+        return {"currency": self.asset.code, "amount": str(self)}
+
 
 def format_minor(minor: int, digits: int) -> str:
     """The decimal string with exactly `digits` decimals; a minus sign where negative."""

@@ -216,7 +216,7 @@ class Acceptance:
             raise InsufficientFunds(
                 f"the customer has {available} {sell.asset.code} available and the transfer takes"
                 f" {sell} {sell.asset.code}; top up first",
-                available={"currency": sell.asset.code, "amount": str(available)},
+                available=available.stated,
             )
         if books.headroom < buy.minor:
             raise LiquidityUnavailable(

@@ -22,7 +22,7 @@ from node.core.ports.history import TransactionRow
 from node.core.ports.idempotency import Answer, Claim
 from node.core.ports.reconciliation import Break
 from node.core.reconcile import BreakCode, NewBreak, break_of
-from node.core.units import format_minor
+from node.core.units import Money, format_minor
 from node.services.batching import GroupCommit
 from node.services.idempotency import Decided, RenderError, answer_batch, in_time
 from node.services.posting import PostingService
@@ -142,12 +142,9 @@ class BookingService:
         find = self._catalog.fiat if at_a_bank else self._catalog.ledger_asset
         asset = find(entry.asset)
         if entry.amount > _MINOR_MAX:
-            least, most = (
-                {"currency": asset.code, "amount": format_minor(minor, asset.digits)}
-                for minor in (1, _MINOR_MAX)
-            )
+            least, most = (Money(minor, asset) for minor in (1, _MINOR_MAX))
             raise AmountOutOfRange(
-                f"an entry is at most {most['amount']} {asset.code}", min=least, max=most
+                f"an entry is at most {most} {asset.code}", min=least.stated, max=most.stated
             )
 
     def _submission(

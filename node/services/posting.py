@@ -30,7 +30,7 @@ from node.core.posting import (
     same_content,
 )
 from node.core.reconcile import Cover
-from node.core.units import format_minor
+from node.core.units import Money
 from node.services.batching import WAITING_MAX, GroupCommit, committed
 
 _BATCH_MAX: Final = 512
@@ -189,14 +189,14 @@ def refusal_for(shortfall: Shortfall, catalog: Catalog, sentence: str) -> NodeEr
         catalog: Knows the digits of the asset.
         sentence: What to say when it is money that is missing.
     """
-    digits = catalog.ledger_asset(shortfall.asset).digits
-    amount = format_minor(shortfall.left, digits)
-    left = {"currency": shortfall.asset, "amount": amount}
+    asset = catalog.ledger_asset(shortfall.asset)
+    left = Money(shortfall.left, asset)
     if shortfall.why is not Why.COUNTER_FULL:
-        return InsufficientFunds(sentence, available=left)
-    least = {"currency": shortfall.asset, "amount": format_minor(1, digits)}
+        return InsufficientFunds(sentence, available=left.stated)
     return AmountOutOfRange(
-        f"{shortfall.path} can take at most {amount} {shortfall.asset} more", min=least, max=left
+        f"{shortfall.path} can take at most {left} {asset.code} more",
+        min=Money(1, asset).stated,
+        max=left.stated,
     )
 
 

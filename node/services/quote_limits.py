@@ -118,8 +118,8 @@ def _too_much(money: Money, limit: Money, there: Exposure) -> ExposureLimitReach
     return ExposureLimitReached(
         f"open quotes may sum up to {limit} {code}, of which {remaining} are left, and this one"
         f" takes {money}; ask for less, or wait until one expires",
-        limit={"currency": code, "amount": str(limit)},
-        remaining={"currency": code, "amount": str(remaining)},
+        limit=limit.stated,
+        remaining=remaining.stated,
         resets_at=_time_text(there.free_at) if is_ever_possible else None,
     )
 

@@ -229,12 +229,9 @@ async def _store(unit: Unit, arrivals: Sequence[_Arrival]) -> Sequence[TopUp]:
 
 
 def _out_of_range(amount: Money) -> AmountOutOfRange:
-    least, most = (
-        {"currency": amount.asset.code, "amount": str(Money(minor, amount.asset))}
-        for minor in (1, _MINOR_MAX)
-    )
+    least, most = (Money(minor, amount.asset) for minor in (1, _MINOR_MAX))
     return AmountOutOfRange(
-        f"a top-up is at least {least['amount']} and at most {most['amount']} {amount.asset.code}",
-        min=least,
-        max=most,
+        f"a top-up is at least {least} and at most {most} {amount.asset.code}",
+        min=least.stated,
+        max=most.stated,
     )

@@ -1,6 +1,7 @@
-"""Rigs for tests of services that need a chain."""
+"""Rigs for tests of services that need a chain, and books for those that tamper."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
@@ -10,8 +11,9 @@ from node.store.database import Database
 from node.store.unit_of_work import StoreUnits
 from tests.builders import LedgerNode, target
 from tests.onchain import OnChain
-from tests.rig import AnvilServer
+from tests.rig import AnvilServer, PostgresServer
 from tests.services.settling import MakeRig, Rig
+from tests.services.tampering import Tamperer, write_books
 
 
 @pytest.fixture
@@ -36,3 +38,18 @@ async def make_rig(database_url: str) -> AsyncIterator[MakeRig]:
         await each.kill()
         await each.providers.close()
         await each.database.close()
+
+
+@pytest.fixture(scope="module")
+def books_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """A database with books of every kind; tests undo what they do to them."""
+    url = postgres_server.create_database()
+    asyncio.run(write_books(url))
+    yield url
+    postgres_server.drop_database(url)
+
+
+@pytest.fixture
+def tamperer(books_url: str) -> Iterator[Tamperer]:
+    with Tamperer.at(books_url) as tamperer:
+        yield tamperer

@@ -1,26 +1,8 @@
 """What holds the ledger and leads to the chain: verification sees when it is taken away."""
 
-import asyncio
-from collections.abc import Iterator
-
 import pytest
 
-from tests.rig import PostgresServer
-from tests.services.tampering import Tamperer, write_books
-
-
-@pytest.fixture(scope="module")
-def books_url(postgres_server: PostgresServer) -> Iterator[str]:
-    url = postgres_server.create_database()
-    asyncio.run(write_books(url))
-    yield url
-    postgres_server.drop_database(url)
-
-
-@pytest.fixture
-def tamperer(books_url: str) -> Iterator[Tamperer]:
-    with Tamperer.at(books_url) as tamperer:
-        yield tamperer
+from tests.services.tampering import Tamperer
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """Tampering: books of the node are proven, and whatever is done to a row of them is named."""
 
-import asyncio
 import re
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
@@ -11,23 +10,7 @@ import pytest
 
 from node.core.ids import Prefix, encode_id
 from node.core.proof.findings import Difference
-from tests.rig import PostgresServer
-from tests.services.tampering import LEDGER_TABLES, Tamperer, changes, write_books
-
-
-@pytest.fixture(scope="module")
-def books_url(postgres_server: PostgresServer) -> Iterator[str]:
-    """A database with books of every kind; tests undo what they do to them."""
-    url = postgres_server.create_database()
-    asyncio.run(write_books(url))
-    yield url
-    postgres_server.drop_database(url)
-
-
-@pytest.fixture
-def tamperer(books_url: str) -> Iterator[Tamperer]:
-    with Tamperer.at(books_url) as tamperer:
-        yield tamperer
+from tests.services.tampering import LEDGER_TABLES, Tamperer, changes
 
 
 @pytest.fixture

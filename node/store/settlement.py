@@ -451,8 +451,8 @@ class SettlementStore:
     async def add_movement(self, movement: Movement) -> None:
         """Store a request."""
         await self._raw.execute(
-            "INSERT INTO movement (id, kind, from_address, to_address, asset, amount, made_by)"
-            " VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            "INSERT INTO movement (id, kind, sender, from_address, to_address, asset, amount,"
+            " made_by) VALUES ($1, $2, $3, $3, $4, $5, $6, $7)",
             movement.id,
             movement.kind,
             movement.from_address,

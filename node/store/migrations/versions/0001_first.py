@@ -597,15 +597,34 @@ CREATE TABLE lane (
     epoch bigint NOT NULL DEFAULT 0,             -- every write of a holder names the epoch it took
     lease_owner text,
     lease_until timestamptz,
+    role text NOT NULL DEFAULT 'settle'
+        CHECK (role IN ('settle', 'treasury', 'pauser', 'rescuer')),
+    balance_wei numeric(78, 0),                  -- as last seen, for operators
+    cap_left numeric(20, 0),                     -- token units; NULL: never seen, or no cap
+    seen_at timestamptz,
     UNIQUE (chain_id, address)
 );
 
--- One nonce of one lane: a batch of payments, a batch of voids, a treasury movement or a filler.
+-- The settlement contract and its token as last seen at a block, for operators and their alerts.
+CREATE TABLE contract_state (
+    chain_id bigint NOT NULL,
+    address bytea NOT NULL CHECK (length(address) = 20),
+    block_number bigint NOT NULL,
+    float_units numeric(78, 0) NOT NULL,
+    cap_left numeric(20, 0),
+    paused boolean NOT NULL,
+    token_paused boolean NOT NULL,
+    seen_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (chain_id, address)
+);
+
+-- One nonce of one lane: a batch of payments, a batch of voids, a treasury movement, a call of the
+-- contract's administration, or a filler.
 CREATE TABLE slot (
     id uuid PRIMARY KEY,
     lane_id bigint NOT NULL REFERENCES lane,
     nonce bigint NOT NULL,
-    purpose text NOT NULL CHECK (purpose IN ('settle', 'void', 'movement', 'noop')),
+    purpose text NOT NULL CHECK (purpose IN ('settle', 'void', 'movement', 'admin', 'noop')),
     state text NOT NULL DEFAULT 'written'
         CHECK (state IN ('written', 'submitted', 'unknown', 'included', 'final', 'foreign')),
     contract bytea,                              -- the settlement contract of settle and void
@@ -621,10 +640,12 @@ CREATE TABLE slot (
     succeeded boolean,                           -- receipt status, once included
     gas_used bigint,
     effective_gas_price_wei numeric(78, 0),
+    adopted boolean NOT NULL DEFAULT false,      -- found on the chain, not written before it
     created_at timestamptz NOT NULL DEFAULT now(),
-    final_at timestamptz,
-    UNIQUE (lane_id, nonce)
+    final_at timestamptz
 );
+-- A slot that a stranger overtook shares its nonce with what adoption found there.
+CREATE UNIQUE INDEX one_slot_per_nonce ON slot (lane_id, nonce) WHERE state <> 'foreign';
 CREATE INDEX slot_open ON slot (lane_id, nonce) WHERE state NOT IN ('final', 'foreign');
 
 -- What is signed is what was written: a slot's call never changes, but for one that was never
@@ -679,12 +700,29 @@ CREATE TABLE attempt (
     last_sent_at timestamptz,
     sends integer NOT NULL DEFAULT 0,
     last_answer text,                            -- class of the newest answer to a send
+    last_message text,                           -- words of the provider, where it refused
     UNIQUE (slot_id, sequence)
+);
+
+-- Tops up below a mark. No lane named: every lane that settles.
+CREATE TABLE treasury_rule (
+    id uuid PRIMARY KEY,
+    kind text NOT NULL CHECK (kind IN ('float_top_up', 'lane_gas')),
+    to_address bytea CHECK (length(to_address) = 20),
+    asset text NOT NULL,
+    mark bigint NOT NULL CHECK (mark > 0),       -- below it the rule acts
+    fill_to bigint NOT NULL CHECK (fill_to > mark),
+    daily_limit bigint NOT NULL CHECK (daily_limit > 0),  -- over any 86,400 s
+    made_by text NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    ended_by text,
+    ended_at timestamptz
 );
 
 CREATE TABLE movement (
     id uuid PRIMARY KEY,
     kind text NOT NULL CHECK (kind IN ('float_top_up', 'lane_gas', 'sweep', 'rescue')),
+    sender bytea NOT NULL CHECK (length(sender) = 20),  -- whose key signs
     from_address bytea NOT NULL,
     to_address bytea NOT NULL,
     asset text NOT NULL,
@@ -692,10 +730,48 @@ CREATE TABLE movement (
     state text NOT NULL DEFAULT 'requested'
         CHECK (state IN ('requested', 'submitted', 'included', 'settled', 'failed')),
     slot_id uuid REFERENCES slot,
+    rule_id uuid REFERENCES treasury_rule,
     made_by text NOT NULL,
     failure jsonb,
     created_at timestamptz NOT NULL DEFAULT now()
 );
+CREATE INDEX movement_requested ON movement (sender, created_at, id) WHERE state = 'requested';
+CREATE INDEX movement_by_rule ON movement (rule_id, created_at) WHERE rule_id IS NOT NULL;
+
+-- What was found on the chain that the database did not know, and what an operator made of it.
+CREATE TABLE adoption (
+    id uuid PRIMARY KEY,
+    lane_id bigint NOT NULL REFERENCES lane,
+    first_nonce bigint NOT NULL,
+    next_nonce bigint NOT NULL,                  -- the lane's, from then on
+    detail jsonb NOT NULL,
+    made_by text NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- A transfer that was never written gets another number when the chain has used its own.
+CREATE TABLE payment_number_change (
+    transfer_id uuid NOT NULL REFERENCES transfer,
+    old_number bigint NOT NULL,
+    new_number bigint NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (transfer_id, old_number)
+);
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON payment_number_change
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE FUNCTION transfer_keeps_its_number() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF OLD.was_written OR OLD.state NOT IN ('funded', 'on_hold') OR NOT EXISTS (
+        SELECT FROM payment_number_change WHERE transfer_id = OLD.id
+            AND old_number = OLD.payment_number AND new_number = NEW.payment_number)
+    THEN
+        RAISE EXCEPTION 'the number of a transfer never changes without a trace, nor once written'
+            USING ERRCODE = 'restrict_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER keeps_its_number BEFORE UPDATE ON transfer FOR EACH ROW
+    WHEN (OLD.payment_number <> NEW.payment_number) EXECUTE FUNCTION transfer_keeps_its_number();
 
 CREATE TABLE pause (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -853,8 +929,9 @@ GRANT USAGE ON SCHEMA public TO corridor_node;
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO corridor_node;
 GRANT INSERT ON partner, customer, credential, idempotency, ledger_refusal, ledger_checkpoint,
     account_checkpoint, top_up, quote, quoting_halt, trusted_mid, settlement_contract, transfer,
-    event, lane, slot, slot_member, attempt, movement, pause, chain_cursor, block, token_log,
-    settlement_log, chain_holding, reconciliation_run, reconciliation_break TO corridor_node;
+    event, lane, slot, slot_member, attempt, movement, treasury_rule, contract_state, adoption,
+    payment_number_change, pause, chain_cursor, block, token_log, settlement_log, chain_holding,
+    reconciliation_run, reconciliation_break TO corridor_node;
 -- FOR UPDATE needs a column that may be changed; this one can only stay true.
 GRANT UPDATE (is_only) ON ledger TO corridor_node;
 REVOKE EXECUTE ON FUNCTION ledger_post FROM PUBLIC;
@@ -866,14 +943,18 @@ GRANT UPDATE (mid, since, accepted, trusted_at) ON trusted_mid TO corridor_node;
 GRANT USAGE ON SEQUENCE quote_turn TO corridor_node;
 GRANT UPDATE (next_number) ON settlement_contract TO corridor_node;
 GRANT UPDATE (version, state, slot_id, was_written, batches_failed, void_outcome, waiting_code,
-    waiting_since, tx_hash, block_number, failure, updated_at) ON transfer TO corridor_node;
-GRANT UPDATE (next_nonce, status, status_reason, epoch, lease_owner, lease_until) ON lane
+    waiting_since, tx_hash, block_number, failure, updated_at, payment_number) ON transfer
     TO corridor_node;
+GRANT UPDATE (next_nonce, status, status_reason, epoch, lease_owner, lease_until, balance_wei,
+    cap_left, seen_at) ON lane TO corridor_node;
+GRANT UPDATE (block_number, float_units, cap_left, paused, token_paused, seen_at)
+    ON contract_state TO corridor_node;
+GRANT UPDATE (ended_by, ended_at) ON treasury_rule TO corridor_node;
 GRANT UPDATE (purpose, state, contract, to_address, value_wei, calldata, gas_limit, members,
     amount_total, included_block_hash, included_block_number, included_tx_hash, succeeded,
     gas_used, effective_gas_price_wei, final_at) ON slot TO corridor_node;
 GRANT UPDATE (live) ON slot_member TO corridor_node;
-GRANT UPDATE (last_sent_at, sends, last_answer) ON attempt TO corridor_node;
+GRANT UPDATE (last_sent_at, sends, last_answer, last_message) ON attempt TO corridor_node;
 GRANT UPDATE (state, slot_id, failure) ON movement TO corridor_node;
 GRANT UPDATE (hard, note, resumed_by, resumed_at) ON pause TO corridor_node;
 GRANT UPDATE ON chain_cursor, chain_holding, reconciliation_run, reconciliation_break

@@ -62,11 +62,19 @@ class Settings(BaseSettings):
     )
     signer: str = Field(
         default="",
-        description="`keystore:PATH` of the lane's key (keystore v3), its password in"
-        " `NAME.password` beside it",
+        description="keys of the lanes: `keystore:PATH` of a file (keystore v3) or a directory of"
+        " them, or `remote:URL;address=0x...`, as `adapters/evm/signers.py` tells",
     )
     treasury_signer: str = Field(
         default="", description="the same of the treasury's key; without one it sends nothing"
+    )
+    pauser_signer: str = Field(
+        default="",
+        description="the same of the contract's pauser; without one a hard pause stops the node"
+        " and not the contract",
+    )
+    rescuer_signer: str = Field(
+        default="", description="the same of the contract's rescuer; without one nothing is rescued"
     )
     fx_sources: str = Field(
         default="ecb:max_age_s=345600,fixed:USD/USDC=1",
@@ -99,7 +107,30 @@ class Settings(BaseSettings):
         description="how long a payout waits for company while an earlier batch is under way",
     )
     lanes: int = Field(
-        default=1, ge=1, le=1, description="sending accounts; more than one: a later version"
+        default=0, ge=0, le=64, description="how many of the signer's keys settle; 0: all"
+    )
+    lane_lease_s: int = Field(
+        default=30, ge=1, le=600, description="how long a worker that stands still keeps its lane"
+    )
+    fee_max_wei: int = Field(
+        default=500 * 10**9, ge=1, description="most wei per gas, whatever the market asks"
+    )
+    tip_max_wei: int = Field(
+        default=50 * 10**9, ge=0, description="most wei per gas of a first attempt's tip"
+    )
+    bump_after_blocks: int = Field(
+        default=3, ge=1, le=1000, description="blocks without inclusion before a higher fee"
+    )
+    resend_after_s: int = Field(
+        default=12, ge=1, le=3600, description="how long before the same bytes are sent again"
+    )
+    float_low_minor: int = Field(
+        default=10_000 * 10**6,
+        ge=0,
+        description="minor units of the token below which the contract's float raises an alert",
+    )
+    lane_gas_low_wei: int = Field(
+        default=5 * 10**16, ge=0, description="wei below which a key's coin raises an alert"
     )
     rails: Annotated[frozenset[str], NoDecode] = Field(
         default=frozenset(),
@@ -150,11 +181,14 @@ class Settings(BaseSettings):
             raise ValueError("must be 'tag' or 'depth:N', such as depth:2")
         return value
 
-    @field_validator("signer", "treasury_signer")
+    @field_validator("signer", "treasury_signer", "pauser_signer", "rescuer_signer")
     @classmethod
     def _is_signer(cls, value: str) -> str:
-        if value and not value.startswith("keystore:"):
-            raise ValueError("must be keystore:PATH, the path of a keystore v3 file")
+        if value and not value.startswith(("keystore:", "remote:")):
+            raise ValueError(
+                "must be keystore:PATH, the path of a keystore v3 file, or"
+                " remote:URL;address=0x..., of a signer over HTTP"
+            )
         return value
 
     @model_validator(mode="after")
@@ -162,16 +196,6 @@ class Settings(BaseSettings):
         if self.failpoint and not self.sandbox:
             raise ValueError("CORRIDOR_FAILPOINT is for tests: it needs CORRIDOR_SANDBOX=1")
         return self
-
-    @property
-    def signer_path(self) -> Path:
-        """The keystore of the lane's key."""
-        return Path(self.signer.removeprefix("keystore:"))
-
-    @property
-    def treasury_signer_path(self) -> Path:
-        """The keystore of the treasury's key."""
-        return Path(self.treasury_signer.removeprefix("keystore:"))
 
     @property
     def finality_depth_blocks(self) -> int | None:

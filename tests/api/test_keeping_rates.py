@@ -6,7 +6,8 @@ from typing import cast
 import pytest
 import uvicorn
 
-from node import bootstrap
+from node.bootstrap import serving
+from node.bootstrap.wiring import Node
 from node.core.errors import DatabaseUnavailable
 from node.core.ports.quotes import Halt
 from node.services.rates import Rates
@@ -30,10 +31,10 @@ class Failing:
 async def test_a_node_that_can_read_its_rates_no_more_stops_and_says_why(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(bootstrap, "_RATES_EVERY_S", 0)
+    monkeypatch.setattr(serving, "_RATES_EVERY_S", 0)
     server = uvicorn.Server(uvicorn.Config("none:none"))
     node = Failing([DatabaseUnavailable("away"), DatabaseUnavailable("away"), KeyError("a bug")])
     with pytest.raises(KeyError):
-        await bootstrap._keep_rates(cast("bootstrap.Node", node), server)
+        await serving._keep_rates(cast("Node", node), server)
     assert server.should_exit
     assert node.ways == []

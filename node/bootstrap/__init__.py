@@ -1,0 +1,18 @@
+"""The composition root: settings become adapters, store, services, processes; the only wiring."""
+
+from node.bootstrap.comparing import check_login, check_settings
+from node.bootstrap.serving import run_serve
+from node.bootstrap.wiring import Books, Node, migrate, open_books, open_node
+from node.bootstrap.working import run_work
+
+__all__ = [
+    "Books",
+    "Node",
+    "check_login",
+    "check_settings",
+    "migrate",
+    "open_books",
+    "open_node",
+    "run_serve",
+    "run_work",
+]

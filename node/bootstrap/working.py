@@ -1,0 +1,138 @@
+"""The worker process: which jobs there are, and of what each is made."""
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
+from typing import Final
+
+import structlog
+import uvloop
+
+from adapters.evm.contract import EvmSettlementContract
+from adapters.evm.signer import Eip1559Reader
+from adapters.evm.signers import open_signers
+from adapters.failpoint import failpoint
+from adapters.machine import new_id
+from node import logs
+from node.bootstrap.comparing import until_compared
+from node.bootstrap.wiring import Node, open_node
+from node.config import Settings, SettingsInvalid
+from node.core.mirror import Finality
+from node.core.ports.chain import Signer
+from node.core.settlement import BatchRules
+from node.core.submission import FeeRules
+from node.services.checkpointing import CheckpointService
+from node.services.mirroring import MirrorService
+from node.services.settlement import SettlementService
+from node.services.settlement_parts import SettlementParts
+from node.services.treasury import TreasuryService
+from node.store.lane_lock import AdvisoryLaneLock
+from node.workers.loop import Job, run_all
+
+_log = structlog.get_logger()
+
+_CHECKPOINT_IDLE_MS: Final = 5000
+
+
+def run_work(settings: Settings, only: Sequence[str] = ()) -> None:
+    """The worker process with the jobs named, or all, until it is told to stop."""
+    logs.configure(level=settings.log_level, form=settings.log_format)
+    uvloop.run(_work(settings, only))
+
+
+async def _work(settings: Settings, only: Sequence[str]) -> None:
+    chosen = _chosen(only)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with open_node(settings) as node, AsyncExitStack() as stack:
+        await until_compared(node, stop)
+        jobs = [job for name in sorted(chosen) for job in _JOBS[name](node, stack)]
+        _log.info("working", jobs=[job.name for job in jobs])
+        await run_all(jobs, stop)
+
+
+def _chosen(only: Sequence[str]) -> frozenset[str]:
+    if unknown := set(only) - set(_JOBS):
+        raise SettingsInvalid(
+            f"there is no job {', '.join(sorted(unknown))}; there are {', '.join(sorted(_JOBS))}"
+        )
+    return frozenset(only or _JOBS)
+
+
+def _mirror_jobs(node: Node, _stack: AsyncExitStack) -> Iterator[Job]:
+    mirror = MirrorService(
+        units=node.units,
+        reader=node.reader,
+        watch=node.watch,
+        finality=Finality(node.settings.finality_depth_blocks),
+        new_id=new_id,
+    )
+    yield Job("mirror", mirror.run_once, idle_ms=min(200, _block_ms(node)))
+
+
+def _reconcile_jobs(node: Node, _stack: AsyncExitStack) -> Iterator[Job]:
+    checkpoints = CheckpointService(node.units)
+    yield Job("reconcile", node.reconciling.run_once, idle_ms=_block_ms(node))
+    yield Job("reconcile", checkpoints.run_once, idle_ms=_CHECKPOINT_IDLE_MS)
+
+
+def _settle_jobs(node: Node, stack: AsyncExitStack) -> Iterator[Job]:
+    """One for each of the node's keys: keys are opened here and nowhere else."""
+    settings, native = node.settings, node.services.catalog.native.code
+    contract = EvmSettlementContract(node.chain, node.watch.contract, node.watch.token)
+    at = failpoint(settings.failpoint)
+
+    def parts(signer: Signer) -> SettlementParts:
+        lock = AdvisoryLaneLock(settings.database_url)  # a connection of its own
+        stack.push_async_callback(lock.release)
+        return SettlementParts(
+            units=node.units,
+            chain=node.chain,
+            contract=contract,
+            signer=signer,
+            reader=Eip1559Reader(),
+            lock=lock,
+            new_id=new_id,
+            failpoint=at,
+            chain_id=settings.chain_id,
+            owner=f"{socket.gethostname()}:{os.getpid()}",
+            block_s=max(1, int(settings.chain_block_s)),
+            batches=BatchRules(settings.batch_payments_max, settings.batch_wait_ms),
+            fees=FeeRules(
+                max_fee_per_gas_wei=settings.fee_max_wei,
+                tip_max_wei=settings.tip_max_wei,
+                bump_after_blocks=settings.bump_after_blocks,
+                resend_after_s=settings.resend_after_s,
+            ),
+        )
+
+    lanes = open_signers(settings.signer)[: len(node.keys.lanes)]
+    for signer in lanes:
+        settlement = SettlementService(parts(signer))
+        yield Job("settle", settlement.run_once, idle_ms=min(100, _block_ms(node)))
+    if settings.treasury_signer:
+        [treasurer] = open_signers(settings.treasury_signer)
+        treasury = TreasuryService(parts(treasurer), native)
+        yield Job("settle", treasury.run_once, idle_ms=_block_ms(node))
+
+
+def _deliver_jobs(_node: Node, _stack: AsyncExitStack) -> Iterator[Job]:
+    yield from ()  # there is nothing to deliver yet
+
+
+_JOBS: Final[Mapping[str, Callable[[Node, AsyncExitStack], Iterator[Job]]]] = {
+    "settle": _settle_jobs,
+    "mirror": _mirror_jobs,
+    "reconcile": _reconcile_jobs,
+    "deliver": _deliver_jobs,
+}
+"""Names for `corridor work --only`."""
+
+
+def _block_ms(node: Node) -> int:
+    return int(node.settings.chain_block_s * 1000)

@@ -32,6 +32,8 @@ FLOAT_MINOR = 100_000_000 * 10**TOKEN_DIGITS
 TREASURY_MINOR = 10_000_000 * 10**TOKEN_DIGITS
 MINT_ALLOWANCE_MINOR = 10_000_000_000 * 10**TOKEN_DIGITS
 GAS_MONEY_WEI = 100 * 10**18
+LANES = 2
+OTHER_KEYS = ("treasury", "pauser", "rescuer")
 PRICE_DIGITS = 8  # as every feed of Chainlink against a currency
 
 # A block is final when two follow it (`depth:2`), so all of this is final when the node starts.
@@ -59,16 +61,16 @@ def set_up(state: StateDirectory, rpc_url: str) -> dict[str, Any]:
     # No proxy of the environment can reach a chain on this machine.
     web3 = Web3(HTTPProvider(rpc_url, request_kwargs={"proxies": {"http": "", "https": ""}}))
     admin = Web3.to_checksum_address(DEV_ACCOUNTS[0][0])
-    lane = _new_key(state, "lane")
-    treasury = _new_key(state, "treasury")
+    lanes = [_new_key(state, f"lanes/{number}") for number in range(1, LANES + 1)]
+    treasury, pauser, rescuer = (_new_key(state, name) for name in OTHER_KEYS)
     token = _deploy(web3, admin, "TestUSD", admin, admin, admin)
     settlement = _deploy(
-        web3, admin, "TransferSettlement", token.address, admin, admin, admin, [lane]
+        web3, admin, "TransferSettlement", token.address, admin, pauser, rescuer, lanes
     )
     _transact(web3, admin, token.functions.configureMinter(admin, MINT_ALLOWANCE_MINOR))
     _transact(web3, admin, token.functions.mint(settlement.address, FLOAT_MINOR))
     _transact(web3, admin, token.functions.mint(treasury, TREASURY_MINOR))
-    for address in (lane, treasury):
+    for address in (*lanes, treasury, pauser, rescuer):
         _send(web3, {"from": admin, "to": address, "value": Wei(GAS_MONEY_WEI)})
     price_feeds = _deploy_price_feeds(web3, admin)
     for _ in range(_BLOCKS_ON_TOP):
@@ -77,7 +79,9 @@ def set_up(state: StateDirectory, rpc_url: str) -> dict[str, Any]:
         "token": token.address,
         "settlement": settlement.address,
         "treasury": treasury,
-        "lane": lane,
+        "lanes": lanes,
+        "pauser": pauser,
+        "rescuer": rescuer,
         "admin": admin,
         "price_feeds": price_feeds,
     }
@@ -108,7 +112,7 @@ def _deploy_price_feeds(web3: Web3, admin: ChecksumAddress) -> dict[str, str]:
 def _new_key(state: StateDirectory, name: str) -> ChecksumAddress:
     """Make a key, kept as an encrypted keystore (version 3) with its password beside it."""
     account = Account.create()
-    state.keystore(name).parent.mkdir(mode=0o700, exist_ok=True)
+    state.keystore(name).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_keystore(
         state.keystore(name),
         account.key.hex(),

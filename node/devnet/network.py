@@ -209,8 +209,10 @@ class Network:
     def _node_environment(
         self, http_port: int, database: Postgres, chain: Anvil, addresses: Mapping[str, Any]
     ) -> dict[str, str]:
-        lane = self.state.keystore("lane")
-        treasury = self.state.keystore("treasury")
+        signers = {
+            f"CORRIDOR_{name.upper()}_SIGNER": f"keystore:{self.state.keystore(name)}"
+            for name in ("treasury", "pauser", "rescuer")
+        }
         price_feeds = "".join(f";{pair}={feed}" for pair, feed in addresses["price_feeds"].items())
         return {
             "CORRIDOR_STATE_DIR": str(self.state.root),
@@ -224,8 +226,8 @@ class Network:
             "CORRIDOR_TOKEN_ADDRESS": addresses["token"],
             "CORRIDOR_SETTLEMENT_ADDRESS": addresses["settlement"],
             "CORRIDOR_TREASURY_ADDRESS": addresses["treasury"],
-            "CORRIDOR_SIGNER": f"keystore:{lane}",
-            "CORRIDOR_TREASURY_SIGNER": f"keystore:{treasury}",
+            "CORRIDOR_SIGNER": f"keystore:{self.state.lane_keystores}",
+            **signers,
             "CORRIDOR_FX_SOURCES": _FX_SOURCES + price_feeds,
             "CORRIDOR_SANDBOX": "1",
         }
@@ -259,7 +261,7 @@ class Network:
             "database_owner_url": database.url(),
             "settlement": addresses["settlement"],
             "treasury": addresses["treasury"],
-            "lanes": [addresses["lane"]],
+            "lanes": addresses["lanes"],
             "pids": {name: [supervisor.pid(name)] for name in ("serve", "work")},
             **read_json(self.state.seed),
         }

@@ -16,7 +16,7 @@ from typing import Any
 from node.devnet.errors import DevnetError
 
 _MARKER = "corridor-devnet"
-_LAYOUT = 2
+_LAYOUT = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +56,13 @@ class StateDirectory:
         return self.root / "anvil"
 
     def keystore(self, name: str) -> Path:
-        """Keystore of `lane` or `treasury`; the password is beside it, ending in `.password`."""
+        """Keystore of `treasury`, `pauser`, `rescuer` or `lanes/N`; its `.password` is beside it."""
         return self.root / "keys" / f"{name}.json"
+
+    @property
+    def lane_keystores(self) -> Path:
+        """The directory of the lanes' keystores."""
+        return self.root / "keys" / "lanes"
 
     def log(self, name: str) -> Path:
         """Log file of one program."""

@@ -60,6 +60,12 @@ def checks() -> list[Check]:
         Check("types", [str(tools / "mypy")]),
         Check("layers", [str(tools / "lint-imports")]),
         Check("contracts: format", [str(forge[0]), "fmt", "--check"], contracts),
+        Check(
+            "contracts: solhint",
+            ["node_modules/.bin/solhint", "--max-warnings", "0", "--disc", "src/**/*.sol"],
+            contracts,
+        ),
+        Check("contracts: Slither", [python, "scripts/slither.py"]),
         Check("contracts: tests", [str(forge[0]), "test"], contracts),
     ]
 

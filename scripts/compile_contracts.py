@@ -58,6 +58,7 @@ TARGETS = (
     Target("src/TestPriceFeed.sol", _SHIPPED),
     Target("src/TestUSD.sol", _SHIPPED),
     Target("src/TransferSettlement.sol", _SHIPPED),
+    Target("test/tokens/BombUSD.sol", _FOR_TESTS),
     Target("test/tokens/FalseReturnToken.sol", _FOR_TESTS),
     Target("test/tokens/FeeToken.sol", _FOR_TESTS),
     Target("test/tokens/GasBombToken.sol", _FOR_TESTS),

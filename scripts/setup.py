@@ -5,9 +5,10 @@
     setup.py test ...   set up, then `scripts/checks.py ...`
 
 Python packages come from requirements.lock into .venv/, Node.js (unless the machine has a recent
-one) from a wheel among them, JavaScript packages from contracts/package-lock.json. A stamp in
-.venv/ holds the hash of all this, so that the next run does nothing; an interrupted run is
-repaired by the next. Caches go into .venv/ too, nothing into the home directory.
+one) from a wheel among them, JavaScript packages from contracts/package-lock.json, and (not for the
+demo) Slither from contracts/slither.lock into .venv/slither/. A stamp in .venv/ holds the hash of
+all this, so that the next run does nothing; an interrupted run is repaired by the next. Caches go
+into .venv/ too, nothing into the home directory.
 
 Not here: the checks (`checks.py`) and the demo (`node/devnet/demo.py`). Standard library only.
 """
@@ -29,6 +30,8 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 CONTRACTS = ROOT / "contracts"
+SLITHER = VENV / "slither"
+SLITHER_LOCK = CONTRACTS / "slither.lock"
 STAMP = VENV / "setup-stamp.json"
 UNFINISHED = VENV / "setup-unfinished"
 CACHES = VENV / "cache"
@@ -52,7 +55,7 @@ def main() -> None:
     """Set up, then become the program asked for."""
     name, arguments = (sys.argv[1], sys.argv[2:]) if len(sys.argv) > 1 else ("", [])
     try:
-        set_up()
+        set_up(with_slither=name != "demo")
     except SetupFailed as error:
         sys.exit(f"\n{error}")
     except KeyboardInterrupt:
@@ -61,9 +64,9 @@ def main() -> None:
         os.execve(PROGRAMS[name][0], [*PROGRAMS[name], *arguments], environment())  # noqa: S606
 
 
-def set_up() -> None:
+def set_up(*, with_slither: bool) -> None:
     """Bring .venv/ and contracts/node_modules/ up to date with their lock files."""
-    if is_current():
+    if is_current(with_slither=with_slither):
         return
     # Locking the checkout's directory itself leaves no file behind.
     checkout = os.open(ROOT, os.O_RDONLY)
@@ -83,7 +86,12 @@ def set_up() -> None:
             STAMP.write_text(json.dumps(done))
         if done.get("javascript") != wanted["javascript"] or not anvil_installed():
             install_javascript_packages()
-        STAMP.write_text(json.dumps(wanted))
+        done = {**wanted, "slither": done.get("slither", "")}
+        STAMP.write_text(json.dumps(done))
+        if with_slither and (done["slither"] != wanted["slither"] or not slither_installed()):
+            STAMP.write_text(json.dumps({**done, "slither": ""}))
+            install_slither()
+            STAMP.write_text(json.dumps(wanted))
         shutil.rmtree(CACHES, ignore_errors=True)
     except OSError as error:
         raise SetupFailed(
@@ -94,9 +102,14 @@ def set_up() -> None:
         os.close(checkout)
 
 
-def is_current() -> bool:
+def is_current(*, with_slither: bool) -> bool:
     """Whether there is nothing to do; takes milliseconds."""
-    return stamp() == fingerprints() and venv_works() and anvil_installed()
+    wanted, done = fingerprints(), stamp()
+    if not with_slither:
+        wanted["slither"] = done.get("slither", "")
+    elif not slither_installed():
+        return False
+    return done == wanted and venv_works() and anvil_installed()
 
 
 def fingerprints() -> dict[str, str]:
@@ -105,6 +118,7 @@ def fingerprints() -> dict[str, str]:
     return {
         "python": digest(ROOT / "requirements.lock", ROOT / "pyproject.toml", machine=machine),
         "javascript": digest(CONTRACTS / "package-lock.json", machine=machine),
+        "slither": digest(SLITHER_LOCK, machine=machine),
     }
 
 
@@ -158,6 +172,11 @@ def anvil_installed() -> bool:
     return (CONTRACTS / "node_modules" / "@foundry-rs" / "anvil" / "package.json").exists()
 
 
+def slither_installed() -> bool:
+    """Whether its program is there; it goes with .venv/ when that is made anew."""
+    return (SLITHER / "bin" / "slither").exists()
+
+
 def install_python_packages() -> None:
     """Virtual environment and packages, each checked against its hash in the lock file."""
     if importlib.util.find_spec("venv") is None or importlib.util.find_spec("ensurepip") is None:
@@ -198,6 +217,20 @@ def install_javascript_packages() -> None:
         [*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
         cwd=CONTRACTS,
         fetched_from="the registry that npm is set to (see `npm config get registry`)",
+    )
+
+
+def install_slither() -> None:
+    """Slither in a virtual environment of its own: it needs an older web3 than the node."""
+    shutil.rmtree(SLITHER, ignore_errors=True)
+    run("virtual environment of Slither", [str(PYTHON), "-m", "venv", str(SLITHER)])
+    run(
+        "Slither of contracts/slither.lock",
+        [
+            *(str(SLITHER / "bin" / "python"), "-m", "pip", "--no-input", "--no-cache-dir"),
+            *("install", "--require-hashes", "-r", str(SLITHER_LOCK)),
+        ],
+        fetched_from="the package index that pip is set to (see `pip config list`)",
     )
 
 

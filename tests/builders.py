@@ -75,7 +75,8 @@ def _mid_rate(principal_minor: int, buy_minor: int) -> Decimal:
     if (principal_minor, buy_minor) == (19_938, 230_074_048):
         return Decimal("1.15626")
     with localcontext(prec=18):
-        return Decimal((2 * buy_minor + 1) * 10**2) / Decimal(2 * principal_minor * 998 * 10**3)
+        rate = Decimal((2 * buy_minor + 1) * 10**2) / Decimal(2 * principal_minor * 998 * 10**3)
+        return rate.normalize()  # as the database gives it back
 
 
 def a_claim(principal: Principal, key: str | None = None, body: bytes = b"body") -> Claim:
@@ -103,7 +104,10 @@ class LedgerNode:
 
     def __post_init__(self) -> None:
         self.acceptance = Acceptance(self.units, self.target, Eip55(), new_id)
-        self.transfers = TransferService(self.units, self.acceptance)
+        self.transfers = TransferService(self.units, self.acceptance, self.check_unpaid)
+
+    async def check_unpaid(self, transfer: Transfer) -> None:
+        """There is no chain that could have paid it."""
 
     async def remitter(self, *, eur_minor: int = 0) -> Principal:
         """A customer of the node with so much money, as the principal of its remitter."""

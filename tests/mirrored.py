@@ -5,7 +5,7 @@ runs and when a block is mined. Not here: HTTP, and processes of their own.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 from uuid import UUID
 
@@ -18,6 +18,7 @@ from adapters.evm.rpc import Call, Providers
 from adapters.evm.signer import Eip1559Reader, KeystoreSigner
 from adapters.failpoint import failpoint
 from adapters.machine import new_id
+from node.core.adoption.facts import OwnAccounts
 from node.core.ledger import Balance, chain_account
 from node.core.mirror import Cursor, Finality, Watch
 from node.core.paging import ListQuery
@@ -26,25 +27,41 @@ from node.core.ports import UnitOfWork
 from node.core.ports.reconciliation import Break, Run
 from node.core.ports.transfers import Transfer
 from node.core.settlement import BatchRules
+from node.core.signing import KeyRole
 from node.core.submission import FeeRules
 from node.core.transfers import State
+from node.core.treasury import NodeAddresses
 from node.core.units import Address
+from node.services.adoption import AdoptionService
 from node.services.mirroring import MirrorService
+from node.services.movement_writing import MovementWriter
 from node.services.posting import PostingService
+from node.services.recollection import Recollection
 from node.services.reconciling import ReconciliationService
 from node.services.settlement import SettlementService
 from node.services.settlement_parts import SettlementParts
+from node.services.transfers import TransferService
 from node.services.treasury import TreasuryService
 from node.store.database import Database
 from node.store.lane_lock import AdvisoryLaneLock
 from node.store.unit_of_work import StoreUnits
 from tests.builders import CATALOG, CHAIN_ID, LedgerNode, target
-from tests.onchain import LANE, LANE_KEY, OnChain, address_of
+from tests.onchain import ADMIN, LANE, LANE_KEY, OnChain, address_of
 from tests.rig import DEV_ACCOUNTS, AnvilServer
 
 DEPTH_BLOCKS = 2
 BUY = 1_000_000
-TREASURY = address_of(DEV_ACCOUNTS[2][0])
+TREASURY, TREASURY_KEY = address_of(DEV_ACCOUNTS[2][0]), DEV_ACCOUNTS[2][1]
+# Anvil's eighth and ninth development accounts, known to everybody.
+PAUSER_TEXT, PAUSER_KEY = (
+    "0x14dC79964da2C08b23698B3D3cc7Ca32193d9955",
+    "0x4bbbf85ce3377467afe5d46f804f221813b2bb87f24d81f60f1fcdbf7cbf4356",
+)
+RESCUER_TEXT, RESCUER_KEY = (
+    "0x23618e81E3f5cdF7f54C3d65f7FBc0aBf5B21E8f",
+    "0xdbda1821b80551c9d65939329250298aa3472ba22feea921c0cf5d620ea67b97",
+)
+PAUSER, RESCUER = address_of(PAUSER_TEXT), address_of(RESCUER_TEXT)
 
 
 @dataclass
@@ -61,9 +78,23 @@ class MirroredNode:
     locks: list[AdvisoryLaneLock] = field(default_factory=list)
 
     @classmethod
-    async def open(cls, database_url: str, anvil: AnvilServer) -> Self:
-        """Everything deployed, final and mirrored; a payer with money."""
-        onchain = OnChain.deploy(anvil)
+    async def open(
+        cls,
+        database_url: str,
+        anvil: AnvilServer,
+        *,
+        pauser: str = ADMIN,
+        rescuer: str = ADMIN,
+        lanes: Sequence[str] = (LANE,),
+        **deploy: Any,
+    ) -> Self:
+        """Everything deployed, final and mirrored; a payer with money.
+
+        The node's keys of pauser and rescuer have their roles only where these arguments say so.
+        """
+        onchain = OnChain.deploy(
+            anvil, pauser=pauser, rescuer=rescuer, operators=(*lanes, ADMIN), **deploy
+        )
         anvil.mine(DEPTH_BLOCKS)
         database = Database.at(database_url)
         watch = Watch(
@@ -72,7 +103,7 @@ class MirroredNode:
             onchain.token,
             "USDC",
             "ETH",
-            frozenset({onchain.contract, TREASURY, address_of(LANE)}),
+            frozenset({onchain.contract, TREASURY, PAUSER, RESCUER, *map(address_of, lanes)}),
         )
         ledger = LedgerNode(
             StoreUnits(database),
@@ -120,21 +151,98 @@ class MirroredNode:
             new_id=new_id,
         )
 
+    def adoption(self, at: Callable[[str], None] | None = None) -> AdoptionService:
+        """Adoption as a new process has it."""
+        watch = self.watch
+        return AdoptionService(
+            units=self.ledger.units,
+            reader=EvmReader(self.providers, watch),
+            chain_id=CHAIN_ID,
+            own=OwnAccounts(watch.contract, watch.token, "USDC", "ETH", watch.addresses, TREASURY),
+            finality=Finality(DEPTH_BLOCKS),
+            new_id=new_id,
+            failpoint=at or failpoint(None),
+        )
+
+    def recollection(self) -> Recollection:
+        """What asks the chain before money goes back."""
+        chain = EvmChain(self.providers)
+        contract = EvmSettlementContract(chain, self.onchain.contract, self.onchain.token)
+        reader = EvmReader(self.providers, self.watch)
+        return Recollection(self.ledger.units, CHAIN_ID, chain, reader, contract)
+
+    def transfers(self) -> TransferService:
+        """Transfers as `serve` has them: it asks the chain before money goes back."""
+        ledger = self.ledger
+        return TransferService(ledger.units, ledger.acceptance, self.recollection().check_unpaid)
+
+    async def at(self, database_url: str) -> Self:
+        """The same node over another database, which knows the same contracts."""
+        database = Database.at(database_url)
+        ledger = LedgerNode(StoreUnits(database), self.ledger.target)
+        return replace(
+            self,
+            database_url=database_url,
+            database=database,
+            providers=Providers.at([self.onchain.anvil.rpc_url]),
+            ledger=ledger,
+            locks=[],
+        )
+
     async def settlement(self) -> SettlementService:
         """A settlement worker as a new process has it; the one before it is gone."""
         for each in self.locks:
             await each.release()
         lock = AdvisoryLaneLock(self.database_url)
         self.locks.append(lock)
-        return SettlementService(self._parts(LANE_KEY, lock))
+        parts = self._parts(LANE_KEY, lock)
+        return SettlementService(parts, MovementWriter(parts, self.own))
 
-    async def treasury(self) -> TreasuryService:
+    @property
+    def own(self) -> NodeAddresses:
+        """Between which addresses the node moves its own money."""
+        return NodeAddresses(
+            self.onchain.contract,
+            "USDC",
+            "ETH",
+            [address_of(LANE)],
+            TREASURY,
+            PAUSER,
+            RESCUER,
+        )
+
+    async def treasury(self, at: Callable[[str], None] | None = None) -> TreasuryService:
         """The treasury's worker."""
+        return self._key_job(TREASURY_KEY, KeyRole.TREASURY, at)
+
+    async def pauser(self, at: Callable[[str], None] | None = None) -> TreasuryService:
+        """The pauser's worker."""
+        return self._key_job(PAUSER_KEY, KeyRole.PAUSER, at)
+
+    async def rescuer(self, at: Callable[[str], None] | None = None) -> TreasuryService:
+        """The rescuer's worker."""
+        return self._key_job(RESCUER_KEY, KeyRole.RESCUER, at)
+
+    def _key_job(
+        self, key: str, role: KeyRole, at: Callable[[str], None] | None
+    ) -> TreasuryService:
+        return TreasuryService(self.key_parts(key, role, at), self.own)
+
+    def key_parts(
+        self, key: str, role: KeyRole, at: Callable[[str], None] | None = None
+    ) -> SettlementParts:
+        """What the worker of an own key is made of."""
         lock = AdvisoryLaneLock(self.database_url)
         self.locks.append(lock)
-        return TreasuryService(self._parts(DEV_ACCOUNTS[2][1], lock), "ETH")
+        return self._parts(key, lock, role, at)
 
-    def _parts(self, key: str, lock: AdvisoryLaneLock) -> SettlementParts:
+    def _parts(
+        self,
+        key: str,
+        lock: AdvisoryLaneLock,
+        role: KeyRole = KeyRole.SETTLE,
+        at: Callable[[str], None] | None = None,
+    ) -> SettlementParts:
         chain = EvmChain(self.providers)
         return SettlementParts(
             units=self.ledger.units,
@@ -144,12 +252,13 @@ class MirroredNode:
             reader=Eip1559Reader(),
             lock=lock,
             new_id=new_id,
-            failpoint=failpoint(None),
+            failpoint=at or failpoint(None),
             chain_id=CHAIN_ID,
             owner="worker",
             block_s=1,
             batches=BatchRules(payments_max=256, wait_ms=0),
             fees=FeeRules(),
+            role=role,
         )
 
     def mine(self, blocks: int = 1) -> None:

@@ -1,5 +1,6 @@
 """Test USD and a settlement contract on a real anvil, and what a test does to them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -12,7 +13,12 @@ from tests.rig import DEV_ACCOUNTS, AnvilServer
 
 ADMIN: Final = DEV_ACCOUNTS[0][0]
 LANE, LANE_KEY = DEV_ACCOUNTS[1]
+# Anvil's sixth development account, known to everybody.
+LANE_2: Final = "0x9965507D1a55bcC2695C58ba16FB37d819B0A4dc"
+LANE_2_KEY: Final = "0x8b3a350cf5c34c9194ca85829a2df0ec3153be0318b5e2d3348e872092edffba"
 FLOAT_UNITS: Final = 10**14
+CAP_UNITS: Final = 2**63 - 1
+"""Caps of contract and operators that no test reaches; one that wants to passes its own."""
 _GAS: Final = 6_000_000
 _TRANSFER: Final = "0x" + keccak(text="Transfer(address,address,uint256)").hex()
 
@@ -28,21 +34,52 @@ def call(signature: str, *arguments: object) -> str:
     return "0x" + (keccak(text=signature)[:4] + encode(types, arguments)).hex()
 
 
+def settlement_arguments(
+    token: str,
+    *,
+    operators: Sequence[str] = (LANE,),
+    cap_units: int = CAP_UNITS,
+    pauser: str = ADMIN,
+    rescuer: str = ADMIN,
+) -> bytes:
+    """Arguments of the settlement contract's constructor; the admin has every role but operator."""
+    types = ["address", "address", "address", "address", "uint64", "(address,uint64)[]"]
+    caps = [(operator, cap_units) for operator in operators]
+    return encode(types, [token, ADMIN, pauser, rescuer, cap_units, caps])
+
+
 @dataclass(frozen=True)
 class OnChain:
-    """Both contracts, deployed; the lane is the operator and the admin has every other role."""
+    """Both contracts, deployed; lane and admin are operators, the admin has every other role."""
 
     anvil: AnvilServer
     token: Address
     contract: Address
 
     @classmethod
-    def deploy(cls, anvil: AnvilServer, *, float_units: int = FLOAT_UNITS) -> Self:
-        """Deploy both and give the contract its float. Works with any kind of mining."""
-        token = _deploy(anvil, "TestUSD", encode(["address"] * 3, [ADMIN] * 3))
-        types = ["address", "address", "address", "address", "address[]"]
+    def deploy(
+        cls,
+        anvil: AnvilServer,
+        *,
+        float_units: int = FLOAT_UNITS,
+        operators: Sequence[str] = (LANE, ADMIN),
+        cap_units: int = CAP_UNITS,
+        pauser: str = ADMIN,
+        rescuer: str = ADMIN,
+        token_code: bytes | None = None,
+    ) -> Self:
+        """Deploy both and give the contract its float. Works with any kind of mining.
+
+        `token_code` creates another token with the words of Test USD.
+        """
+        usual = load("TestUSD").bytecode + encode(["address"] * 3, [ADMIN] * 3)
+        token = _deploy(anvil, token_code or usual)
         contract = _deploy(
-            anvil, "TransferSettlement", encode(types, [token, ADMIN, ADMIN, ADMIN, [LANE]])
+            anvil,
+            load("TransferSettlement").bytecode
+            + settlement_arguments(
+                token, operators=operators, cap_units=cap_units, pauser=pauser, rescuer=rescuer
+            ),
         )
         chain = cls(anvil, address_of(token), address_of(contract))
         chain.send(token, "configureMinter(address,uint256)", ADMIN, float_units * 2)
@@ -50,10 +87,12 @@ class OnChain:
             chain.send(token, "mint(address,uint256)", contract, float_units)
         return chain
 
-    def send(self, to: bytes | str, signature: str, *arguments: object) -> None:
-        """A call by the admin, mined."""
+    def send(
+        self, to: bytes | str, signature: str, *arguments: object, sender: str = ADMIN
+    ) -> None:
+        """A call by the admin, or by another of anvil's accounts, mined."""
         target = to if isinstance(to, str) else "0x" + to.hex()
-        _mined(self.anvil, {"from": ADMIN, "to": target, "data": call(signature, *arguments)})
+        _mined(self.anvil, {"from": sender, "to": target, "data": call(signature, *arguments)})
 
     def balance(self, holder: bytes) -> int:
         """Token units of an account, at the newest block."""
@@ -85,9 +124,8 @@ class OnChain:
         return int(self.anvil.rpc("eth_getTransactionCount", LANE, tag), 16)
 
 
-def _deploy(anvil: AnvilServer, name: str, arguments: bytes) -> str:
-    data = "0x" + (load(name).bytecode + arguments).hex()
-    return str(_mined(anvil, {"from": ADMIN, "data": data})["contractAddress"])
+def _deploy(anvil: AnvilServer, code: bytes) -> str:
+    return str(_mined(anvil, {"from": ADMIN, "data": "0x" + code.hex()})["contractAddress"])
 
 
 def _mined(anvil: AnvilServer, transaction: dict[str, str]) -> dict[str, str]:

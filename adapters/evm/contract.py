@@ -13,14 +13,28 @@ from adapters.evm.artifacts import load
 from adapters.evm.client import EvmChain
 from node.core.errors import ChainUnavailable
 from node.core.ports.chain import CallReverted
-from node.core.ports.settlement import ContractFacts
-from node.core.settlement import numbers_argument, token_transfer_calldata
+from node.core.ports.settlement import ContractFacts, Refusal
+from node.core.settlement import (
+    NO_CODE_HASH,
+    PAYMENT_CALL_GAS,
+    numbers_argument,
+    token_transfer_calldata,
+)
 from node.core.units import Address, BlockHash
 
 PAUSED: Final = keccak(text="paused()")[:4]
 USED_MANY: Final = keccak(text="usedMany(uint64[])")[:4]
 BALANCE_OF: Final = keccak(text="balanceOf(address)")[:4]
-_NO_CODE: Final = keccak(b"")
+CAP_LEFT: Final = keccak(text="capLeft(address)")[:4]
+
+# Where proxies keep the address of the code they run.
+IMPLEMENTATION_SLOTS: Final = (
+    int.from_bytes(keccak(text="eip1967.proxy.implementation"), "big") - 1,  # ERC-1967
+    int.from_bytes(keccak(text="eip1967.proxy.beacon"), "big") - 1,  # ERC-1967
+    int.from_bytes(keccak(text="org.zeppelinos.proxy.implementation"), "big"),  # Circle FiatToken
+)
+_CALL_OVERHEAD_GAS: Final = 30_000
+"""Above what a transaction with one token call pays before the call: 21,000 and its 68 bytes."""
 _WORD: Final = 32
 _TRUE: Final = (1).to_bytes(_WORD, "big")
 _NUMBERS_PER_CALL: Final = 2048  # 2,100 gas a cold word (EIP-2929): far below any node's cap
@@ -36,7 +50,6 @@ class EvmSettlementContract:
         self._expected = load("TransferSettlement").deployed_code_hash(
             {"TOKEN": int.from_bytes(token, "big")}
         )
-        self._token_code: bytes | None = None
 
     @property
     def address(self) -> Address:
@@ -48,20 +61,31 @@ class EvmSettlementContract:
         """What it pays."""
         return self._token
 
-    async def facts(self, block: BlockHash, numbers: Sequence[int]) -> ContractFacts:
-        """Pause, float and used numbers, all at one block."""
-        paused, float_units, *used = await asyncio.gather(
-            self._read(self._address, PAUSED, block),
-            self._read(self._token, BALANCE_OF + bytes(12) + self._address, block),
-            *(
-                self._used(numbers[at : at + _NUMBERS_PER_CALL], block)
-                for at in range(0, len(numbers), _NUMBERS_PER_CALL)
+    async def facts(
+        self, block: BlockHash, numbers: Sequence[int], operator: Address | None = None
+    ) -> ContractFacts:
+        """Pauses, float, used numbers, and what an operator may pay, all at one block."""
+        (paused, float_units, token_paused, caps), used = await asyncio.gather(
+            asyncio.gather(
+                self._read(self._address, PAUSED, block),
+                self._read(self._token, BALANCE_OF + bytes(12) + self._address, block),
+                self._token_paused(block),
+                self._caps(operator, block),
+            ),
+            asyncio.gather(
+                *(
+                    self._used(numbers[at : at + _NUMBERS_PER_CALL], block)
+                    for at in range(0, len(numbers), _NUMBERS_PER_CALL)
+                )
             ),
         )
         return ContractFacts(
             paused=any(paused),
             float_units=int.from_bytes(float_units, "big"),
             used=[flag != 0 for flags in used for flag in flags],
+            token_paused=token_paused,
+            operator_left=caps[0],
+            contract_left=caps[1],
         )
 
     async def simulate(
@@ -73,18 +97,20 @@ class EvmSettlementContract:
         )
         return _bytes_result(answer)
 
-    async def refusal(self, block: BlockHash, beneficiary: Address, amount: int) -> bytes | None:
-        """What the token answers to this payment alone; None: it would pay."""
+    async def refusal(self, block: BlockHash, beneficiary: Address, amount: int) -> Refusal | None:
+        """What the token answers to this payment alone, with the gas the contract gives it."""
+        calldata = token_transfer_calldata(beneficiary, amount)
         try:
             answer = await self._chain.call(
                 self._token,
-                token_transfer_calldata(beneficiary, amount),
+                calldata,
                 block,
                 sender=self._address,
+                gas_limit=PAYMENT_CALL_GAS + _CALL_OVERHEAD_GAS,
             )
         except CallReverted as reverted:
-            return reverted.data
-        return None if answer in (b"", _TRUE) else answer
+            return Refusal(reverted.data, reverted.burnt_gas)
+        return None if answer in (b"", _TRUE) else Refusal(answer)
 
     async def fault(self, block: BlockHash) -> str | None:
         """What is wrong with the code of contract or token; None: it is the known code."""
@@ -93,13 +119,35 @@ class EvmSettlementContract:
         )
         if code != self._expected:
             return "the code at the settlement contract's address is not the one of this release"
-        if token_code == _NO_CODE:
+        if token_code == NO_CODE_HASH:
             return "there is no code at the token's address"
-        if self._token_code is None:
-            self._token_code = token_code
-        if token_code != self._token_code:
-            return "the token's code has changed since this process started"
         return None
+
+    async def token_code(self, block: BlockHash) -> bytes:
+        """A fingerprint of the code that the token runs, its implementation's if it is a proxy."""
+        code, *slots = await asyncio.gather(
+            self._chain.code_hash(self._token, block),
+            *(self._chain.storage(self._token, slot, block) for slot in IMPLEMENTATION_SLOTS),
+        )
+        codes = await asyncio.gather(
+            *(self._chain.code_hash(Address(slot[-20:]), block) for slot in slots if any(slot))
+        )
+        return keccak(b"".join([code, *slots, *codes]))
+
+    async def _token_paused(self, block: BlockHash) -> bool:
+        try:
+            return await self._chain.call(self._token, PAUSED, block) == _TRUE
+        except CallReverted:
+            return False  # it has no such word
+
+    async def _caps(
+        self, operator: Address | None, block: BlockHash
+    ) -> tuple[int | None, int | None]:
+        """Units left under the operator's cap and under the contract's."""
+        if operator is None:
+            return None, None
+        answer = await self._read(self._address, CAP_LEFT + bytes(12) + operator, block)
+        return int.from_bytes(answer[:_WORD], "big"), int.from_bytes(answer[_WORD:], "big")
 
     async def _read(self, to: Address, data: bytes, block: BlockHash) -> bytes:
         try:

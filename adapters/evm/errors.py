@@ -3,9 +3,19 @@
 What an answer to a send means is in `node.core.settlement`.
 """
 
+import re
 from typing import Final
 
+from node.core.errors import ChainUnavailable
+
 _REVERTED: Final = 3  # of geth, followed by anvil, reth, Nethermind
+
+_HALTED: Final = re.compile(
+    r"out ?of ?gas|invalid (?:opcode|jump)|stack (?:under|over)flow|badinstruction"
+    r"|^evm error|gas uint64 overflow|processing could not be completed due to an exception",
+    re.IGNORECASE,
+)
+"""How `eth_call` tells that a call used up its gas: geth, Erigon, anvil, reth, Nethermind, Besu."""
 
 
 class RpcError(Exception):
@@ -30,11 +40,28 @@ class RpcError(Exception):
             self.code == _REVERTED
             or bool(self.data)
             or "execution reverted" in self.message.lower()
+            or self.is_halt
         )
+
+    @property
+    def is_halt(self) -> bool:
+        """Whether the call used up all its gas, by running on or by an invalid instruction."""
+        return _HALTED.search(self.message) is not None
 
 
 class NoAnswer(Exception):
     """No JSON-RPC answer came: connection, time-out, HTTP status or unreadable body.
 
     What was asked may nevertheless have been done.
+    """
+
+
+class WrongChain(Exception):
+    """The provider is of another chain than the node's. It is quarantined."""
+
+
+class ProvidersRefuse(ChainUnavailable):
+    """No provider gives a result, and at least one answered, with an error.
+
+    What was asked may be something that none of them offers.
     """

@@ -24,15 +24,19 @@ from adapters.evm.decode import (
     token_log,
 )
 from adapters.evm.errors import NoAnswer, RpcError
+from adapters.evm.raw import raw_of
 from adapters.evm.rpc import Call, Providers
+from node.core.adoption.facts import MinedTransaction
 from node.core.errors import ChainUnavailable
 from node.core.mirror import BlockHeader, BlockPoint, Facts, Watch, pair_payouts
 from node.core.ports.chain import Receipt
+from node.core.submission import Fees
 from node.core.units import Address, BlockHash, TxHash
 
 _BALANCE_OF: Final = keccak(text="balanceOf(address)")[:4]
 _BLOOM_BITS: Final = 2048
 _CALLS_PER_BATCH: Final = 100
+_WHOLE_BLOCKS_PER_BATCH: Final = 8  # some 300 KB each on a busy chain
 
 
 class EvmReader:
@@ -158,6 +162,41 @@ class EvmReader:
         """Transactions sent by each, in that block's state."""
         return await self._account_reads("eth_getTransactionCount", addresses, block)
 
+    async def nonces_now(self, addresses: Sequence[Address]) -> Sequence[int]:
+        """Transactions of each that the newest block or the pool has; neither counts lower."""
+        answers = await self._ask(
+            [
+                ("eth_getTransactionCount", [hex_data(address), tag])
+                for address in addresses
+                for tag in ("latest", "pending")
+            ]
+        )
+        counts = [quantity(answer) for answer in answers]
+        return [max(pair) for pair in zip(counts[::2], counts[1::2], strict=True)]
+
+    async def sent_by(
+        self, addresses: Sequence[Address], blocks: Sequence[BlockPoint]
+    ) -> Sequence[MinedTransaction]:
+        """Transactions of these accounts in these blocks, read whole; by block and place."""
+        own = {hex_data(address) for address in addresses}
+        sent: list[tuple[Mapping[str, Any], Mapping[str, Any]]] = []
+        for start in range(0, len(blocks), _WHOLE_BLOCKS_PER_BATCH):
+            part = blocks[start : start + _WHOLE_BLOCKS_PER_BATCH]
+            answers = await self._ask(
+                [("eth_getBlockByHash", [hex_data(each.hash), True]) for each in part]
+            )
+            for point, block in zip(part, answers, strict=True):
+                if block is None or block["hash"] != hex_data(point.hash):
+                    raise ChainUnavailable(f"the provider has not block {point.number} as it was")
+                sent += [
+                    (block, each) for each in block["transactions"] if each["from"].lower() in own
+                ]
+        receipts = await self.receipts([TxHash(from_hex(each["hash"])) for _, each in sent])
+        return [
+            _mined(block, told, receipt)
+            for (block, told), receipt in zip(sent, receipts, strict=True)
+        ]
+
     async def _account_reads(
         self, method: str, addresses: Sequence[Address], block: BlockHash
     ) -> list[int]:
@@ -253,6 +292,36 @@ def _receipt(answer: Mapping[str, Any] | None) -> Receipt:
         succeeded=quantity(answer["status"]) == 1,
         gas_used=quantity(answer["gasUsed"]),
         effective_gas_price_wei=quantity(answer["effectiveGasPrice"]),
+    )
+
+
+def _mined(block: Mapping[str, Any], told: Mapping[str, Any], receipt: Receipt) -> MinedTransaction:
+    """A transaction of a block read whole, with its receipt."""
+    try:
+        raw = raw_of(told)
+    except NoAnswer as error:
+        raise ChainUnavailable(str(error)) from error
+    point = BlockPoint(quantity(block["number"]), BlockHash(from_hex(block["hash"])))
+    if receipt.block_hash != point.hash:
+        raise ChainUnavailable("a transaction changed its block while it was read")
+    fee = told.get("maxFeePerGas") or told["gasPrice"]
+    tip = told.get("maxPriorityFeePerGas") or fee
+    return MinedTransaction(
+        tx_hash=receipt.tx_hash,
+        sender=Address(from_hex(told["from"])),
+        nonce=quantity(told["nonce"]),
+        to=Address(from_hex(told["to"])) if told["to"] else None,
+        value_wei=quantity(told["value"]),
+        data=from_hex(told["input"]),
+        gas_limit=quantity(told["gas"]),
+        fees=Fees(quantity(fee), quantity(tip)),
+        raw=raw,
+        block=point,
+        mined_at=datetime.fromtimestamp(quantity(block["timestamp"]), UTC),
+        index=quantity(told["transactionIndex"]),
+        succeeded=receipt.succeeded,
+        gas_used=receipt.gas_used,
+        gas_price_wei=receipt.effective_gas_price_wei,
     )
 
 

@@ -1,119 +1,106 @@
-"""JSON-RPC 2.0 over HTTP: one provider, and several of one chain with fail-over for reads.
+"""All providers of one chain: reads from the first that is well, broadcasts to all.
 
-No retries: whoever asks decides. Quantities and names of methods are the callers' matter.
+A provider that fails has its breaker opened and is read again only when nobody else is left, or
+after a probe. One whose head is behind its peers' is passed over. One of another chain is
+quarantined for good. Nothing is asked twice of the same provider: whoever asks decides.
 """
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from typing import Any, Final, Self, TypeVar
-from urllib.parse import urlsplit
 
-import httpx
-import orjson
-
-from adapters.evm.errors import NoAnswer, RpcError
+from adapters.evm.breaker import BreakerState, ClockS
+from adapters.evm.errors import NoAnswer, ProvidersRefuse, RpcError, WrongChain
+from adapters.evm.json_rpc import ANSWER_TIMEOUT_S, Call, JsonRpc
+from adapters.evm.provider import Link
 from node.core.errors import ChainUnavailable
+from node.core.ports.chain import ProviderHealth
 
-CONNECT_TIMEOUT_S: Final = 2.0
-ANSWER_TIMEOUT_S: Final = 10.0
-_CONNECTIONS_MAX: Final = 16
-_LOCAL: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+__all__ = ["ANSWER_TIMEOUT_S", "Call", "JsonRpc", "ProviderRules", "Providers"]
 
-Call = tuple[str, Sequence[Any]]
-"""Method and parameters."""
+_PROBE_TIMEOUT_S: Final = 2.0
+_ENOUGH_TO_OUTVOTE: Final = 3
 
 _Result = TypeVar("_Result")
+_Tell = Callable[
+    [JsonRpc, float],  # tidy: T1 because seconds, not money
+    Coroutine[Any, Any, _Result],
+]
+_Ask = Callable[[JsonRpc], Coroutine[Any, Any, list[Any]]]
+"""A question; its answers, in the order of its calls."""
 
 
-class JsonRpc:
-    """One provider.
+@dataclass(frozen=True, slots=True)
+class ProviderRules:
+    """When a provider is looked at, and when it is passed over.
 
     Attributes:
-        name: Host and port; never path or user, where providers hide keys.
+        behind_blocks_max: Blocks its head may be behind its peers'.
+        heads_every_s: How old the heads may be that providers are compared by.
+        identity_every_s: How often chain id and genesis block are asked again.
+        send_timeout_s: Patience with a broadcast; the bytes are stored and are sent again.
+        send_open_timeout_s: The same where the last broadcasts failed.
     """
 
-    def __init__(self, url: str, *, answer_timeout_s: float = ANSWER_TIMEOUT_S) -> None:
-        parts = urlsplit(url)
-        self.name = f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
-        self._url = url
-        self._http = httpx.AsyncClient(
-            headers={"content-type": "application/json"},
-            timeout=httpx.Timeout(answer_timeout_s, connect=CONNECT_TIMEOUT_S),
-            limits=httpx.Limits(max_connections=_CONNECTIONS_MAX),
-            trust_env=parts.hostname not in _LOCAL,  # a proxy cannot reach this machine's chain
-        )
+    behind_blocks_max: int = 3
+    heads_every_s: float = 4.0
+    identity_every_s: float = 180.0
+    send_timeout_s: float = 5.0
+    send_open_timeout_s: float = 2.0
 
-    async def call(self, method: str, params: Sequence[Any] = ()) -> Any:
-        """Result of one call.
 
-        Raises:
-            RpcError: The provider answered with an error.
-            NoAnswer: It did not answer.
-        """
-        answer = await self._post(
-            {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)}
-        )
-        return _result(answer)
+@dataclass(slots=True)
+class _Pin:
+    """The provider of one pass, once a read has chosen it."""
 
-    async def batch(self, calls: Sequence[Call]) -> list[Any]:
-        """Results of many calls in one request, in order; an `RpcError` stands for its own call.
-
-        Raises:
-            NoAnswer: The provider did not answer, or not every call.
-        """
-        if not calls:
-            return []
-        answers = await self._post(
-            [
-                {"jsonrpc": "2.0", "id": index, "method": method, "params": list(params)}
-                for index, (method, params) in enumerate(calls)
-            ]
-        )
-        if not isinstance(answers, list):
-            _result(answers)  # one error for the whole batch
-            raise NoAnswer(f"{self.name} does not answer batches")
-        found: dict[int, Any] = {}
-        for answer in answers:
-            try:
-                found[answer["id"]] = _result(answer)
-            except RpcError as error:
-                found[answer["id"]] = error
-            except (KeyError, TypeError) as error:
-                raise NoAnswer(f"{self.name} answers something else than JSON-RPC") from error
-        if len(found) != len(calls):
-            raise NoAnswer(f"{self.name} answers {len(found)} of {len(calls)} calls of a batch")
-        return [found[index] for index in range(len(calls))]
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._http.aclose()
-
-    async def _post(self, body: object) -> Any:
-        try:
-            answer = await self._http.post(self._url, content=orjson.dumps(body))
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            raise NoAnswer(f"{self.name}: {type(error).__name__}: {error}") from error
-        try:
-            parsed = orjson.loads(answer.content)
-        except orjson.JSONDecodeError as error:
-            raise NoAnswer(f"{self.name}: HTTP {answer.status_code}, not JSON") from error
-        # Some providers give a JSON-RPC error with an HTTP status of 400; that is an answer.
-        if answer.status_code >= httpx.codes.BAD_REQUEST and not _is_error(parsed):
-            raise NoAnswer(f"{self.name}: HTTP {answer.status_code}")
-        if answer.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
-            raise NoAnswer(f"{self.name}: HTTP {answer.status_code}: {parsed}")
-        return parsed
+    link: Link | None = None
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class Providers:
     """All providers of one chain, the preferred first."""
 
-    def __init__(self, providers: Sequence[JsonRpc]) -> None:
+    def __init__(
+        self,
+        providers: Sequence[JsonRpc],
+        *,
+        chain_id: int | None = None,
+        now_s: ClockS = time.monotonic,
+        rules: ProviderRules | None = None,
+    ) -> None:
+        """Nothing is opened yet.
+
+        Args:
+            providers: In the order of preference.
+            chain_id: The chain they must be of; None: that is not checked.
+            now_s: Seconds of a clock that never goes back.
+            rules: Limits and times.
+        """
         self.all: Sequence[JsonRpc] = tuple(providers)
+        self._links = [Link(each, chain_id, now_s) for each in self.all]
+        self._chain_id = chain_id
+        self._now_s = now_s
+        self._rules = rules or ProviderRules()
+        self._genesis: str | None = None
+        self._compared_at_s: float | None = None  # tidy: T1 because seconds, not money
+        self._pin: ContextVar[_Pin | None] = ContextVar("pin", default=None)
 
     @classmethod
-    def at(cls, urls: Sequence[str], *, answer_timeout_s: float = ANSWER_TIMEOUT_S) -> Self:
+    def at(
+        cls,
+        urls: Sequence[str],
+        *,
+        chain_id: int | None = None,
+        answer_timeout_s: float = ANSWER_TIMEOUT_S,
+        rules: ProviderRules | None = None,
+    ) -> Self:
         """Providers at these addresses. Nothing is opened yet."""
-        return cls([JsonRpc(url, answer_timeout_s=answer_timeout_s) for url in urls])
+        each = [JsonRpc(url, answer_timeout_s=answer_timeout_s) for url in urls]
+        return cls(each, chain_id=chain_id, rules=rules)
 
     async def call(self, method: str, params: Sequence[Any] = ()) -> Any:
         """Result from the first provider that has one.
@@ -122,60 +109,213 @@ class Providers:
             RpcError: A contract reverted; every provider would say so.
             ChainUnavailable: No provider gave a result.
         """
-        return await self._first(lambda provider: provider.call(method, params))
+
+        async def ask(provider: JsonRpc) -> list[Any]:
+            return [await provider.call(method, params)]
+
+        return (await self._read(ask, [(method, params)]))[0]
 
     async def batch(self, calls: Sequence[Call]) -> list[Any]:
         """Results of many calls, all from one provider; an `RpcError` stands for its own call.
 
+        One that answers some calls with errors is believed only if no other answers them all.
+
         Raises:
             ChainUnavailable: No provider answers all of them.
         """
-        return await self._first(lambda provider: provider.batch(calls))
+        return await self._read(lambda provider: provider.batch(calls), calls)
+
+    async def chain_id(self) -> int:
+        """EIP-155 number, asked now. When every provider is of another chain: that chain's.
+
+        Raises:
+            ChainUnavailable: No provider gave a result.
+        """
+        try:
+            return int(await self.call("eth_chainId"), 16)
+        except ChainUnavailable:
+            stated = {each.stated_chain_id for each in self._links}
+            if len(stated) == 1 and (other := stated.pop()) not in (None, self._chain_id):
+                return int(other or 0)
+            raise
+        except (TypeError, ValueError) as error:
+            raise ChainUnavailable("the provider has no chain id") from error
+
+    @contextmanager
+    def pinned(self) -> Iterator[None]:
+        """See `node.core.ports.chain.Chain.pinned`. Inside another pin, that one goes on."""
+        if self._pin.get() is not None:
+            yield
+            return
+        token = self._pin.set(_Pin())
+        try:
+            yield
+        finally:
+            self._pin.reset(token)
+
+    async def each(self, ask: _Tell[_Result]) -> list[_Result]:
+        """What `ask` makes of every provider that is not quarantined, also of failing ones.
+
+        Args:
+            ask: Given a provider and the seconds to wait for one answer; raises nothing.
+        """
+        links = [each for each in self._links if each.quarantined is None]
+        return await asyncio.gather(*(ask(each.rpc, self._patience_s(each)) for each in links))
+
+    def sent(self, provider: JsonRpc, *, taken: bool) -> None:
+        """Whether a broadcast to it was answered as it should be."""
+        for link in self._links:
+            if link.rpc is provider:
+                link.sent(taken=taken)
+
+    def health(self) -> Sequence[ProviderHealth]:
+        """See `node.core.ports.chain.ProviderHealthSource`."""
+        reference = self._reference_head()
+        return [each.health(reference) for each in self._links]
 
     async def close(self) -> None:
         """Close every connection."""
         for provider in self.all:
             await provider.close()
 
-    async def _first(self, ask: Callable[[JsonRpc], Coroutine[Any, Any, _Result]]) -> _Result:
+    # ---------------------------------------------------------------------------------- reads
+
+    async def _read(self, ask: _Ask, calls: Sequence[Call]) -> list[Any]:
+        pin = self._pin.get()
+        if pin is None:
+            return (await self._first(ask, calls))[1]
+        async with pin.lock:
+            if pin.link is None:
+                pin.link, result = await self._first(ask, calls)
+                return result
+        return await self._of_pinned(pin.link, ask, calls)
+
+    async def _of_pinned(self, link: Link, ask: _Ask, calls: Sequence[Call]) -> list[Any]:
+        try:
+            return await self._asked(link, ask, calls, is_last=True)
+        except RpcError as error:
+            if error.is_revert:
+                raise
+            raise ProvidersRefuse(f"{link.rpc.name} says {error}") from error
+        except (NoAnswer, WrongChain) as error:
+            raise ChainUnavailable(f"this pass reads from one provider only: {error}") from error
+
+    async def _first(self, ask: _Ask, calls: Sequence[Call]) -> tuple[Link, list[Any]]:
+        """The first answer without a fault of the provider; else the best there is."""
+        await self._compare_heads()
         faults: list[str] = []
-        for provider in self.all:
+        refused: RpcError | None = None
+        partial: tuple[Link, list[Any]] | None = None
+        candidates = self._candidates()
+        for number, link in enumerate(candidates, 1):
             try:
-                return await ask(provider)
+                result = await self._asked(link, ask, calls, is_last=number == len(candidates))
             except RpcError as error:
                 if error.is_revert:
                     raise
-                faults.append(f"{provider.name} says {error}")
-            except NoAnswer as error:
+                refused = error
+                faults.append(f"{link.rpc.name} says {error}")
+            except (NoAnswer, WrongChain) as error:
                 faults.append(str(error))
-        raise ChainUnavailable("no provider of the chain gives an answer: " + "; ".join(faults))
+            else:
+                if not _has_errors(result):
+                    return link, result
+                partial = partial or (link, result)
+        if partial is not None:
+            return partial
+        faults += [
+            f"{each.rpc.name}: {each.quarantined}" for each in self._links if each.quarantined
+        ]
+        kind = ChainUnavailable if refused is None else ProvidersRefuse
+        raise kind("no provider of the chain gives an answer: " + "; ".join(faults))
 
+    async def _asked(
+        self, link: Link, ask: _Ask, calls: Sequence[Call], *, is_last: bool
+    ) -> list[Any]:
+        """One provider's answer, once it has shown that it is of this chain."""
+        with link.asking():
+            if link.wants_identity(self._rules.identity_every_s):
+                await self._identify(link, None if is_last else _PROBE_TIMEOUT_S)
+            result = await ask(link.rpc)
+            link.learn(calls, result)
+            return result
 
-def _is_error(parsed: object) -> bool:
-    return isinstance(parsed, Mapping) and isinstance(parsed.get("error"), Mapping)
+    def _candidates(self) -> list[Link]:
+        """Who is asked, in this order: those that are well, those behind, those that fail."""
+        usable = [each for each in self._links if each.quarantined is None]
+        reference = self._reference_head()
+        behind_max = self._rules.behind_blocks_max
 
+        def rank(link: Link) -> tuple[bool, int]:
+            behind_blocks = link.behind(reference)
+            return not link.breaker.may_ask, behind_blocks if behind_blocks > behind_max else 0
 
-def _result(answer: Any) -> Any:
-    if not isinstance(answer, Mapping):
-        raise NoAnswer("the answer is not JSON-RPC")
-    error = answer.get("error")
-    if error is not None:
-        fault = error if isinstance(error, Mapping) else {"message": str(error)}
-        raise RpcError(
-            int(fault.get("code", -32603)), str(fault.get("message", "")), _data(fault.get("data"))
+        return sorted(usable, key=rank)
+
+    # ---------------------------------------------------------------------------- comparisons
+
+    def _reference_head(self) -> int | None:
+        """The head that providers are measured by: the highest that is told.
+
+        Of three and more the second highest: one that boasts outvotes nobody.
+        """
+        heads = sorted(
+            (each.head for each in self._links if each.head is not None and not each.quarantined),
+            reverse=True,
         )
-    if "result" not in answer:
-        raise NoAnswer("the answer has neither result nor error")
-    return answer["result"]
+        if not heads:
+            return None
+        return heads[1] if len(heads) >= _ENOUGH_TO_OUTVOTE else heads[0]
+
+    async def _compare_heads(self) -> None:
+        """Ask all that are well for their heads, if there are several and it is time to.
+
+        The one read that finds it is time waits for it, at most two seconds.
+        """
+        usable = [each for each in self._links if each.quarantined is None]
+        now_s, last_s = self._now_s(), self._compared_at_s
+        is_due = last_s is None or now_s - last_s >= self._rules.heads_every_s
+        if len(usable) > 1 and is_due:
+            self._compared_at_s = now_s
+            well = [each for each in usable if each.breaker.may_ask]
+            while self._chain_id is not None and self._genesis is None and well:
+                await self._look(well.pop(0))  # the preferred one says which chain is meant
+            await asyncio.gather(*(self._look(each) for each in well))
+
+    async def _look(self, link: Link) -> None:
+        try:
+            with link.asking():
+                if link.wants_identity(self._rules.identity_every_s):
+                    await self._identify(link, _PROBE_TIMEOUT_S)
+                head = await link.rpc.call("eth_blockNumber", timeout_s=_PROBE_TIMEOUT_S)
+                link.learn([("eth_blockNumber", ())], [head])
+        except (NoAnswer, RpcError, WrongChain):
+            return  # the link has noted it
+
+    async def _identify(self, link: Link, timeout_s: float | None) -> None:
+        """Ask for chain id and genesis block, and compare.
+
+        Raises:
+            WrongChain: It is of another chain, and quarantined from now on.
+            NoAnswer, RpcError: It does not say.
+        """
+        stated = await link.rpc.call("eth_chainId", timeout_s=timeout_s)
+        link.learn([("eth_chainId", ())], [stated])
+        try:
+            block = await link.rpc.call("eth_getBlockByNumber", ["0x0", False], timeout_s=timeout_s)
+        except RpcError:
+            block = None  # one that keeps no old blocks
+        genesis = block.get("hash") if isinstance(block, Mapping) else None
+        if isinstance(genesis, str):
+            self._genesis = self._genesis or genesis
+            link.compare_genesis(genesis, self._genesis)
+        link.identified()
+
+    def _patience_s(self, link: Link) -> float:
+        is_open = link.sends.state is BreakerState.OPEN
+        return self._rules.send_open_timeout_s if is_open else self._rules.send_timeout_s
 
 
-def _data(data: object) -> bytes:
-    """Revert data: a hex string, or inside an object (some providers wrap it)."""
-    if isinstance(data, Mapping):
-        data = data.get("data")
-    if not isinstance(data, str) or not data.startswith("0x"):
-        return b""
-    try:
-        return bytes.fromhex(data[2:])
-    except ValueError:
-        return b""
+def _has_errors(answers: Sequence[object]) -> bool:
+    """Whether one of them is an error that another provider may not have."""
+    return any(isinstance(each, RpcError) and not each.is_revert for each in answers)

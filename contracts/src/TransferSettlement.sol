@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pays many beneficiaries in one transaction, each payment number at most once.
-// Not here: caps per operator and delays of loosening changes; quotes, ledger, refunds; any upgrade of this code.
+// Not here: roles, caps and delays (`SettlementControl`); quotes, ledger, refunds; any upgrade of this code.
 pragma solidity ^0.8.37;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {IERC20Metadata} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Metadata.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
+import {SettlementControl} from "./settlement/SettlementControl.sol";
 
 /// @title Settlement of transfers in one ERC-20 token, out of this contract's own balance.
 /// @notice A payment number is one bit: used (paid or voided) or not. A record that fails changes nothing and stops
 /// no other record; its number stays unused and can be settled later. One node, one contract: two databases that
 /// allot numbers never share one.
-contract TransferSettlement is ReentrancyGuardTransient {
+contract TransferSettlement is SettlementControl, ReentrancyGuardTransient {
     using SafeERC20 for IERC20;
 
     // ------------------------------------------------------------------------------------------------ limits
@@ -30,10 +31,11 @@ contract TransferSettlement is ReentrancyGuardTransient {
     uint256 public constant TOKEN_CALL_GAS = 200_000;
     /// @notice Gas that must be left before each payment. A call is given at most 63/64 of what is left (EIP-150), so
     /// with less the token could run out through the caller's fault and a payable beneficiary be marked as failed.
-    /// The 40,000 are for what follows the call: this record's event and the check of the balance at the end.
-    uint256 public constant GAS_BEFORE_PAYMENT_MIN = (TOKEN_CALL_GAS * 64) / 63 + 40_000;
+    /// 200,000 * 64 / 63, rounded up, and 40,000 for what follows the call: the record's event, the word of the
+    /// numbers and the check of the balance. Without these the transaction would fail all the same, but tell less.
+    uint256 public constant GAS_BEFORE_PAYMENT_MIN = 243_175;
 
-    bytes1 private constant OUTCOME_SETTLED = 0x00;
+    // Settled is 0x00: what the outcomes are before anything is done.
     bytes1 private constant OUTCOME_FAILED = 0x01;
     bytes1 private constant OUTCOME_SKIPPED = 0x02;
 
@@ -41,19 +43,6 @@ contract TransferSettlement is ReentrancyGuardTransient {
 
     /// @notice The one token that is paid.
     IERC20 public immutable TOKEN;
-
-    /// @notice Names operators, pauser and rescuer. Changes hands in two steps.
-    address public admin;
-    /// @notice Whom the admin has proposed as the next one; zero: nobody.
-    address public pendingAdmin;
-    /// @notice May stop and resume payments, as may the admin; zero: nobody else.
-    address public pauser;
-    /// @notice May take out foreign tokens and, while paused, the float; zero: nobody.
-    address public rescuer;
-    /// @notice True while nothing is paid.
-    bool public paused;
-    /// @notice True for each account that may settle and void.
-    mapping(address account => bool) public isOperator;
 
     /// @dev Bit `number % 256` of word `number / 256`: 256 consecutive numbers share a storage slot.
     mapping(uint256 wordIndex => uint256 word) private _usedWords;
@@ -71,47 +60,11 @@ contract TransferSettlement is ReentrancyGuardTransient {
     /// @notice The number will never be paid.
     event Voided(uint64 indexed number);
 
-    /// @notice Payments are stopped.
-    event Paused(address indexed by);
-    /// @notice Payments go on.
-    event Unpaused(address indexed by);
-    /// @notice The account may settle and void from now on.
-    event OperatorAdded(address indexed operator);
-    /// @notice The account may no longer settle nor void.
-    event OperatorRemoved(address indexed operator);
-    /// @notice The first step of a change of admin; zero takes a proposal back.
-    event AdminProposed(address indexed admin, address indexed proposed);
-    /// @notice The second step of a change of admin.
-    event AdminChanged(address indexed previous, address indexed admin);
-    /// @notice Another account stops and resumes payments.
-    event PauserChanged(address indexed previous, address indexed pauser);
-    /// @notice Another account rescues tokens.
-    event RescuerChanged(address indexed previous, address indexed rescuer);
     /// @notice Tokens were taken out of the contract, not as a payment.
     event Rescued(address indexed token, address indexed to, uint256 amount);
 
     // ------------------------------------------------------------------------------------------------ errors
 
-    /// @notice Only an operator settles; only an operator or the admin voids.
-    error NotOperator(address caller);
-    /// @notice Only the admin does this.
-    error NotAdmin(address caller);
-    /// @notice Only the account proposed as admin accepts.
-    error NotPendingAdmin(address caller);
-    /// @notice Only the pauser or the admin does this.
-    error NotPauser(address caller);
-    /// @notice Only the rescuer does this.
-    error NotRescuer(address caller);
-    /// @notice The role cannot be held by the zero address.
-    error ZeroAddress();
-    /// @notice The account is an operator already.
-    error OperatorExists(address operator);
-    /// @notice The account to remove is no operator.
-    error OperatorUnknown(address operator);
-    /// @notice Payments are stopped.
-    error IsPaused();
-    /// @notice Payments are not stopped.
-    error IsNotPaused();
     /// @notice There is no contract at the token's address.
     error TokenHasNoCode(address token);
     /// @notice The token has more digits than a 64-bit amount serves.
@@ -130,11 +83,6 @@ contract TransferSettlement is ReentrancyGuardTransient {
     /// nothing to pay. It is 100 bytes, as long as a reason may be.
     error Unpayable(uint64 number, address beneficiary, uint64 amount);
 
-    modifier onlyAdmin() {
-        _requireAdmin();
-        _;
-    }
-
     // ------------------------------------------------------------------------------------------------ set up
 
     /// @notice Pays with one token for good; the roles can change.
@@ -142,64 +90,52 @@ contract TransferSettlement is ReentrancyGuardTransient {
     /// @param firstAdmin The first admin, not zero.
     /// @param firstPauser The first pauser; zero: the admin alone.
     /// @param firstRescuer The first rescuer; zero: nobody.
-    /// @param operators The first operators, without repetition.
+    /// @param contractCap The cap of all operators together, in token units.
+    /// @param operators The first operators with their caps, without repetition.
     constructor(
         IERC20Metadata token,
         address firstAdmin,
         address firstPauser,
         address firstRescuer,
-        address[] memory operators
-    ) {
-        if (firstAdmin == address(0)) revert ZeroAddress();
+        uint64 contractCap,
+        OperatorCap[] memory operators
+    ) SettlementControl(firstAdmin, firstPauser, firstRescuer, contractCap, operators) {
         if (address(token).code.length == 0) revert TokenHasNoCode(address(token));
         uint256 digits = token.decimals();
         if (digits > DIGITS_MAX) revert TokenDigitsTooMany(digits, DIGITS_MAX);
         TOKEN = token;
-        admin = firstAdmin;
-        pauser = firstPauser;
-        rescuer = firstRescuer;
-        emit AdminChanged(address(0), firstAdmin);
-        emit PauserChanged(address(0), firstPauser);
-        emit RescuerChanged(address(0), firstRescuer);
-        for (uint256 i = 0; i < operators.length; ++i) {
-            _addOperator(operators[i]);
-        }
     }
 
     // ------------------------------------------------------------------------------------------------ payments
 
     /// @notice Pays each record whose number is unused, in order.
     /// @dev Reverts as a whole, and pays nothing, for: a caller who is no operator, a pause, malformed records, a sum
-    /// of ALL amounts (used numbers count too) above the contract's balance, a token that takes a fee, too little
-    /// gas. All else is per record. Of equal numbers in one batch the first that the token accepts counts; those
-    /// after it are skipped.
+    /// of ALL amounts (used numbers count too) above the contract's balance or above what is left in a bucket, a token
+    /// that takes a fee, too little gas. All else is per record. Of equal numbers in one batch the first that the
+    /// token accepts counts; those after it are skipped.
     /// @param records 1 to 256 records of 36 bytes: number, beneficiary, amount in the token's units.
     /// @return outcomes One byte per record: 0 settled, 1 failed, 2 skipped. For an `eth_call` before sending.
     function settle(bytes calldata records) external nonReentrant returns (bytes memory outcomes) {
-        if (!isOperator[msg.sender]) revert NotOperator(msg.sender);
-        if (paused) revert IsPaused();
+        _requireMaySettle(msg.sender);
         uint256 count = _countOf(records);
         uint256 balanceBefore = TOKEN.balanceOf(address(this));
-        uint256 needed = _sumOf(records, count);
+        uint256 needed = _sumOf(records);
         if (needed > balanceBefore) revert FloatShort(needed, balanceBefore);
+        _spend(msg.sender, needed);
 
         outcomes = new bytes(count);
-        uint256 settled = 0;
-        for (uint256 i = 0; i < count; ++i) {
-            (uint64 number, address beneficiary, uint64 amount) = _recordAt(records, i);
-            bytes1 outcome = _settleRecord(number, beneficiary, amount);
-            outcomes[i] = outcome;
-            if (outcome == OUTCOME_SETTLED) settled += amount;
-        }
+        uint256 unpaid = _settleAll(records, outcomes);
 
+        if (unpaid != 0) _unspend(msg.sender, unpaid);
+        uint256 expected = balanceBefore - (needed - unpaid);
         uint256 balance = TOKEN.balanceOf(address(this));
-        if (balance != balanceBefore - settled) revert TokenTakesFee(balanceBefore - settled, balance);
+        if (balance != expected) revert TokenTakesFee(expected, balance);
     }
 
     /// @notice Makes numbers unpayable for good, also while paused. A number used before is skipped.
     /// @param numbers 1 to 256 payment numbers.
     function void(uint64[] calldata numbers) external nonReentrant {
-        if (!isOperator[msg.sender] && msg.sender != admin) revert NotOperator(msg.sender);
+        if (!isOperator(msg.sender) && msg.sender != admin) revert NotOperator(msg.sender);
         _requireBatchSize(numbers.length);
         for (uint256 i = 0; i < numbers.length; ++i) {
             (uint256 wordIndex, uint256 bit) = _positionOf(numbers[i]);
@@ -213,41 +149,24 @@ contract TransferSettlement is ReentrancyGuardTransient {
         }
     }
 
-    /// @notice True when the number was paid or voided.
+    /// @notice True when the number was paid or voided. Does not answer while a batch is being paid.
     /// @param number A payment number.
     /// @return True: it will never be paid again.
-    function used(uint64 number) public view returns (bool) {
-        (uint256 wordIndex, uint256 bit) = _positionOf(number);
-        return _usedWords[wordIndex] & bit != 0;
+    function used(uint64 number) external view nonReentrantView returns (bool) {
+        return _isUsed(number);
     }
 
     /// @notice The same for many numbers, at one block.
     /// @param numbers Payment numbers; as many as the call's gas allows.
     /// @return flags One byte per number: 1 used, 0 not.
-    function usedMany(uint64[] calldata numbers) external view returns (bytes memory flags) {
+    function usedMany(uint64[] calldata numbers) external view nonReentrantView returns (bytes memory flags) {
         flags = new bytes(numbers.length);
         for (uint256 i = 0; i < numbers.length; ++i) {
-            if (used(numbers[i])) flags[i] = 0x01;
+            if (_isUsed(numbers[i])) flags[i] = 0x01;
         }
     }
 
-    // ------------------------------------------------------------------------------------------------ roles
-
-    /// @notice Stops payments at once. Voids still work.
-    function pause() external {
-        _requirePauser();
-        if (paused) revert IsPaused();
-        paused = true;
-        emit Paused(msg.sender);
-    }
-
-    /// @notice Lets payments go on.
-    function unpause() external {
-        _requirePauser();
-        if (!paused) revert IsNotPaused();
-        paused = false;
-        emit Unpaused(msg.sender);
-    }
+    // ------------------------------------------------------------------------------------------------ rescue
 
     /// @notice Takes tokens out, not as a payment: foreign ones always, the float only while paused.
     /// @param token The token to take.
@@ -256,116 +175,143 @@ contract TransferSettlement is ReentrancyGuardTransient {
     function rescue(IERC20 token, address to, uint256 amount) external nonReentrant {
         if (msg.sender != rescuer) revert NotRescuer(msg.sender);
         if (to == address(0)) revert ZeroAddress();
-        if (address(token) == address(TOKEN) && !paused) revert IsNotPaused();
+        if (address(token) == address(TOKEN) && !paused()) revert IsNotPaused();
         emit Rescued(address(token), to, amount);
+        uint256 balanceMin = paused() ? 0 : TOKEN.balanceOf(address(this));
         token.safeTransfer(to, amount);
-    }
-
-    /// @notice Lets an account settle and void.
-    /// @param operator The account, not zero and no operator yet.
-    function addOperator(address operator) external onlyAdmin {
-        _addOperator(operator);
-    }
-
-    /// @notice Takes the right to settle and void away.
-    /// @param operator The operator.
-    function removeOperator(address operator) external onlyAdmin {
-        if (!isOperator[operator]) revert OperatorUnknown(operator);
-        isOperator[operator] = false;
-        emit OperatorRemoved(operator);
-    }
-
-    /// @notice Names the pauser.
-    /// @param next The account; zero: the admin alone may pause.
-    function setPauser(address next) external onlyAdmin {
-        emit PauserChanged(pauser, next);
-        pauser = next;
-    }
-
-    /// @notice Names the rescuer.
-    /// @param next The account; zero: nobody may rescue.
-    function setRescuer(address next) external onlyAdmin {
-        emit RescuerChanged(rescuer, next);
-        rescuer = next;
-    }
-
-    /// @notice First step of a change of admin; nothing changes until the other side accepts.
-    /// @param next The account; zero takes a proposal back.
-    function proposeAdmin(address next) external onlyAdmin {
-        pendingAdmin = next;
-        emit AdminProposed(admin, next);
-    }
-
-    /// @notice Second step of a change of admin, by the proposed account.
-    function acceptAdmin() external {
-        if (msg.sender != pendingAdmin) revert NotPendingAdmin(msg.sender);
-        emit AdminChanged(admin, msg.sender);
-        admin = msg.sender;
-        pendingAdmin = address(0);
+        // A token with two addresses would pass for a foreign one.
+        if (balanceMin != 0 && TOKEN.balanceOf(address(this)) < balanceMin) revert IsNotPaused();
     }
 
     // ------------------------------------------------------------------------------------------------ inside
 
-    function _settleRecord(uint64 number, address beneficiary, uint64 amount) private returns (bytes1) {
-        (uint256 wordIndex, uint256 bit) = _positionOf(number);
-        uint256 word = _usedWords[wordIndex];
-        if (word & bit != 0) {
-            emit Skipped(number);
-            return OUTCOME_SKIPPED;
+    /// @dev Settles every record and writes what did not end well into `outcomes`; zero, settled, stands there
+    /// already. Ordinary records are paid by `_settleOrdinary`; here is what it stops at. The bitmap's word is on the
+    /// stack while records share it, and written when the next record needs another one and at the end. `unpaid` is
+    /// the sum of the amounts that were not paid.
+    function _settleAll(bytes calldata records, bytes memory outcomes) private returns (uint256 unpaid) {
+        (uint256 start, uint256 end) = _boundsOf(records);
+        uint256 position = start;
+        uint256 wordIndex = type(uint256).max; // none: a number's is below 2^56
+        uint256 word = 0;
+        while (true) {
+            bool refused;
+            (position, word, refused) = _settleOrdinary(position, end, wordIndex, word);
+            if (position == end) break;
+            (uint64 number, address beneficiary, uint64 amount) = _recordAt(position);
+            if (number >> 8 != wordIndex) {
+                if (position != start) _usedWords[wordIndex] = word;
+                wordIndex = number >> 8;
+                word = _usedWords[wordIndex];
+                continue;
+            }
+            uint256 index = (position - start) / RECORD_BYTES;
+            if (refused) {
+                outcomes[index] = OUTCOME_FAILED;
+                emit Failed(number, _reason());
+            } else if (word & (1 << (number & 0xff)) != 0) {
+                outcomes[index] = OUTCOME_SKIPPED;
+                emit Skipped(number);
+            } else if (_isUnpayable(beneficiary, amount)) {
+                outcomes[index] = OUTCOME_FAILED;
+                emit Failed(number, abi.encodeWithSelector(Unpayable.selector, number, beneficiary, amount));
+            } else {
+                revert GasShort(gasleft(), GAS_BEFORE_PAYMENT_MIN);
+            }
+            unpaid += amount;
+            position += RECORD_BYTES;
         }
-        // Paid to itself, the balance would not fall and the whole batch would look like a fee.
-        if (beneficiary == address(0) || beneficiary == address(this) || amount == 0) {
-            emit Failed(number, abi.encodeWithSelector(Unpayable.selector, number, beneficiary, amount));
-            return OUTCOME_FAILED;
-        }
-        // Used before the token is called, unused again when it refuses: the token never sees a paid number as free.
-        _usedWords[wordIndex] = word | bit;
-        (bool paid, bytes memory reason) = _pay(beneficiary, amount);
-        if (!paid) {
-            _usedWords[wordIndex] &= ~bit;
-            emit Failed(number, reason);
-            return OUTCOME_FAILED;
-        }
-        emit Settled(number);
-        return OUTCOME_SETTLED;
+        _usedWords[wordIndex] = word;
     }
 
-    /// @dev Calls `transfer` with a fixed gas limit. Paid means: the call succeeded, and returned nothing or true.
-    function _pay(address beneficiary, uint64 amount) private returns (bool paid, bytes memory reason) {
-        bytes memory data = abi.encodeCall(IERC20.transfer, (beneficiary, amount));
+    /// @dev Pays records as long as all is well, and stops, at `stoppedAt`, behind the last one or at one whose number
+    /// is in another word or used, that is unpayable, comes with too little gas, or was refused by the token:
+    /// `refused` tells that the token was called for it, and the answer is the current return data. What was paid is
+    /// in `newWord` alone until the caller writes that to storage; meanwhile nobody can enter, and `used` does not
+    /// answer.
+    ///
+    /// Assembly, because this loop is nearly all that a batch costs besides the token: it takes 330 gas a payment,
+    /// where Solidity takes 2,700 (`test/plain/`), as that reads records byte by byte, checks bounds and arithmetic
+    /// that are checked already, and writes the word once per payment. And Solidity's own call copies all that the
+    /// token returns, so that a huge answer would use up this contract's gas.
+    ///
+    /// Memory: the call's 68 bytes begin at the free memory pointer, which stays where it is, since nothing is kept
+    /// there between two runs of the loop:
+    ///     buffer + 0x00  selector of transfer (4 bytes)
+    ///     buffer + 0x04  beneficiary (a word)
+    ///     buffer + 0x24  amount (a word)
+    /// The first word of the answer goes to the scratch space at 0x00. No other memory is written.
+    function _settleOrdinary(uint256 position, uint256 end, uint256 wordIndex, uint256 word)
+        private
+        returns (uint256 stoppedAt, uint256 newWord, bool refused)
+    {
         address token = address(TOKEN);
-        if (gasleft() < GAS_BEFORE_PAYMENT_MIN) revert GasShort(gasleft(), GAS_BEFORE_PAYMENT_MIN);
-        uint256 size;
-        // Assembly, because Solidity copies all the token returns: a huge answer would use up the caller's gas. Here
-        // one word is copied, to the scratch space.
+        bytes32 selector = IERC20.transfer.selector;
+        bytes32 topic = Settled.selector;
         // solhint-disable-next-line no-inline-assembly
         assembly ("memory-safe") {
-            let success := call(TOKEN_CALL_GAS, token, 0, add(data, 0x20), mload(data), 0x00, 0x20)
-            size := returndatasize()
-            let returnedTrue := and(gt(size, 0x1f), eq(mload(0x00), 1))
-            paid := and(success, or(iszero(size), returnedTrue))
+            let buffer := mload(0x40)
+            mstore(buffer, selector)
+            for {} 1 { position := add(position, RECORD_BYTES) } {
+                // The record's first and last 32 bytes: they overlap, as it has 36. Read at `end` too, where calldata
+                // has whatever it has: that is not used.
+                let head := calldataload(position)
+                let tail := calldataload(add(position, 4))
+                let beneficiary := and(shr(64, tail), 0xffffffffffffffffffffffffffffffffffffffff)
+                let amount := and(tail, 0xffffffffffffffff)
+                // One jump for all that is not ordinary; the caller finds out what it is. The number is the top 8 bytes
+                // of the head: byte 7 tells the bit, the 56 bits above it the word. The product is zero when
+                // beneficiary or amount is: 160 and 64 bits do not overflow.
+                if or(
+                    or(
+                        or(xor(shr(200, head), wordIndex), and(shr(byte(7, head), word), 1)),
+                        iszero(lt(position, end))
+                    ),
+                    or(
+                        or(iszero(mul(beneficiary, amount)), eq(beneficiary, address())),
+                        lt(gas(), GAS_BEFORE_PAYMENT_MIN)
+                    )
+                ) { break }
+                mstore(add(buffer, 0x04), beneficiary)
+                mstore(add(buffer, 0x24), amount)
+                let success := call(TOKEN_CALL_GAS, token, 0, buffer, 0x44, 0x00, 0x20)
+                // Paid: it returned true, or, which is asked second as it is rare, nothing at all.
+                if iszero(and(success, and(eq(mload(0x00), 1), gt(returndatasize(), 0x1f)))) {
+                    refused := or(iszero(success), gt(returndatasize(), 0))
+                    if refused { break }
+                }
+                log2(0x00, 0x00, topic, shr(192, head))
+                // slither-disable-next-line incorrect-shift: 1 is what is shifted, by the number modulo 256
+                word := or(word, shl(byte(7, head), 1))
+            }
+            stoppedAt := position
+            newWord := word
         }
-        if (paid) return (true, reason);
+    }
+
+    /// @dev The first bytes of what the last call returned.
+    function _reason() private pure returns (bytes memory reason) {
+        uint256 size = 0;
+        // Assembly, because Solidity has no other way to copy a part of the return data.
+        // solhint-disable-next-line no-inline-assembly
+        assembly ("memory-safe") {
+            size := returndatasize()
+        }
         reason = new bytes(size < REASON_BYTES_MAX ? size : REASON_BYTES_MAX);
         // solhint-disable-next-line no-inline-assembly
         assembly ("memory-safe") {
-            returndatacopy(add(reason, 0x20), 0, mload(reason))
+            returndatacopy(add(reason, 0x20), 0x00, mload(reason))
         }
     }
 
-    function _addOperator(address operator) private {
-        if (operator == address(0)) revert ZeroAddress();
-        if (isOperator[operator]) revert OperatorExists(operator);
-        isOperator[operator] = true;
-        emit OperatorAdded(operator);
+    /// @dev Paid to itself, the balance would not fall and the whole batch would look like a fee.
+    function _isUnpayable(address beneficiary, uint64 amount) private view returns (bool) {
+        return beneficiary == address(0) || beneficiary == address(this) || amount == 0;
     }
 
-    function _requireAdmin() private view {
-        if (msg.sender != admin) revert NotAdmin(msg.sender);
-    }
-
-    function _requirePauser() private view {
-        if (msg.sender != pauser && msg.sender != admin) revert NotPauser(msg.sender);
+    function _isUsed(uint64 number) private view returns (bool) {
+        (uint256 wordIndex, uint256 bit) = _positionOf(number);
+        return _usedWords[wordIndex] & bit != 0;
     }
 
     function _requireBatchSize(uint256 count) private pure {
@@ -378,22 +324,55 @@ contract TransferSettlement is ReentrancyGuardTransient {
         _requireBatchSize(count);
     }
 
-    function _sumOf(bytes calldata records, uint256 count) private pure returns (uint256 sum) {
-        for (uint256 i = 0; i < count; ++i) {
-            (,, uint64 amount) = _recordAt(records, i);
-            sum += amount;
+    /// @dev Assembly, because this is one more pass over all records: 40 gas a payment, where Solidity takes 150. It
+    /// takes four records a turn (144 bytes), after those that are left over. An amount is the low 64 bits of the word
+    /// that ends its record; 256 of them cannot overflow.
+    function _sumOf(bytes calldata records) private pure returns (uint256 sum) {
+        // solhint-disable-next-line no-inline-assembly
+        assembly ("memory-safe") {
+            let mask := 0xffffffffffffffff
+            let position := add(records.offset, 4)
+            let end := add(position, records.length)
+            for { let left := mod(records.length, 144) } left { left := sub(left, RECORD_BYTES) } {
+                sum := add(sum, and(calldataload(position), mask))
+                position := add(position, RECORD_BYTES)
+            }
+            for {} lt(position, end) { position := add(position, 144) } {
+                sum := add(
+                    add(
+                        sum,
+                        add(and(calldataload(position), mask), and(calldataload(add(position, 36)), mask))
+                    ),
+                    add(
+                        and(calldataload(add(position, 72)), mask),
+                        and(calldataload(add(position, 108)), mask)
+                    )
+                )
+            }
         }
     }
 
-    function _recordAt(bytes calldata records, uint256 index)
+    /// @dev Assembly, because Solidity does not tell where in calldata the bytes are.
+    function _boundsOf(bytes calldata records) private pure returns (uint256 start, uint256 end) {
+        // solhint-disable-next-line no-inline-assembly
+        assembly ("memory-safe") {
+            start := records.offset
+            end := add(start, records.length)
+        }
+    }
+
+    function _recordAt(uint256 position)
         private
         pure
-        returns (uint64 number, address beneficiary, uint64 amount)
+        returns (uint64 index, address beneficiary, uint64 amount)
     {
-        uint256 start = index * RECORD_BYTES;
-        number = uint64(bytes8(records[start:start + 8]));
-        beneficiary = address(bytes20(records[start + 8:start + 28]));
-        amount = uint64(bytes8(records[start + 28:start + 36]));
+        // solhint-disable-next-line no-inline-assembly
+        assembly ("memory-safe") {
+            index := shr(192, calldataload(position))
+            let tail := calldataload(add(position, 4))
+            beneficiary := and(shr(64, tail), 0xffffffffffffffffffffffffffffffffffffffff)
+            amount := and(tail, 0xffffffffffffffff)
+        }
     }
 
     function _positionOf(uint64 number) private pure returns (uint256 wordIndex, uint256 bit) {

@@ -3,6 +3,7 @@
 pragma solidity ^0.8.37;
 
 import {TestUSD} from "../src/TestUSD.sol";
+import {SettlementControl} from "../src/settlement/SettlementControl.sol";
 import {TransferSettlement} from "../src/TransferSettlement.sol";
 import {SettlementTest} from "./base/SettlementTest.sol";
 import {Vm} from "./base/Vm.sol";
@@ -12,10 +13,28 @@ contract History is SettlementTest {
     uint64 public constant NUMBERS = 12; // few, so that they meet again; on both sides of a word's end
     uint64 public constant FIRST = 250;
 
+    address public constant SECOND = address(0xAD08);
+    uint64 public constant LANE_CAP = 5_000_000;
+    uint64 public constant SECOND_CAP = 4_000_000;
+    uint64 public constant CONTRACT_CAP = 7_000_000;
+
     mapping(uint64 number => uint256) public timesSettled;
     mapping(uint64 number => uint256) public timesVoided;
+    mapping(address operator => uint256) public sumSettledBy;
     uint256 public sumSettled;
     uint256 public sumRescued;
+    uint256 public startS;
+
+    function setUp() public override {
+        super.setUp();
+        SettlementControl.OperatorCap[] memory operators = new SettlementControl.OperatorCap[](2);
+        operators[0] = SettlementControl.OperatorCap(LANE, LANE_CAP);
+        operators[1] = SettlementControl.OperatorCap(SECOND, SECOND_CAP);
+        settlement = deploySettlement(address(token), ADMIN, CONTRACT_CAP, operators);
+        vm.prank(ISSUER);
+        token.mint(address(settlement), FLOAT);
+        startS = vm.getBlockTimestamp();
+    }
 
     function tokenUnderTest() external view returns (TestUSD) {
         return token;
@@ -37,13 +56,15 @@ contract History is SettlementTest {
                 record(FIRST + uint64(roll % NUMBERS), beneficiaryOf(uint64((roll >> 64) % 4)), amount)
             );
         }
-        uint256 balance = token.balanceOf(address(settlement));
-        bool allowed = !settlement.paused() && sum <= balance;
+        address operator = seed % 3 == 0 ? SECOND : LANE;
+        (uint64 left, uint64 contractLeft) = settlement.capLeft(operator);
+        bool allowed = !settlement.paused() && sum <= token.balanceOf(address(settlement)) && sum <= left
+            && sum <= contractLeft;
         vm.recordLogs();
-        vm.prank(LANE);
+        vm.prank(operator);
         try settlement.settle(records) returns (bytes memory outcomes) {
-            vm.assertTrue(allowed, "settled though paused or short");
-            book(vm.getRecordedLogs(), records, outcomes);
+            vm.assertTrue(allowed, "settled though paused, short or above a cap");
+            sumSettledBy[operator] += book(vm.getRecordedLogs(), records, outcomes);
         } catch {
             vm.assertTrue(!allowed, "reverted without a cause");
             vm.getRecordedLogs();
@@ -92,13 +113,21 @@ contract History is SettlementTest {
         sumRescued += taken;
     }
 
-    /// Books what the events say; the outcomes must say the same.
-    function book(Vm.Log[] memory logs, bytes memory records, bytes memory outcomes) private {
+    function waitSome(uint16 seconds_) external {
+        vm.warp(vm.getBlockTimestamp() + seconds_);
+    }
+
+    /// Books what the events say; the outcomes must say the same. Returns the sum of what was settled.
+    function book(Vm.Log[] memory logs, bytes memory records, bytes memory outcomes)
+        private
+        returns (uint256 sum)
+    {
         uint256[3] memory byOutcome;
         for (uint256 i = 0; i < outcomes.length; ++i) {
             ++byOutcome[uint8(outcomes[i])];
-            if (outcomes[i] == 0x00) sumSettled += amountAt(records, i);
+            if (outcomes[i] == 0x00) sum += amountAt(records, i);
         }
+        sumSettled += sum;
         uint256[3] memory byEvent;
         for (uint64 n = FIRST; n < FIRST + NUMBERS; ++n) {
             uint256 settled = countLogs(logs, SETTLED_TOPIC, n);
@@ -123,10 +152,14 @@ contract TransferSettlementInvariantTest is SettlementTest {
     History private history;
 
     function setUp() public override {
-        history = new History();
+        history = newHistory();
         history.setUp();
         token = history.tokenUnderTest();
         settlement = history.settlementUnderTest();
+    }
+
+    function newHistory() internal virtual returns (History) {
+        return new History();
     }
 
     struct FuzzSelector {
@@ -138,7 +171,7 @@ contract TransferSettlementInvariantTest is SettlementTest {
     function targetSelectors() external view returns (FuzzSelector[] memory targets) {
         targets = new FuzzSelector[](1);
         targets[0].addr = address(history);
-        targets[0].selectors = new bytes4[](8);
+        targets[0].selectors = new bytes4[](9);
         targets[0].selectors[0] = History.settleSome.selector;
         targets[0].selectors[1] = History.settleSome.selector;
         targets[0].selectors[2] = History.settleSome.selector;
@@ -147,6 +180,7 @@ contract TransferSettlementInvariantTest is SettlementTest {
         targets[0].selectors[5] = History.toggleTokenPause.selector;
         targets[0].selectors[6] = History.toggleDenied.selector;
         targets[0].selectors[7] = History.rescueSome.selector;
+        targets[0].selectors[8] = History.waitSome.selector;
     }
 
     /// forge asks for this: no other contract is called.
@@ -173,6 +207,18 @@ contract TransferSettlementInvariantTest is SettlementTest {
             held += token.balanceOf(beneficiaryOf(i));
         }
         vm.assertEq(held, history.sumSettled(), "beneficiaries hold what was settled");
+    }
+
+    /// A bucket's size, and what has refilled since the start: never more leaves, whatever the steps.
+    function invariant_noMoreLeavesThanTheCapsAllow() public view {
+        uint256 elapsedS = vm.getBlockTimestamp() - history.startS();
+        requireWithin(history.sumSettledBy(LANE), history.LANE_CAP(), elapsedS);
+        requireWithin(history.sumSettledBy(history.SECOND()), history.SECOND_CAP(), elapsedS);
+        requireWithin(history.sumSettled(), history.CONTRACT_CAP(), elapsedS);
+    }
+
+    function requireWithin(uint256 settled, uint256 cap, uint256 elapsedS) private pure {
+        vm.assertTrue(settled <= cap + cap * elapsedS / 86_400, "within the cap");
     }
 
     function invariant_noNumberOutsideTheHistoryIsUsed() public view {

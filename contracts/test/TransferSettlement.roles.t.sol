@@ -3,11 +3,12 @@
 pragma solidity ^0.8.37;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
-import {IERC20Metadata} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Metadata.sol";
+import {SettlementControl} from "../src/settlement/SettlementControl.sol";
 import {TransferSettlement} from "../src/TransferSettlement.sol";
 import {SettlementTest} from "./base/SettlementTest.sol";
 import {NoReturnToken} from "./tokens/NoReturnToken.sol";
 import {PlainToken} from "./tokens/PlainToken.sol";
+import {TwoDoorToken} from "./tokens/TwoDoorToken.sol";
 
 /// A token with as many digits as it is told.
 contract DigitsToken {
@@ -29,6 +30,7 @@ contract TransferSettlementRolesTest is SettlementTest {
         vm.assertEq(settlement.pauser(), PAUSER, "pauser");
         vm.assertEq(settlement.rescuer(), RESCUER, "rescuer");
         vm.assertTrue(settlement.isOperator(LANE), "operator");
+        vm.assertTrue(!settlement.isOperator(ADMIN), "no operator");
         vm.assertTrue(!settlement.paused(), "not paused");
     }
 
@@ -46,65 +48,82 @@ contract TransferSettlementRolesTest is SettlementTest {
     }
 
     function test_constructor_reverts_whenTheAdminIsZero() public {
-        vm.expectRevert(abi.encodeWithSelector(TransferSettlement.ZeroAddress.selector));
-        new TransferSettlement(IERC20Metadata(address(token)), address(0), PAUSER, RESCUER, new address[](0));
+        vm.expectRevert(abi.encodeWithSelector(SettlementControl.ZeroAddress.selector));
+        deploySettlement(address(token), address(0), CAP, operatorsOf(LANE, CAP));
+    }
+
+    function test_constructor_reverts_whenAnOperatorIsZero() public {
+        vm.expectRevert(abi.encodeWithSelector(SettlementControl.ZeroAddress.selector));
+        deploySettlement(address(token), ADMIN, CAP, operatorsOf(address(0), CAP));
     }
 
     function test_constructor_reverts_whenAnOperatorIsNamedTwice() public {
-        address[] memory operators = new address[](2);
-        operators[0] = LANE;
-        operators[1] = LANE;
-        vm.expectRevert(abi.encodeWithSelector(TransferSettlement.OperatorExists.selector, LANE));
-        new TransferSettlement(IERC20Metadata(address(token)), ADMIN, PAUSER, RESCUER, operators);
+        SettlementControl.OperatorCap[] memory operators = new SettlementControl.OperatorCap[](2);
+        operators[0] = SettlementControl.OperatorCap(LANE, 1);
+        operators[1] = SettlementControl.OperatorCap(LANE, 2);
+        vm.expectRevert(abi.encodeWithSelector(SettlementControl.OperatorExists.selector, LANE));
+        deploySettlement(address(token), ADMIN, CAP, operators);
     }
 
-    // ------------------------------------------------------------------------------------------------ operators
-
-    function test_addOperator_letsTheAccountSettle(address operator) public {
-        if (operator == address(0) || operator == LANE) return;
-        vm.prank(ADMIN);
-        settlement.addOperator(operator);
-        vm.prank(operator);
-        vm.assertEq(settlement.settle(record(1, ALMA, 1)), hex"00", "settles");
-    }
-
-    function test_addOperator_reverts_whenZeroOrAnOperatorAlready() public {
-        vm.startPrank(ADMIN);
-        vm.expectRevert(abi.encodeWithSelector(TransferSettlement.ZeroAddress.selector));
-        settlement.addOperator(address(0));
-        vm.expectRevert(abi.encodeWithSelector(TransferSettlement.OperatorExists.selector, LANE));
-        settlement.addOperator(LANE);
-    }
+    // ------------------------------------------------------------------------------------------------ rights
 
     function test_removeOperator_stopsTheAccountFromSettlingAndVoiding() public {
         vm.prank(ADMIN);
         settlement.removeOperator(LANE);
         vm.startPrank(LANE);
-        vm.expectRevert(abi.encodeWithSelector(TransferSettlement.NotOperator.selector, LANE));
+        vm.expectRevert(abi.encodeWithSelector(SettlementControl.NotOperator.selector, LANE));
         settlement.settle(record(1, ALMA, 1));
-        vm.expectRevert(abi.encodeWithSelector(TransferSettlement.NotOperator.selector, LANE));
+        vm.expectRevert(abi.encodeWithSelector(SettlementControl.NotOperator.selector, LANE));
         settlement.void(numbersOf(1));
     }
 
     function test_removeOperator_reverts_whenTheAccountIsNone() public {
         vm.prank(ADMIN);
-        vm.expectRevert(abi.encodeWithSelector(TransferSettlement.OperatorUnknown.selector, NEXT));
+        vm.expectRevert(abi.encodeWithSelector(SettlementControl.OperatorUnknown.selector, NEXT));
         settlement.removeOperator(NEXT);
+    }
+
+    function test_removePauser_leavesThePauseToTheAdmin() public {
+        vm.prank(ADMIN);
+        settlement.removePauser();
+        vm.assertEq(settlement.pauser(), address(0), "nobody");
+        vm.prank(PAUSER);
+        vm.expectRevert(abi.encodeWithSelector(SettlementControl.NotPauser.selector, PAUSER));
+        settlement.pause();
+        vm.prank(ADMIN);
+        settlement.pause();
+    }
+
+    function test_removeRescuer_leavesNobodyWhoMayRescue() public {
+        vm.prank(ADMIN);
+        settlement.removeRescuer();
+        vm.assertEq(settlement.rescuer(), address(0), "nobody");
+        vm.prank(RESCUER);
+        vm.expectRevert(abi.encodeWithSelector(SettlementControl.NotRescuer.selector, RESCUER));
+        settlement.rescue(token, ALMA, 0);
     }
 
     // ------------------------------------------------------------------------------------------------ admin
 
-    function test_admin_changesHandsInTwoSteps() public {
+    function test_admin_changesHandsInTwoStepsADayApart() public {
         vm.prank(ADMIN);
         settlement.proposeAdmin(NEXT);
+        uint256 readyAt = vm.getBlockTimestamp() + 86_400;
+        vm.assertEq(settlement.pendingAdminReadyAt(), readyAt, "a day");
         vm.assertEq(settlement.admin(), ADMIN, "not yet");
+        vm.warp(readyAt - 1);
+        vm.prank(NEXT);
+        vm.expectRevert(abi.encodeWithSelector(SettlementControl.ProposalNotReady.selector, readyAt));
+        settlement.acceptAdmin();
+        vm.warp(readyAt);
         vm.prank(NEXT);
         settlement.acceptAdmin();
         vm.assertEq(settlement.admin(), NEXT, "now");
         vm.assertEq(settlement.pendingAdmin(), address(0), "nothing pending");
+        vm.assertEq(settlement.pendingAdminReadyAt(), 0, "nothing pending");
         vm.prank(ADMIN);
-        vm.expectRevert(abi.encodeWithSelector(TransferSettlement.NotAdmin.selector, ADMIN));
-        settlement.setPauser(ADMIN);
+        vm.expectRevert(abi.encodeWithSelector(SettlementControl.NotAdmin.selector, ADMIN));
+        settlement.removePauser();
     }
 
     function test_acceptAdmin_reverts_whenTheProposalWasTakenBack() public {
@@ -112,8 +131,9 @@ contract TransferSettlementRolesTest is SettlementTest {
         settlement.proposeAdmin(NEXT);
         settlement.proposeAdmin(address(0));
         vm.stopPrank();
+        vm.warp(vm.getBlockTimestamp() + 2 days);
         vm.prank(NEXT);
-        vm.expectRevert(abi.encodeWithSelector(TransferSettlement.NotPendingAdmin.selector, NEXT));
+        vm.expectRevert(abi.encodeWithSelector(SettlementControl.NotPendingAdmin.selector, NEXT));
         settlement.acceptAdmin();
     }
 
@@ -121,23 +141,32 @@ contract TransferSettlementRolesTest is SettlementTest {
         if (caller == NEXT) return;
         vm.prank(ADMIN);
         settlement.proposeAdmin(NEXT);
+        vm.warp(vm.getBlockTimestamp() + 2 days);
         vm.prank(caller);
-        vm.expectRevert(abi.encodeWithSelector(TransferSettlement.NotPendingAdmin.selector, caller));
+        vm.expectRevert(abi.encodeWithSelector(SettlementControl.NotPendingAdmin.selector, caller));
         settlement.acceptAdmin();
     }
 
-    function test_rolesAreNamedByTheAdminOnly(address caller) public {
+    function test_whatTheAdminDoes_nobodyElseDoes(address caller) public {
         if (caller == ADMIN) return;
-        bytes memory refusal = abi.encodeWithSelector(TransferSettlement.NotAdmin.selector, caller);
+        bytes memory refusal = abi.encodeWithSelector(SettlementControl.NotAdmin.selector, caller);
         vm.startPrank(caller);
         vm.expectRevert(refusal);
-        settlement.addOperator(caller);
+        settlement.propose(SettlementControl.Right.OPERATOR, caller, 1);
+        vm.expectRevert(refusal);
+        settlement.applyProposal(SettlementControl.Right.OPERATOR, caller);
+        vm.expectRevert(refusal);
+        settlement.cancelProposal(SettlementControl.Right.OPERATOR, caller);
+        vm.expectRevert(refusal);
+        settlement.lowerOperatorCap(LANE, 1);
+        vm.expectRevert(refusal);
+        settlement.lowerContractCap(1);
         vm.expectRevert(refusal);
         settlement.removeOperator(LANE);
         vm.expectRevert(refusal);
-        settlement.setPauser(caller);
+        settlement.removePauser();
         vm.expectRevert(refusal);
-        settlement.setRescuer(caller);
+        settlement.removeRescuer();
         vm.expectRevert(refusal);
         settlement.proposeAdmin(caller);
     }
@@ -148,7 +177,7 @@ contract TransferSettlementRolesTest is SettlementTest {
         vm.prank(PAUSER);
         settlement.pause();
         vm.prank(LANE);
-        vm.expectRevert(abi.encodeWithSelector(TransferSettlement.IsPaused.selector));
+        vm.expectRevert(abi.encodeWithSelector(SettlementControl.IsPaused.selector));
         settlement.settle(record(1, ALMA, 1));
         vm.prank(PAUSER);
         settlement.unpause();
@@ -166,28 +195,18 @@ contract TransferSettlementRolesTest is SettlementTest {
     function test_pause_reverts_whenTheCallerIsNeitherPauserNorAdmin(address caller) public {
         if (caller == PAUSER || caller == ADMIN) return;
         vm.startPrank(caller);
-        vm.expectRevert(abi.encodeWithSelector(TransferSettlement.NotPauser.selector, caller));
+        vm.expectRevert(abi.encodeWithSelector(SettlementControl.NotPauser.selector, caller));
         settlement.pause();
-        vm.expectRevert(abi.encodeWithSelector(TransferSettlement.NotPauser.selector, caller));
+        vm.expectRevert(abi.encodeWithSelector(SettlementControl.NotPauser.selector, caller));
         settlement.unpause();
     }
 
     function test_pause_reverts_whenNothingWouldChange() public {
         vm.startPrank(PAUSER);
-        vm.expectRevert(abi.encodeWithSelector(TransferSettlement.IsNotPaused.selector));
+        vm.expectRevert(abi.encodeWithSelector(SettlementControl.IsNotPaused.selector));
         settlement.unpause();
         settlement.pause();
-        vm.expectRevert(abi.encodeWithSelector(TransferSettlement.IsPaused.selector));
-        settlement.pause();
-    }
-
-    function test_setPauser_movesTheRole() public {
-        vm.prank(ADMIN);
-        settlement.setPauser(NEXT);
-        vm.prank(PAUSER);
-        vm.expectRevert(abi.encodeWithSelector(TransferSettlement.NotPauser.selector, PAUSER));
-        settlement.pause();
-        vm.prank(NEXT);
+        vm.expectRevert(abi.encodeWithSelector(SettlementControl.IsPaused.selector));
         settlement.pause();
     }
 
@@ -211,7 +230,7 @@ contract TransferSettlementRolesTest is SettlementTest {
 
     function test_rescue_reverts_whenItIsTheFloatAndNotPaused() public {
         vm.prank(RESCUER);
-        vm.expectRevert(abi.encodeWithSelector(TransferSettlement.IsNotPaused.selector));
+        vm.expectRevert(abi.encodeWithSelector(SettlementControl.IsNotPaused.selector));
         settlement.rescue(token, ALMA, 1);
     }
 
@@ -228,21 +247,28 @@ contract TransferSettlementRolesTest is SettlementTest {
     function test_rescue_reverts_whenTheCallerIsNotTheRescuer(address caller) public {
         if (caller == RESCUER) return;
         vm.prank(caller);
-        vm.expectRevert(abi.encodeWithSelector(TransferSettlement.NotRescuer.selector, caller));
+        vm.expectRevert(abi.encodeWithSelector(SettlementControl.NotRescuer.selector, caller));
         settlement.rescue(token, caller, 1);
+    }
+
+    function test_rescue_reverts_whenASecondAddressOfTheTokenWouldTakeTheFloat() public {
+        TwoDoorToken twoDoor = new TwoDoorToken();
+        settlement = deploySettlement(address(twoDoor));
+        twoDoor.mint(address(settlement), 100);
+        IERC20 door = IERC20(address(twoDoor.DOOR()));
+        vm.prank(RESCUER);
+        vm.expectRevert(abi.encodeWithSelector(SettlementControl.IsNotPaused.selector));
+        settlement.rescue(door, ALMA, 1);
+        vm.prank(PAUSER);
+        settlement.pause();
+        vm.prank(RESCUER);
+        settlement.rescue(door, ALMA, 100);
+        vm.assertEq(twoDoor.balanceOf(ALMA), 100, "while paused it may");
     }
 
     function test_rescue_reverts_whenTheReceiverIsZero() public {
         vm.prank(RESCUER);
-        vm.expectRevert(abi.encodeWithSelector(TransferSettlement.ZeroAddress.selector));
+        vm.expectRevert(abi.encodeWithSelector(SettlementControl.ZeroAddress.selector));
         settlement.rescue(token, address(0), 1);
-    }
-
-    function test_setRescuer_movesTheRole() public {
-        vm.prank(ADMIN);
-        settlement.setRescuer(NEXT);
-        vm.prank(RESCUER);
-        vm.expectRevert(abi.encodeWithSelector(TransferSettlement.NotRescuer.selector, RESCUER));
-        settlement.rescue(token, ALMA, 0);
     }
 }

@@ -3,6 +3,7 @@
 pragma solidity ^0.8.37;
 
 import {TestUSD} from "../src/TestUSD.sol";
+import {SettlementControl} from "../src/settlement/SettlementControl.sol";
 import {TransferSettlement} from "../src/TransferSettlement.sol";
 import {SettlementTest} from "./base/SettlementTest.sol";
 import {Vm} from "./base/Vm.sol";
@@ -70,7 +71,7 @@ contract TransferSettlementSettleTest is SettlementTest {
     function test_settle_reverts_whenTheCallerIsNoOperator(address caller) public {
         if (caller == LANE) return;
         vm.prank(caller);
-        vm.expectRevert(abi.encodeWithSelector(TransferSettlement.NotOperator.selector, caller));
+        vm.expectRevert(abi.encodeWithSelector(SettlementControl.NotOperator.selector, caller));
         settlement.settle(record(1, ALMA, 1));
     }
 
@@ -78,7 +79,7 @@ contract TransferSettlementSettleTest is SettlementTest {
         vm.prank(PAUSER);
         settlement.pause();
         vm.prank(LANE);
-        vm.expectRevert(abi.encodeWithSelector(TransferSettlement.IsPaused.selector));
+        vm.expectRevert(abi.encodeWithSelector(SettlementControl.IsPaused.selector));
         settlement.settle(record(1, ALMA, 1));
     }
 
@@ -148,6 +149,38 @@ contract TransferSettlementSettleTest is SettlementTest {
         vm.assertEq(settle(records), hex"000202", "outcomes");
         vm.assertEq(token.balanceOf(ALMA), 10, "ALMA");
         vm.assertEq(token.balanceOf(BORIS), 0, "BORIS");
+    }
+
+    /// The word of the first number is put away in between and must come back with its bit.
+    function test_settle_paysOnlyTheFirstOfEqualNumbersAcrossWords(uint64 number, uint64 other) public {
+        if (number >> 8 == other >> 8) other ^= 1 << 8;
+        bytes memory records = bytes.concat(
+            record(number, ALMA, 10),
+            record(other, BORIS, 20),
+            record(number, CHIDI, 30),
+            record(other, ALMA, 40)
+        );
+        vm.assertEq(settle(records), hex"00000202", "outcomes");
+        vm.assertEq(token.balanceOf(ALMA), 10, "ALMA");
+        vm.assertEq(token.balanceOf(CHIDI), 0, "CHIDI");
+        vm.assertTrue(settlement.used(number) && settlement.used(other), "used");
+    }
+
+    function test_settle_keepsTheBitsThatWereInTheWord(uint8 first, uint8 second) public {
+        if (first == second) return;
+        settle(record(first, ALMA, 1));
+        deny(BORIS);
+        settle(bytes.concat(record(256, ALMA, 1), record(second, ALMA, 1), record(257, BORIS, 1)));
+        vm.assertTrue(settlement.used(first) && settlement.used(second), "both");
+        vm.assertTrue(settlement.used(256) && !settlement.used(257), "the next word");
+    }
+
+    function test_settle_paysTheLargestNumberOnce() public {
+        uint64 number = type(uint64).max;
+        vm.assertEq(
+            settle(bytes.concat(record(number, ALMA, 1), record(number, ALMA, 1))), hex"0002", "outcomes"
+        );
+        vm.assertTrue(!settlement.used(number - 1) && !settlement.used(0), "no other");
     }
 
     function test_settle_sendingTheSameBatchAgainPaysNobodyTwice(uint8 count) public {

@@ -2,6 +2,7 @@
 // void() and the reading of used numbers.
 pragma solidity ^0.8.37;
 
+import {SettlementControl} from "../src/settlement/SettlementControl.sol";
 import {TransferSettlement} from "../src/TransferSettlement.sol";
 import {SettlementTest} from "./base/SettlementTest.sol";
 import {Vm} from "./base/Vm.sol";
@@ -64,7 +65,7 @@ contract TransferSettlementVoidTest is SettlementTest {
     function test_void_reverts_whenTheCallerIsNeitherOperatorNorAdmin(address caller) public {
         if (caller == LANE || caller == ADMIN) return;
         vm.prank(caller);
-        vm.expectRevert(abi.encodeWithSelector(TransferSettlement.NotOperator.selector, caller));
+        vm.expectRevert(abi.encodeWithSelector(SettlementControl.NotOperator.selector, caller));
         settlement.void(numbersOf(4));
     }
 

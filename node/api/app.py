@@ -1,6 +1,7 @@
 """The HTTP application: every route, what is around them, and what is left when none fits."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
@@ -18,6 +19,8 @@ from node.api.pages import Page
 from node.api.problems import PathUnknown
 from node.api.routes import OPERATIONS
 from node.api.services import Services
+from node.api.settlement_metrics import SettlementSeries
+from node.core.errors import Unavailable
 
 
 def create_app(services: Services, *, sandbox: bool = False) -> FastAPI:
@@ -65,7 +68,10 @@ def _figures(services: Services, metrics: HttpMetrics) -> Callable[[], Awaitable
             "mirror_final_block": ready.final_number,
         }
         known = {name: value for name, value in gauges.items() if value is not None}
-        return Response(metrics.page(known), headers={"Content-Type": CONTENT_TYPE})
+        others = []
+        with suppress(Unavailable):  # `corridor_ready` says so; there is nothing else to tell
+            others.append(SettlementSeries(await services.meter.figures(), services.addresses))
+        return Response(metrics.page(known, *others), headers={"Content-Type": CONTENT_TYPE})
 
     return make
 

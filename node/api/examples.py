@@ -20,6 +20,7 @@ RUN_ID: Final = f"run_{_TAIL}"
 BREAK_ID: Final = f"brk_{_TAIL}"
 BATCH_ID: Final = f"bat_{_TAIL}"
 MOVEMENT_ID: Final = f"mov_{_TAIL}"
+RULE_ID: Final = f"rul_{_TAIL}"
 
 
 def eur(amount: str) -> dict[str, str]:
@@ -312,18 +313,6 @@ RESOLVED: Final = {
     "resolved_by": "operator:devnet",
     "resolution": {"kind": "ledger_transaction", "reason": RESOLVE_BODY["reason"]},
 }
-LANE: Final = {
-    "chain_id": 31337,
-    "address": _LANE,
-    "status": "active",
-    "status_reason": None,
-    "next_nonce": 3,
-    "final_nonces": 2,
-    "unmined": 1,
-    "oldest_unmined_nonce": 2,
-    "lease_owner": "worker-1",
-    "lease_until": _LATER,
-}
 PAUSE_BODY: Final = {"hard": False, "note": "changing the provider"}
 PAUSE: Final = {
     "reason": "operator",
@@ -387,59 +376,5 @@ FX: Final = {
             "remaining": eur("99999800.00"),
         }
     ],
-}
-BATCH: Final = {
-    "id": BATCH_ID,
-    "chain_id": 31337,
-    "lane": _LANE,
-    "nonce": 2,
-    "purpose": "settle",
-    "state": "included",
-    "contract": _CONTRACT,
-    "gas_limit": 410000,
-    "amount_total": "230.074048",
-    "tx_hash": _HASH,
-    "block_number": 12,
-    "succeeded": True,
-    "gas_used": 96000,
-    "effective_gas_price_wei": "1000000007",
-    "created_at": _WHEN,
-    "final_at": None,
-    "attempts": [
-        {
-            "sequence": 1,
-            "tx_hash": _HASH,
-            "max_fee_per_gas_wei": "2001000000",
-            "max_priority_fee_per_gas_wei": "1000000",
-            "fee_source": "market",
-            "sends": 1,
-            "last_answer": "accepted",
-            "created_at": _WHEN,
-            "last_sent_at": _WHEN,
-        }
-    ],
-    "payments": [
-        {
-            "transfer_id": TRANSFER_ID,
-            "payment_number": 42,
-            "beneficiary": _BENEFICIARY,
-            "amount": "230.074048",
-        }
-    ],
-}
-MOVEMENT_BODY: Final = {
-    "kind": "float_top_up",
-    "from": _LANE,
-    "to": _CONTRACT,
-    "currency": "USDC",
-    "amount": "1000.000000",
-}
-MOVEMENT: Final = {
-    "id": MOVEMENT_ID,
-    **MOVEMENT_BODY,
-    "state": "requested",
-    "batch_id": None,
-    "failure": None,
-    "created_at": _WHEN,
 }
 CHECK: Final = {"name": "database", "ok": True, "detail": "answers"}

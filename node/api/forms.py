@@ -8,6 +8,7 @@ WORDS: Final = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\
 EMAIL: Final = r"^[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+$"
 CURRENCY_CODE: Final = r"^[A-Z0-9]{2,16}$"
 AMOUNT: Final = r"^[0-9]+(\.[0-9]+)?$"
+ADDRESS: Final = r"^0x[0-9a-fA-F]{40}$"
 RATE: Final = r"^[0-9]{1,20}(\.[0-9]{1,40})?$"
 
 MEANT: Final[Mapping[str, str]] = {
@@ -15,6 +16,7 @@ MEANT: Final[Mapping[str, str]] = {
     WORDS: "write text with at least one visible character and without control characters",
     EMAIL: "write an e-mail address such as name@example.org",
     CURRENCY_CODE: "write a currency code such as EUR",
+    ADDRESS: "write an address: 0x and 40 hexadecimal digits",
     RATE: "write a rate as a plain decimal such as 1.15626",
 }
 """Pattern -> what to write. An amount is judged with its currency, in `node.api.money`."""

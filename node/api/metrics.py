@@ -6,6 +6,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "OPTIONS"})
@@ -43,12 +44,22 @@ class HttpMetrics:
         duration_s = duration_ns / _NANOSECONDS  # tidy: T1 because a time, not money
         self._seconds_of(known, route or _NONE).observe(duration_s)
 
-    def page(self, gauges: Mapping[str, int]) -> bytes:
-        """The exposition text, with the node's own figures as `corridor_<name>`."""
+    def page(self, gauges: Mapping[str, int], *others: Collector) -> bytes:
+        """The exposition text, with the node's own figures as `corridor_<name>`.
+
+        Args:
+            gauges: Figures by name.
+            others: Series that are made anew for each page.
+        """
         for name, value in gauges.items():
             if name not in self._gauges:
                 self._gauges[name] = Gauge(
                     f"corridor_{name}", name.replace("_", " "), registry=self._registry
                 )
             self._gauges[name].set(value)
-        return generate_latest(self._registry)
+        page = generate_latest(self._registry)
+        for other in others:
+            registry = CollectorRegistry()
+            registry.register(other)
+            page += generate_latest(registry)
+        return page

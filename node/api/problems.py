@@ -204,7 +204,8 @@ MEANING: Final[Mapping[str, str]] = {
     " `null`: the amount alone is above the limit.",
     "liquidity_unavailable": "The node's stablecoin is promised to others. Try a smaller amount or"
     " later.",
-    "settlement_recovering": "The operator must recover settlement before transfers are accepted.",
+    "settlement_recovering": "The operator must recover settlement before transfers are accepted or"
+    " money goes back: the chain has payments that the node does not know yet.",
     "database_unavailable": "The node's database is away. Send the same request again later, with"
     " the same `Idempotency-Key`: whether it was done is not known.",
     "chain_unavailable": "No provider of the chain answers. Send the same request again later.",

@@ -11,11 +11,11 @@ from pydantic_core import PydanticCustomError
 
 from node.api.bodies import Body, PageQuery, Query, at_parameter
 from node.api.countries import COUNTRIES
-from node.api.forms import AMOUNT, CURRENCY_CODE, EMAIL, NO_CONTROL, RATE, WORDS
+from node.api.forms import ADDRESS, AMOUNT, CURRENCY_CODE, EMAIL, NO_CONTROL, RATE, WORDS
 from node.api.times import Day, Moment
 from node.core.bookings import BookingKind
 from node.core.paging import LIMIT_DEFAULT, LIMIT_MAX, ROW_ID_MAX
-from node.core.settlement import PauseReason
+from node.core.settlement import PauseReason, Purpose, SlotState
 from node.core.transfers import State, Status
 from node.services.points import NEWEST, Asked
 
@@ -154,6 +154,12 @@ class ResumeBody(Body):
     note: Note | None = None
 
 
+class ConfirmBody(Body):
+    """What was shown is to be done."""
+
+    confirm: Literal[True]
+
+
 class HaltBody(Body):
     """Nothing more is to be quoted."""
 
@@ -186,6 +192,23 @@ class MovementBody(Body):
     to: Annotated[Text, Field(description="Address that is paid.")]
     currency: Currency
     amount: Amount
+
+
+class RuleBody(Body):
+    """A treasury rule: below `mark`, fill up to `fill_to`, within `daily_limit`."""
+
+    kind: Literal["float_top_up", "lane_gas"]
+    to: Annotated[
+        Text | None,
+        Field(description="What is filled. Left out: the contract, or every lane that settles."),
+    ] = None
+    currency: Currency
+    mark: Annotated[Amount, Field(description="Below it the rule acts.")]
+    fill_to: Annotated[Amount, Field(description="Above `mark`.")]
+    daily_limit: Annotated[
+        Amount,
+        Field(description="Most that it moves within any 86,400 s, to all it fills together."),
+    ]
 
 
 class EntryBody(Body):
@@ -310,6 +333,30 @@ class PositionQuery(Query):
     format: Literal["json", "csv"] = "json"
 
 
+class BatchQuery(PageQuery):
+    """Which batches."""
+
+    lane: Annotated[
+        Annotated[str, StringConstraints(pattern=ADDRESS)] | None,
+        Field(description="Address of the key that sends them."),
+    ] = None
+    state: SlotState | None = None
+    purpose: Purpose | None = None
+
+
+class SpendingQuery(Query):
+    """Which period."""
+
+    from_: Annotated[
+        Moment | None,
+        Field(alias="from", description="What became final from then on; a day before `to`."),
+    ] = None
+    to: Annotated[
+        Moment | None,
+        Field(description="What became final before it; now. At most 366 days after `from`."),
+    ] = None
+
+
 class RunQuery(PageQuery):
     """Which runs."""
 
@@ -321,6 +368,19 @@ class BreakQuery(PageQuery):
 
     status: Literal["open", "resolved"] | None = None
     code: Text | None = None
+
+
+class MovementQuery(PageQuery):
+    """Which movements."""
+
+    state: Literal["requested", "submitted", "settled", "failed"] | None = None
+    kind: Literal["float_top_up", "lane_gas", "sweep", "rescue"] | None = None
+
+
+class RuleQuery(PageQuery):
+    """Which rules."""
+
+    status: Literal["in_force", "ended"] | None = None
 
 
 class EventQuery(Query):

@@ -10,6 +10,8 @@ from datetime import date
 from decimal import Decimal
 from typing import Protocol
 
+from node.api.settlement_services import AdoptionDesk, Meter, Overview, Settlement
+from node.api.treasury_services import Treasury
 from node.core.catalog import Catalog
 from node.core.ledger import Balance, Entry
 from node.core.paging import ListQuery, Page
@@ -19,13 +21,10 @@ from node.core.ports.history import AsOf, EntryRow, TransactionRow
 from node.core.ports.idempotency import Answer, Claim
 from node.core.ports.ledger import AccountRow, TrialRow
 from node.core.ports.reconciliation import Break, Run
-from node.core.ports.settlement import BatchView, LaneView, Movement, Pause
 from node.core.ports.transfers import EventRow, TopUp, Transfer
 from node.core.positions import Positions
 from node.core.quotes import Price, Quote, QuoteStatus
-from node.core.settlement import PauseReason
 from node.core.statements import Statement
-from node.core.units import Money
 from node.services.acceptance import Submission
 from node.services.bookings import BookingRequest
 from node.services.fx import FxState, Halted, Resumed
@@ -279,69 +278,6 @@ class Bookings(Protocol):
         ...
 
 
-class Settlement(Protocol):
-    """See `node.services.settlement_operations.SettlementOperations`."""
-
-    async def lanes(self) -> Sequence[LaneView]:
-        """Every lane."""
-        ...
-
-    async def pauses(self) -> Sequence[Pause]:
-        """Pauses in force."""
-        ...
-
-    async def batch(self, batch_id: str, /) -> BatchView:
-        """One batch."""
-        ...
-
-    async def pause(
-        self,
-        principal: Principal,
-        /,
-        *,
-        hard: bool,
-        note: str | None,
-        claim: Claim | None,
-        render: Callable[[Sequence[Pause]], Answer],
-        render_error: RenderError,
-    ) -> Answer:
-        """Stop new work."""
-        ...
-
-    async def resume(
-        self,
-        principal: Principal,
-        reason: PauseReason,
-        /,
-        *,
-        claim: Claim | None,
-        render: Callable[[Sequence[Pause]], Answer],
-        render_error: RenderError,
-    ) -> Answer:
-        """End a pause."""
-        ...
-
-    async def request_movement(  # noqa: PLR0913 - all by name
-        self,
-        principal: Principal,
-        /,
-        *,
-        kind: str,
-        from_address: str,
-        to_address: str,
-        amount: Money,
-        claim: Claim | None,
-        render: Callable[[Movement], Answer],
-        render_error: RenderError,
-    ) -> Answer:
-        """Ask for a treasury movement."""
-        ...
-
-    async def movement(self, movement_id: str, /) -> Movement:
-        """One movement."""
-        ...
-
-
 class Reconciliation(Protocol):
     """See `node.services.reconciling.ReconciliationService`."""
 
@@ -451,6 +387,10 @@ class Services:
     positions: PositionKeeping
     bookings: Bookings
     settlement: Settlement
+    overview: Overview
+    meter: Meter
+    adoption: AdoptionDesk
+    treasury: Treasury
     reconciliation: Reconciliation
     health: Health
     fx: Fx

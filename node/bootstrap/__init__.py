@@ -2,6 +2,7 @@
 
 from node.bootstrap.comparing import check_login, check_settings
 from node.bootstrap.serving import run_serve
+from node.bootstrap.signing import forget_nonce, run_signer, signer_keys
 from node.bootstrap.wiring import Books, Node, migrate, open_books, open_node
 from node.bootstrap.working import run_work
 
@@ -10,9 +11,12 @@ __all__ = [
     "Node",
     "check_login",
     "check_settings",
+    "forget_nonce",
     "migrate",
     "open_books",
     "open_node",
     "run_serve",
+    "run_signer",
     "run_work",
+    "signer_keys",
 ]

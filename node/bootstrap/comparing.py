@@ -82,6 +82,10 @@ async def compare(node: Node) -> bool:
             await _compare_login(node)
             node.bound.set()
         await _compare_with_chain(node)
+        for lane in await node.recollection.compare_lanes():
+            _log.warning(
+                "a lane must be adopted", lane=f"0x{lane.address.hex()}", reason=lane.status_reason
+            )
     except Unavailable as error:
         _log.warning("waiting", reason=error.detail)
         return False

@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 
-from adapters.evm.signers import signer_addresses
-from node.config import Settings
+from adapters.evm.signers import settings_fault, signer_addresses
+from node.config import Settings, SettingsInvalid
 from node.core.catalog import USDC
 from node.core.mirror import Watch
+from node.core.signing import SigningFacts
+from node.core.treasury import NodeAddresses
 from node.core.units import Address
 from node.services.acceptance import SettlementTarget
-from node.services.settlement_operations import NodeAddresses
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,7 @@ class OwnKeys:
         lanes: Accounts that settle, in the order of the setting.
         treasury: May be an address whose key is elsewhere; None: there is none.
         pauser, rescuer: Accounts with that role in the contract, if their keys are here.
+        treasury_signs: Whether the treasury's key is here.
     """
 
     token: Address
@@ -27,6 +29,7 @@ class OwnKeys:
     treasury: Address | None
     pauser: Address | None
     rescuer: Address | None
+    treasury_signs: bool
 
     @property
     def holders(self) -> tuple[Address, ...]:
@@ -54,23 +57,56 @@ class OwnKeys:
         """What the mirror follows."""
         return Watch(chain_id, self.contract, self.token, USDC.code, native, self.everything)
 
+    def signing(self, settings: Settings) -> SigningFacts:
+        """What the rules of every key's signatures refer to."""
+        return SigningFacts(
+            settings.chain_id,
+            self.contract,
+            self.token,
+            self.treasury,
+            self.everything - {self.contract},
+            settings.fee_max_wei,
+        )
+
     def movable(self, native: str) -> NodeAddresses:
         """Between which addresses the node moves its own money."""
-        return NodeAddresses(self.contract, USDC.code, native, self.lanes, self.treasury)
+        return NodeAddresses(
+            self.contract,
+            USDC.code,
+            native,
+            self.lanes,
+            self.treasury,
+            self.pauser,
+            self.rescuer,
+            self.treasury_signs,
+        )
 
 
 def own_keys(settings: Settings) -> OwnKeys:
     """Addresses of the settings; no secret is read.
 
     Raises:
+        SettingsInvalid: A signer setting is not one; names it, and says how to write it.
         SignerUnavailable: A keystore cannot be read; names it.
     """
+    for name in ("signer", "treasury_signer", "pauser_signer", "rescuer_signer"):
+        setting = getattr(settings, name)
+        if setting and (fault := settings_fault(setting)) is not None:
+            raise SettingsInvalid(f"CORRIDOR_{name.upper()}: {fault}")
 
     def parsed(text: str) -> Address:
         return Address(bytes.fromhex(text[2:]))
 
-    def only(setting: str) -> Address | None:
-        return signer_addresses(setting)[0] if setting else None
+    def only(name: str) -> Address | None:
+        if not (setting := getattr(settings, name)):
+            return None
+        addresses = signer_addresses(setting)
+        if len(addresses) != 1:
+            raise SettingsInvalid(
+                f"CORRIDOR_{name.upper()}: there are {len(addresses)} keys; name the file, or the"
+                " address, of one"
+            )
+        return addresses[0]
 
     lanes = signer_addresses(settings.signer)
     return OwnKeys(
@@ -80,8 +116,9 @@ def own_keys(settings: Settings) -> OwnKeys:
         treasury=(
             parsed(settings.treasury_address)
             if settings.treasury_address
-            else only(settings.treasury_signer)
+            else only("treasury_signer")
         ),
-        pauser=only(settings.pauser_signer),
-        rescuer=only(settings.rescuer_signer),
+        pauser=only("pauser_signer"),
+        rescuer=only("rescuer_signer"),
+        treasury_signs=bool(settings.treasury_signer),
     )

@@ -8,6 +8,7 @@ import structlog
 import uvicorn
 import uvloop
 
+from adapters.machine import keep_what_is_loaded
 from node import logs
 from node.api.app import create_app
 from node.api.server import Server
@@ -33,6 +34,7 @@ async def _serve(settings: Settings, on_listening: Callable[[], None]) -> None:
         await _refresh_rates(node)
         app = create_app(node.services, sandbox=settings.sandbox)
         server = Server(app, settings.http_host, settings.http_port, on_listening)
+        keep_what_is_loaded()
         rates = asyncio.create_task(_keep_rates(node, server))
         compared = asyncio.create_task(_keep_comparing(node, server))
         try:

@@ -13,9 +13,9 @@ import uvloop
 
 from adapters.evm.contract import EvmSettlementContract
 from adapters.evm.signer import Eip1559Reader
-from adapters.evm.signers import open_signers
+from adapters.evm.signers import close_signers, open_signers
 from adapters.failpoint import failpoint
-from adapters.machine import new_id
+from adapters.machine import keep_memory_private, keep_what_is_loaded, new_id
 from node import logs
 from node.bootstrap.comparing import until_compared
 from node.bootstrap.wiring import Node, open_node
@@ -23,9 +23,11 @@ from node.config import Settings, SettingsInvalid
 from node.core.mirror import Finality
 from node.core.ports.chain import Signer
 from node.core.settlement import BatchRules
+from node.core.signing import KeyRole, SigningPolicy
 from node.core.submission import FeeRules
 from node.services.checkpointing import CheckpointService
 from node.services.mirroring import MirrorService
+from node.services.movement_writing import MovementWriter
 from node.services.settlement import SettlementService
 from node.services.settlement_parts import SettlementParts
 from node.services.treasury import TreasuryService
@@ -40,6 +42,7 @@ _CHECKPOINT_IDLE_MS: Final = 5000
 def run_work(settings: Settings, only: Sequence[str] = ()) -> None:
     """The worker process with the jobs named, or all, until it is told to stop."""
     logs.configure(level=settings.log_level, form=settings.log_format)
+    keep_memory_private()  # keys are opened in this process
     uvloop.run(_work(settings, only))
 
 
@@ -52,6 +55,7 @@ async def _work(settings: Settings, only: Sequence[str]) -> None:
     async with open_node(settings) as node, AsyncExitStack() as stack:
         await until_compared(node, stop)
         jobs = [job for name in sorted(chosen) for job in _JOBS[name](node, stack)]
+        keep_what_is_loaded()
         _log.info("working", jobs=[job.name for job in jobs])
         await run_all(jobs, stop)
 
@@ -71,6 +75,7 @@ def _mirror_jobs(node: Node, _stack: AsyncExitStack) -> Iterator[Job]:
         watch=node.watch,
         finality=Finality(node.settings.finality_depth_blocks),
         new_id=new_id,
+        failpoint=failpoint(node.settings.failpoint),
     )
     yield Job("mirror", mirror.run_once, idle_ms=min(200, _block_ms(node)))
 
@@ -83,11 +88,19 @@ def _reconcile_jobs(node: Node, _stack: AsyncExitStack) -> Iterator[Job]:
 
 def _settle_jobs(node: Node, stack: AsyncExitStack) -> Iterator[Job]:
     """One for each of the node's keys: keys are opened here and nowhere else."""
-    settings, native = node.settings, node.services.catalog.native.code
+    settings, keys = node.settings, node.keys
+    own = keys.movable(node.services.catalog.native.code)
     contract = EvmSettlementContract(node.chain, node.watch.contract, node.watch.token)
     at = failpoint(settings.failpoint)
+    writing = asyncio.Lock()
+    facts = keys.signing(settings)
 
-    def parts(signer: Signer) -> SettlementParts:
+    def opened(setting: str) -> list[Signer]:
+        signers = open_signers(setting)
+        stack.push_async_callback(close_signers, signers)
+        return signers
+
+    def parts(signer: Signer, role: KeyRole) -> SettlementParts:
         lock = AdvisoryLaneLock(settings.database_url)  # a connection of its own
         stack.push_async_callback(lock.release)
         return SettlementParts(
@@ -109,16 +122,25 @@ def _settle_jobs(node: Node, stack: AsyncExitStack) -> Iterator[Job]:
                 bump_after_blocks=settings.bump_after_blocks,
                 resend_after_s=settings.resend_after_s,
             ),
+            lease_s=settings.lane_lease_s,
+            role=role,
+            policy=SigningPolicy(role, signer.address, facts),
+            writing=writing,
         )
 
-    lanes = open_signers(settings.signer)[: len(node.keys.lanes)]
-    for signer in lanes:
-        settlement = SettlementService(parts(signer))
+    for signer in opened(settings.signer)[: len(keys.lanes)]:
+        lane = parts(signer, KeyRole.SETTLE)
+        settlement = SettlementService(lane, MovementWriter(lane, own))
         yield Job("settle", settlement.run_once, idle_ms=min(100, _block_ms(node)))
-    if settings.treasury_signer:
-        [treasurer] = open_signers(settings.treasury_signer)
-        treasury = TreasuryService(parts(treasurer), native)
-        yield Job("settle", treasury.run_once, idle_ms=_block_ms(node))
+    for setting, role in (
+        (settings.treasury_signer, KeyRole.TREASURY),
+        (settings.pauser_signer, KeyRole.PAUSER),
+        (settings.rescuer_signer, KeyRole.RESCUER),
+    ):
+        if setting:
+            [signer] = opened(setting)
+            service = TreasuryService(parts(signer, role), own)
+            yield Job("settle", service.run_once, idle_ms=_block_ms(node))
 
 
 def _deliver_jobs(_node: Node, _stack: AsyncExitStack) -> Iterator[Job]:

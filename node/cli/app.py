@@ -13,6 +13,7 @@ from node import __version__
 from node.cli.account_commands import accounts_app
 from node.cli.connection import DEFAULT_STATE_DIR, Where
 from node.cli.options import PAY, AsJson, Force, Output, StateDir, Token, Url
+from node.cli.settlement_commands import settlement_app
 
 _STATUSES: Final = (
     "Exit status: 0 done; 1 the answer is no (not completed, breaks open, differences found);"
@@ -292,6 +293,44 @@ def work(
 
 
 @app.command(rich_help_panel=_OPERATE)
+def signer(
+    file: Annotated[
+        Path, typer.Option("--file", metavar="FILE", help="Its settings, in TOML.")
+    ] = Path("signer.toml"),
+    example: Annotated[
+        bool, typer.Option("--example", help="Print such a file, and stop.")
+    ] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Open every key, say which there are, and stop.")
+    ] = False,
+    forget: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS:NONCE", help="Let a nonce be signed anew, and stop."),
+    ] = None,
+    log_format: Annotated[str, typer.Option(help="console or json.")] = "console",
+) -> None:
+    """Hold keys on a machine of their own, and sign what their roles and limits allow.
+
+    Speaks JSON-RPC eth_signTransaction on loopback, to whoever has the bearer token. It checks on
+    its own side chain, contract, role, fee cap and what each key may pay out in a day, and never
+    signs two different transactions for one nonce. --forget is for a nonce whose transaction is
+    certainly lost, after a restored backup: make sure first that it was never sent.
+
+    Example: [bold]corridor signer --file /etc/corridor/signer.toml[/]
+    """
+    from node.cli import signing
+
+    if example:
+        signing.example()
+    elif check:
+        signing.check(file)
+    elif forget is not None:
+        signing.forget(file, forget)
+    else:
+        signing.run(file, log_format=log_format)
+
+
+@app.command(rich_help_panel=_OPERATE)
 def migrate(state_dir: StateDir = DEFAULT_STATE_DIR) -> None:
     """Bring the database's schema up to date; safe to repeat.
 
@@ -447,6 +486,7 @@ def fx_resume(
 
 
 app.add_typer(accounts_app)
+app.add_typer(settlement_app, name="settlement", rich_help_panel=_OPERATE)
 app.add_typer(fx_app, name="fx", rich_help_panel=_OPERATE)
 app.add_typer(devnet_app, name="devnet", rich_help_panel=_START)
 app.add_typer(keys_app, name="keys", rich_help_panel=_OPERATE)

@@ -51,6 +51,8 @@ REMEDIES: Final[Mapping[str, str]] = {
     "quote_revoked": "run the same command again when quoting goes on",
     "quoting_halted": "`corridor fx` shows an operator why; `corridor fx resume` ends it",
     "exposure_limit_reached": "try a smaller amount, or again when open quotes have expired",
+    "cancel_too_late": "an operator can ask for a void: `corridor settlement void`",
+    "settlement_recovering": "an operator looks at it with `corridor settlement adopt`",
     "credential_invalid": "check CORRIDOR_TOKEN; `corridor keys create` makes a new key",
     "scope_missing": "use a credential whose role may do this; `corridor keys list` shows roles",
     "rate_unavailable": "try again shortly; `corridor doctor` shows what is wrong with a node",

@@ -39,6 +39,7 @@ _WORDS: Final[Mapping[str, str]] = {
     "transfer.included": "paid in a block that is not final yet",
     "transfer.reorged": "the chain took that block back; it will be paid once, in another",
     "transfer.requeued": "its batch did not pay it; it goes into another",
+    "transfer.renumbered": "it has another payment number: its own was used for something else",
     "transfer.voiding": "being taken back; what becomes final decides",
     "transfer.on_hold": "held; an operator decides",
     "transfer.settled": "final on chain, and booked",

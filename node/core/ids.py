@@ -29,6 +29,7 @@ class Prefix(StrEnum):
     TOP_UP = "top"
     BATCH = "bat"
     MOVEMENT = "mov"
+    RULE = "rul"
     RUN = "run"
     BREAK = "brk"
     ACCOUNT = "acc"

@@ -23,14 +23,21 @@ UINT64_LIMIT: Final = 2**64
 TRANSACTION_GAS_MAX: Final = 2**24
 """Most gas of one transaction (EIP-7825)."""
 
-_GAS_FIXED: Final = 350_000
-"""Base cost, checks, and the 243,175 gas the contract wants left before its last payment."""
+_GAS_FIXED: Final = 600_000
+"""Base cost, checks, the 243,175 gas the contract wants left before its last payment, and one
+payment that burns the 200,000 it is given: a beneficiary that turns into a gas bomb between gate
+and block does not revert the batch."""
 
 _GAS_PER_PAYMENT: Final = 60_000
 """Above a first payment to a holder through a proxied token (about 45,000) with its record."""
 
 _GAS_PER_VOID: Final = 30_000
 """Above one new bitmap word (22,100) with its event and calldata."""
+
+NO_CODE_HASH: Final = bytes.fromhex(
+    "c5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470"
+)
+"""Keccak-256 of nothing: the code hash of an account without code (EIP-1052)."""
 
 NATIVE_TRANSFER_GAS: Final = 21_000
 TOKEN_TRANSFER_GAS: Final = 150_000
@@ -42,7 +49,9 @@ class Purpose(StrEnum):
     SETTLE = "settle"
     VOID = "void"
     MOVEMENT = "movement"
+    ADMIN = "admin"  # a call of the contract by one of its roles: pause, unpause, rescue
     NOOP = "noop"
+    UNKNOWN = "unknown"  # of an adopted one: a call that the node never makes
 
 
 class SlotState(StrEnum):
@@ -166,6 +175,19 @@ def settle_records(calldata: bytes) -> list[PaymentRecord]:
     return decode_records(encoded)
 
 
+def void_numbers(calldata: bytes) -> list[int]:
+    """The numbers in calldata of `void(uint64[])`.
+
+    Raises:
+        InvariantBroken: It is not such calldata, to the byte.
+    """
+    words = calldata[68:]
+    numbers = [int.from_bytes(words[at : at + 32]) for at in range(0, len(words), 32)]
+    if any(each >= UINT64_LIMIT for each in numbers) or void_calldata(numbers) != calldata:
+        raise InvariantBroken("this is not a call of void")
+    return numbers
+
+
 def void_calldata(numbers: Sequence[int]) -> bytes:
     """Calldata of `void(uint64[])`."""
     if not 0 < len(numbers) <= RECORDS_MAX:
@@ -198,7 +220,10 @@ def void_gas(numbers: int) -> int:
 
 
 def payments_within(gas_max: int) -> int:
-    """Most payments of one batch under a gas budget."""
+    """Most payments of one batch under a gas budget, such as the gas limit of a block.
+
+    No transaction has more than 2^24 gas (EIP-7825), whatever the budget. 0: not one fits.
+    """
     return max(
         0, min(RECORDS_MAX, (min(gas_max, TRANSACTION_GAS_MAX) - _GAS_FIXED) // _GAS_PER_PAYMENT)
     )
@@ -265,6 +290,8 @@ class Cause(StrEnum):
     CAP_REACHED = "cap_reached"
     OUT_OF_GAS = "out_of_gas"
     BENEFICIARY_REFUSED = "beneficiary_refused"
+    GAS_BURNT = "gas_burnt"  # paying this beneficiary takes more gas than a payment is given
+    LANE_REFUSED = "lane_refused"  # the account is no operator (any more)
     NODE_DENIED = "node_denied"  # contract or lane: nothing can be paid until people act
     CONTRACT_CHANGED = "contract_changed"  # unknown code, or a token that takes a fee
     UNKNOWN = "unknown"
@@ -276,6 +303,7 @@ class Remedy(StrEnum):
     WAIT = "wait"  # back to funded with the same number until the cause ends
     VOID = "void"  # for good: money back once the void is final
     PAUSE = "pause"  # settlement stops, an operator acts
+    STOP = "stop"  # this lane stops, the others go on
     RETRY = "retry"  # three batches, then on_hold
 
 
@@ -288,6 +316,8 @@ _REMEDIES: Final[Mapping[Cause, Remedy]] = {
     Cause.CAP_REACHED: Remedy.WAIT,
     Cause.OUT_OF_GAS: Remedy.WAIT,
     Cause.BENEFICIARY_REFUSED: Remedy.VOID,
+    Cause.GAS_BURNT: Remedy.VOID,
+    Cause.LANE_REFUSED: Remedy.STOP,
     Cause.NODE_DENIED: Remedy.PAUSE,
     Cause.CONTRACT_CHANGED: Remedy.PAUSE,
     Cause.UNKNOWN: Remedy.RETRY,
@@ -314,7 +344,7 @@ _SELECTORS: Final[Mapping[bytes, Cause]] = {
         ("f480e285", Cause.CAP_REACHED),  # CapExceeded(uint256,uint256)
         ("28727a24", Cause.OUT_OF_GAS),  # GasShort(uint256,uint256)
         ("67fd13a6", Cause.CONTRACT_CHANGED),  # TokenTakesFee(uint256,uint256)
-        ("76c6c93a", Cause.NODE_DENIED),  # NotOperator(address)
+        ("76c6c93a", Cause.LANE_REFUSED),  # NotOperator(address)
         ("5d4660da", Cause.BENEFICIARY_REFUSED),  # Unpayable(uint64,address,uint64)
         ("e7792495", Cause.TOKEN_PAUSED),  # TestUSD.TokenPaused()
         ("d93c0665", Cause.TOKEN_PAUSED),  # OpenZeppelin Pausable.EnforcedPause()
@@ -324,6 +354,9 @@ _SELECTORS: Final[Mapping[bytes, Cause]] = {
 }
 _ACCOUNT_DENIED: Final = bytes.fromhex("60919795")  # TestUSD.AccountDenied(address)
 _ERROR_STRING: Final = bytes.fromhex("08c379a0")  # Solidity's Error(string)
+
+PAYMENT_CALL_GAS: Final = 200_000
+"""Gas the contract gives the token for one payment: its `TOKEN_CALL_GAS`."""
 
 _TEXT_SEEN: Final = 32
 """Characters of an `Error(string)` that fit into the 100 bytes the contract tells of."""

@@ -44,9 +44,10 @@ class FeeRules:
     resend_after_s: int = 12
 
 
-BUMP_PERMILLE: Final = 1125
+BUMP_STEPS_PERMILLE: Final = (1125, 1250, 1500, 2000)
 """A replacement offers at least 112.5 % of the attempt before: clients ask for 110 %, some with
-the floor and some with the ceiling."""
+the floor and some with the ceiling. Each refusal as too low a replacement doubles the step, up to
+twice the fees."""
 
 
 def first_fees(next_base_fee_wei: int, tips_wei: Sequence[int], rules: FeeRules) -> Fees:
@@ -60,19 +61,24 @@ def first_fees(next_base_fee_wei: int, tips_wei: Sequence[int], rules: FeeRules)
     return Fees(min(2 * next_base_fee_wei + tip, rules.max_fee_per_gas_wei), tip)
 
 
-def bumped_fees(highest: Fees, market: Fees, rules: FeeRules) -> Fees | None:
-    """Fees that replace an attempt at every client: both rise by 12.5 %, rounded up.
+def bumped_fees(highest: Fees, market: Fees, rules: FeeRules, refusals: int = 0) -> Fees | None:
+    """Fees that replace an attempt at every client: both rise by 12.5 % or more, rounded up.
 
     Args:
         highest: Componentwise maxima over all attempts of the slot.
         market: What a first attempt would offer now.
         rules: The caps.
+        refusals: How many of the newest attempts were refused as too low a replacement.
 
     Returns:
         None: the cap does not allow it; the old bytes go on being sent.
     """
-    tip = max(market.max_priority_fee_per_gas_wei, _bumped(highest.max_priority_fee_per_gas_wei))
-    fee = max(market.max_fee_per_gas_wei, _bumped(highest.max_fee_per_gas_wei), tip)
+    permille = BUMP_STEPS_PERMILLE[min(refusals, len(BUMP_STEPS_PERMILLE) - 1)]
+    tip = max(
+        market.max_priority_fee_per_gas_wei,
+        _bumped(highest.max_priority_fee_per_gas_wei, permille),
+    )
+    fee = max(market.max_fee_per_gas_wei, _bumped(highest.max_fee_per_gas_wei, permille), tip)
     return Fees(fee, tip) if fee <= rules.max_fee_per_gas_wei else None
 
 
@@ -85,8 +91,42 @@ def highest_fees(attempts: Iterable[Fees]) -> Fees:
     )
 
 
-def _bumped(wei: int) -> int:
-    return max(-(-wei * BUMP_PERMILLE // 1000), wei + 1)
+def _bumped(wei: int, permille: int) -> int:
+    return max(-(-wei * permille // 1000), wei + 1)
+
+
+_PROVIDER_CAP: Final = re.compile(
+    r"exceeds the configured cap \((\d{1,9})(?:\.(\d{1,18}))? ether\)"  # geth: RPCTxFeeCap
+    r"|exceeds the configured cap \((\d{1,27}) wei\)"  # reth
+)
+_WEI_DIGITS: Final = 18
+
+
+def is_cap_refusal(message: str) -> bool:
+    """Whether a provider refused because gas limit x fee is above a cap of its own."""
+    return _PROVIDER_CAP.search(message) is not None
+
+
+def fees_within_cap(message: str, gas_limit: int, refused: Fees) -> Fees | None:
+    """Fees under the cap a provider named when it refused the whole fee of a transaction.
+
+    Args:
+        message: Its words; they tell the cap in ether or in wei.
+        gas_limit: Of the slot; it never changes.
+        refused: The fees it refused; what comes back is always lower.
+
+    Returns:
+        None: the words name no cap, or none below what was refused.
+    """
+    found = _PROVIDER_CAP.search(message)
+    if found is None:
+        return None
+    whole, part, wei = found.groups()
+    cap_wei = int(wei) if wei else int(whole + (part or "").ljust(_WEI_DIGITS, "0"))
+    fee = cap_wei // gas_limit
+    if not 0 < fee < refused.max_fee_per_gas_wei:
+        return None
+    return Fees(fee, min(fee, refused.max_priority_fee_per_gas_wei))
 
 
 class AnswerClass(StrEnum):
@@ -105,58 +145,78 @@ class AnswerClass(StrEnum):
 
 
 ANSWERS: Final[Sequence[tuple[AnswerClass, str]]] = (
-    # Order matters: "gapped-nonce tx from delegated accounts" is no gap of ours; "replacement
+    # Order matters: "gapped nonce tx from delegated accounts" is no gap of ours; "replacement
     # transaction underpriced" contains "transaction underpriced"; "unknown transaction" contains
-    # "known transaction".
+    # "known transaction"; "intrinsic gas too low" is no fee.
     (
         AnswerClass.RESERVED,
-        r"address already reserved|in-?flight transaction limit|gapped-nonce tx from delegated",
+        (
+            r"already reserved|in ?flight transaction limit|gapped nonce tx from delegated"
+            r"|delegation nonce gap|delegation authority has pending|delegatorhaspendingtx"
+            r"|notcurrentnoncefordelegation|pending transaction type conflict"
+            r"|pendingtxsofconflictingtype|sender (?:is )?not an eoa|senderiscontract"
+        ),
     ),
     (
         AnswerClass.UNDERPRICED_REPLACEMENT,
         (
-            r"replacement transaction underpriced|replacementnotallowed|too low to replace"
-            r"|could not replace existing|replacement fee too low"
+            r"replacement (?:transaction|fee|tx).{0,20}(?:underpriced|too low)"
+            r"|replacement ?not ?allowed|too low to replace|could not replace existing"
+            r"|insufficient gas price to replace"
         ),
     ),
     (
         AnswerClass.KNOWN,
         (
-            r"already known|alreadyknown|(?<!un)known transaction|already imported|already exists"
-            r"|already in (?:the )?mempool"
+            r"already ?known|(?<!un)known transaction|already imported|already exists"
+            r"|existing txn? with same hash|already in (?:the )?mempool"
         ),
     ),
     (
         AnswerClass.NONCE_LOW,
-        r"nonce(?: is)? too low|oldnonce|nonce.*already (?:been )?used|nonce_too_low",
-    ),
-    (
-        AnswerClass.UNDERPRICED,
-        (
-            r"transaction underpriced|less than block base fee|below (?:current )?base ?fee"
-            r"|feetoolow|gas price below (?:configured )?minimum|gas tip cap.*below|underpriced"
-        ),
+        r"nonce ?(?:is ?)?too ?low|old ?nonce|nonce.{0,80}already (?:been )?used",
     ),
     (
         AnswerClass.NONCE_HIGH,
         (
-            r"nonce(?: is)? too high|too far in the future|exceeds next nonce|nonce out of range"
-            r"|tx-nonce-too-high|noncegap|gapped|account limit exceeded|nonce too distant"
+            r"nonce ?(?:is ?)?too ?high|too far in (?:the )?future|noncetoofarinfuture"
+            r"|exceeds next nonce|nonce out of range|nonce ?gap|gapped|account limit exceeded"
+            r"|nonce (?:is )?too distant|future transaction tries to replace pending"
+            r"|transaction with a lower nonce exists|queued sub ?pool is full"
         ),
     ),
-    (AnswerClass.FUNDS, r"insufficient (?:funds|balance)|insufficientfunds"),
+    (
+        AnswerClass.FUNDS,
+        r"insufficient ?(?:funds|balance)|cost exceeds account balance",
+    ),
     (
         AnswerClass.REJECTED,
         (
-            r"intrinsic gas too low|exceeds block gas limit|exceeds the configured cap"
-            r"|invalid sender|invalid chain ?id|oversized data|gas limit too high"
-            r"|tip above fee cap|priority fee per gas higher than max fee|invalid signature"
+            r"intrinsic ?gas|exceeds block gas limit|gas limit reached|gas ?limit ?exceeded"
+            r"|exceeds max transaction gas limit|gas limit (?:is )?(?:too high|greater than)"
+            r"|exceeds the configured cap|fee cap exceeded|invalid sender|recover sender"
+            r"|(?:invalid|wrong) chain ?id|chain ?id not supported|signed for another chain"
+            r"|oversized data|transaction too large|rlp ?too ?long|negative value"
+            r"|tip above fee cap|priority fee per gas (?:higher|exceeds|above)"
+            r"|invalid signature|transaction type|fee cap higher than 2\^256"
+        ),
+    ),
+    (
+        AnswerClass.UNDERPRICED,
+        (
+            r"underpriced|less than block base ?fee|below (?:the )?(?:current )?base ?fee"
+            r"|fee ?too ?low|below (?:the )?(?:configured )?minimum|gas tip cap.{0,40}below"
+            r"|txpool is full|(?:pending|base ?fee) sub ?pool is full"
         ),
     ),
 )
-"""Words of geth, reth, Nethermind, Besu, Erigon and anvil -> class; the first that matches."""
+"""Words of geth, reth, Nethermind, Besu, Erigon and anvil -> class; the first that matches.
+
+They are compared in small letters, with one space for any run of spaces, hyphens and underscores.
+"""
 
 _ANSWERS: Final = tuple((each, re.compile(words)) for each, words in ANSWERS)
+_BETWEEN_WORDS: Final = re.compile(r"[\s_-]+")
 
 
 def answer_class(
@@ -174,7 +234,7 @@ def answer_class(
         return AnswerClass.ACCEPTED if tx_hash == sent_hash else AnswerClass.AMBIGUOUS
     if not answered:
         return AnswerClass.AMBIGUOUS
-    text = message.lower()
+    text = _BETWEEN_WORDS.sub(" ", message.lower())
     return next((each for each, words in _ANSWERS if words.search(text)), AnswerClass.AMBIGUOUS)
 
 
@@ -205,3 +265,39 @@ SEEN: Final = frozenset(
 def strongest(classes: Iterable[AnswerClass]) -> AnswerClass:
     """What all providers together say: one that has the bytes outweighs all that refuse them."""
     return min(classes, key=_STRONGEST.index, default=AnswerClass.AMBIGUOUS)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one send came to, all providers taken together.
+
+    Attributes:
+        message: The words of the provider that decided it, fit to be shown; empty: accepted.
+    """
+
+    answer: AnswerClass
+    message: str = ""
+
+
+def verdict(answers: Iterable[tuple[AnswerClass, str]]) -> Verdict:
+    """The strongest class with the words of the first provider that gave it."""
+    every = list(answers)
+    together = strongest(each for each, _ in every)
+    words = next((message for each, message in every if each is together), "")
+    return Verdict(together, plain_words(words))
+
+
+MESSAGE_MAX: Final = 200
+_URL: Final = re.compile(r"\b[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE)
+_LONG_TOKEN: Final = re.compile(r"(?<![0-9A-Za-z])(?!0x)[0-9A-Za-z_-]{28,}")
+_UNPRINTABLE: Final = re.compile(r"[^\x20-\x7e]+")
+
+
+def plain_words(message: str) -> str:
+    """The words of a provider as they may be stored: 200 characters, no addresses nor keys.
+
+    Providers put the caller's key into addresses and sometimes into words. Hashes and accounts,
+    which begin with 0x, stay.
+    """
+    text = _LONG_TOKEN.sub("(key)", _URL.sub("(address)", message))
+    return " ".join(_UNPRINTABLE.sub(" ", text).split())[:MESSAGE_MAX]

@@ -87,6 +87,7 @@ class Happening(StrEnum):
     SETTLED = "settled"  # Settled(number), final
     HELD = "held"
     RELEASED = "released"
+    RENUMBERED = "renumbered"  # its number is used for something else, and it was never written
     CANCELED = "canceled"
     FAILED = "failed"
     EXPIRED = "expired"
@@ -99,6 +100,8 @@ MOVES: Final[Mapping[tuple[State, Happening], State]] = {
     (State.FUNDED, Happening.FAILED): State.FAILED,
     (State.FUNDED, Happening.EXPIRED): State.EXPIRED,
     (State.FUNDED, Happening.VOID_ASKED): State.VOIDING,
+    (State.FUNDED, Happening.RENUMBERED): State.FUNDED,
+    (State.ON_HOLD, Happening.RENUMBERED): State.ON_HOLD,
     (State.ON_HOLD, Happening.RELEASED): State.FUNDED,
     (State.ON_HOLD, Happening.FAILED): State.FAILED,
     (State.SUBMITTED, Happening.ANSWER_LOST): State.UNKNOWN,
@@ -123,6 +126,9 @@ MOVES: Final[Mapping[tuple[State, Happening], State]] = {
 ENDINGS: Final = frozenset({Happening.CANCELED, Happening.FAILED, Happening.EXPIRED})
 """What gives the money back."""
 
+_NAMED_AFTER_THEMSELVES: Final = (Happening.REORGED, Happening.REQUEUED, Happening.RENUMBERED)
+"""Their event types; all others are named after the state reached."""
+
 
 @dataclass(frozen=True, slots=True)
 class Move:
@@ -131,7 +137,7 @@ class Move:
     Attributes:
         state: The next state.
         type: The event type of the timeline, `transfer.` and the state reached, or
-            `transfer.reorged`, `transfer.requeued`.
+            `transfer.reorged`, `transfer.requeued`, `transfer.renumbered`.
         booking: What happens, in the same database transaction, to the pending ledger
             transaction; None: nothing.
     """
@@ -155,10 +161,12 @@ def move(state: State, happening: Happening, *, was_written: bool) -> Move:
     """
     following = MOVES.get((state, happening))
     if following is None or (
-        was_written and happening in ENDINGS and state in (State.FUNDED, State.ON_HOLD)
+        was_written
+        and happening in (*ENDINGS, Happening.RENUMBERED)
+        and state in (State.FUNDED, State.ON_HOLD)
     ):
         raise WrongState(f"a transfer that is {state} does not accept '{happening}'", state=state)
-    if happening in (Happening.REORGED, Happening.REQUEUED):
+    if happening in _NAMED_AFTER_THEMSELVES:
         return Move(following, f"transfer.{happening}")
     booking = None
     if happening is Happening.SETTLED:

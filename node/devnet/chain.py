@@ -31,6 +31,7 @@ TOKEN_DIGITS = 6
 FLOAT_MINOR = 100_000_000 * 10**TOKEN_DIGITS
 TREASURY_MINOR = 10_000_000 * 10**TOKEN_DIGITS
 MINT_ALLOWANCE_MINOR = 10_000_000_000 * 10**TOKEN_DIGITS
+CAP_MINOR = 2**63 - 1  # of the contract and of each lane: nothing on a devnet reaches it
 GAS_MONEY_WEI = 100 * 10**18
 LANES = 2
 OTHER_KEYS = ("treasury", "pauser", "rescuer")
@@ -65,7 +66,15 @@ def set_up(state: StateDirectory, rpc_url: str) -> dict[str, Any]:
     treasury, pauser, rescuer = (_new_key(state, name) for name in OTHER_KEYS)
     token = _deploy(web3, admin, "TestUSD", admin, admin, admin)
     settlement = _deploy(
-        web3, admin, "TransferSettlement", token.address, admin, pauser, rescuer, lanes
+        web3,
+        admin,
+        "TransferSettlement",
+        token.address,
+        admin,
+        pauser,
+        rescuer,
+        CAP_MINOR,
+        [(lane, CAP_MINOR) for lane in lanes],
     )
     _transact(web3, admin, token.functions.configureMinter(admin, MINT_ALLOWANCE_MINOR))
     _transact(web3, admin, token.functions.mint(settlement.address, FLOAT_MINOR))

@@ -56,7 +56,7 @@ class StateDirectory:
         return self.root / "anvil"
 
     def keystore(self, name: str) -> Path:
-        """Keystore of `treasury`, `pauser`, `rescuer` or `lanes/N`; its `.password` is beside it."""
+        """Keystore of `treasury`, `pauser`, `rescuer` or `lanes/N`; beside it its `.password`."""
         return self.root / "keys" / f"{name}.json"
 
     @property

@@ -6,6 +6,7 @@ final block with beneficiary and amount equal and the number in a written batch 
 goes back only when `Voided(number)` is final. `Skipped` changes nothing but that its slot is over.
 """
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from node.core.transfers import ENDINGS, Happening, State, accepts
 from node.core.units import Address
 from node.services import transfer_moves
 from node.services.final_bookings import FinalBookings
+from node.services.lane_guard import LaneGuard
 
 _LOGS_PER_STEP: Final = 20_000
 _VOIDED_ON_CHAIN: Final = {"code": "canceled", "message": "its payment number was voided on chain"}
@@ -36,6 +38,11 @@ class Finalizing:
     reader: ChainReader
     watch: Watch
     new_id: Callable[[], UUID]
+    failpoint: Callable[[str], None] = lambda _: None
+
+    @property
+    def _guard(self) -> LaneGuard:
+        return LaneGuard(self.units, self.reader, self.watch, self.new_id)
 
     async def run(self, cursor: Cursor, number: int) -> int:
         """One step towards the final block `number`, whose facts are stored.
@@ -50,18 +57,32 @@ class Finalizing:
             target = await unit.mirror.final_target(chain_id, number, _LOGS_PER_STEP)
         if target is None:
             return 0
-        natives = await self._natives(target) if target.number == number else {}
+        explained, natives = await asyncio.gather(
+            self._guard.explained(cursor, target),
+            self._natives(target, is_last=target.number == number),
+        )
+        if explained is None:
+            return 0
+        if explained != target:
+            natives = {}
+        target = explained
+        self.failpoint("after_final_read")
         async with self.units() as unit:
             if not await unit.mirror.move_final(chain_id, held=cursor.final.hash, to=target):
                 return 0  # another worker was quicker
             await self._book(unit, cursor.final.number, target, natives)
+            self.failpoint("before_final_commit")
+        self.failpoint("after_final_commit")
         return target.number - cursor.final.number
 
-    async def _natives(self, block: BlockPoint) -> Mapping[Address, int]:
+    async def _natives(self, block: BlockPoint, *, is_last: bool) -> Mapping[Address, int]:
         """Wei of every address at `block`; none when its state cannot be had any more.
 
-        A later final block shows the same rise or fall, so nothing is lost by going on.
+        A later final block shows the same rise or fall, so nothing is lost by going on, and only
+        the last of a row of steps is looked at.
         """
+        if not is_last:
+            return {}
         addresses = sorted(self.watch.addresses)
         try:
             wei = await self.reader.native_balances(addresses, block.hash)
@@ -115,7 +136,7 @@ class Finalizing:
         bookings: FinalBookings,
     ) -> tuple[list[tuple[OutcomeRow, Transfer]], list[NewEvent]]:
         """End or requeue transfers; what was settled, and the lines of the timeline."""
-        reverted = {slot.slot_id for slot in slots if not slot.succeeded}
+        reverted = {slot.slot_id: slot.tx_hash for slot in slots if not slot.succeeded}
         unpaid = await unit.mirror.unpaid_members(sorted(reverted))
         ids = {each.transfer_id for each in outcomes if each.transfer_id is not None}
         transfers = await unit.transfers.lock_many([*(ids | set(unpaid))])
@@ -124,7 +145,10 @@ class Finalizing:
         for transfer in transfers:
             if transfer.id in decided or transfer.slot_id not in reverted:
                 continue
-            if transfer.state in _IN_THE_AIR:
+            is_elsewhere = transfer.state is State.INCLUDED and (
+                transfer.tx_hash != reverted[transfer.slot_id]
+            )
+            if transfer.state in _IN_THE_AIR and not is_elsewhere:
                 decided[transfer.id] = (Happening.REQUEUED, None)
 
         transfers, events = await _bring_to_voiding(unit, transfers, decided)

@@ -24,7 +24,7 @@ from node.core.mirror import (
 )
 from node.core.ports import Unit, UnitOfWork
 from node.core.ports.chain import Receipt
-from node.core.ports.mirror import ChainReader, PayoutSeen
+from node.core.ports.mirror import ChainReader
 from node.core.ports.transfers import NewEvent
 from node.core.reconcile import BreakCode, break_of, native_units
 from node.core.settlement import PauseReason
@@ -52,13 +52,27 @@ class MirrorService:
         watch: Watch,
         finality: Finality,
         new_id: Callable[[], UUID],
+        failpoint: Callable[[str], None] = lambda _: None,
     ) -> None:
+        """Does nothing yet.
+
+        Args:
+            units: The store.
+            reader: The chain.
+            watch: What is followed.
+            finality: When a block is final.
+            new_id: Ids of breaks.
+            failpoint: Called with the name of each window at which a crash must be harmless.
+        """
         self._units = units
         self._reader = reader
         self._watch = watch
         self._finality = finality
         self._new_id = new_id
-        self._finalizing = Finalizing(units=units, reader=reader, watch=watch, new_id=new_id)
+        self._failpoint = failpoint
+        self._finalizing = Finalizing(
+            units=units, reader=reader, watch=watch, new_id=new_id, failpoint=failpoint
+        )
 
     async def run_once(self) -> int:
         """One pass.
@@ -155,6 +169,7 @@ class MirrorService:
             return 0
         taken = headers[: len(facts)]
         receipts = await self._own_receipts(taken)
+        self._failpoint("after_block_read")
         async with self._units() as unit:
             if not await unit.mirror.move_head(
                 self._watch.chain_id, held=cursor.head.hash, to=taken[-1].point
@@ -163,6 +178,8 @@ class MirrorService:
             await unit.mirror.add_blocks(self._watch, taken, facts)
             await unit.mirror.include_slots(receipts)
             await unit.events.append(await self._include(unit, [h.point for h in taken]))
+            self._failpoint("before_block_commit")
+        self._failpoint("after_block_commit")
         return len(taken)
 
     async def _own_receipts(self, headers: Sequence[BlockHeader]) -> Sequence[Receipt]:
@@ -194,7 +211,7 @@ class MirrorService:
                 "tx_hash": seen[transfer.id].tx_hash,
                 "block_number": seen[transfer.id].block_number,
             },
-            detail=lambda transfer: payout_detail(seen[transfer.id]),
+            detail=lambda transfer: transfer_moves.payout_detail(seen[transfer.id]),
         )
 
     async def _rewind(self, cursor: Cursor, to: BlockPoint) -> int:
@@ -213,9 +230,11 @@ class MirrorService:
                 await unit.transfers.lock_many(list(seen)),
                 Happening.REORGED,
                 changes=lambda _: {"tx_hash": None, "block_number": None},
-                detail=lambda transfer: payout_detail(seen[transfer.id]),
+                detail=lambda transfer: transfer_moves.payout_detail(seen[transfer.id]),
             )
             await unit.events.append(events)
+            self._failpoint("before_rewind_commit")
+        self._failpoint("after_rewind_commit")
         return len(orphaned)
 
     async def _halt(self, cursor: Cursor) -> None:
@@ -274,12 +293,3 @@ def opening_transactions(
                 )
             )
     return booked
-
-
-def payout_detail(payout: PayoutSeen) -> Mapping[str, object]:
-    """What the timeline says of a payout in a block."""
-    return {
-        "tx_hash": f"0x{payout.tx_hash.hex()}",
-        "block_number": payout.block_number,
-        "block_hash": f"0x{payout.block_hash.hex()}",
-    }

@@ -47,6 +47,7 @@ from node.core.reconcile import (
 from node.core.settlement import PauseReason
 from node.core.units import MINOR_LIMIT
 from node.services.idempotency import RenderError, once, replay
+from node.services.lane_guard import lane_check
 from node.services.posting import PostingService
 from node.services.solvency import solvency_checks
 from node.services.verifying import VerifyService
@@ -297,6 +298,7 @@ class ReconciliationService:
         checks = await self._completeness(books, above, full=full)
         checks += await self._items(above, full=full)
         checks += await self._balances(books)
+        checks.append(await lane_check(self._units, self._watch.chain_id))
         checks += solvency_checks(self._watch, books)
         if full:
             checks += await self._ledger_laws()
@@ -307,7 +309,9 @@ class ReconciliationService:
         async with self._units() as unit:
             broken = await unit.reconciliation.broken_links(chain_id, above)
         headers = await self._reader.headers(final.number, final.number)
-        theirs = f"0x{headers[0].hash.hex()}" if headers else "no such block"
+        if not headers:  # a silence proves nothing; a chain that is shorter halts the mirror
+            raise ChainUnavailable(f"the provider does not show the final block {final.number}")
+        theirs = f"0x{headers[0].hash.hex()}"
         breaks = (
             await self._logs_by_range(above + 1, final.number)
             if full

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from node.core.errors import ChainUnavailable
 from node.core.ports.chain import BlockRef, CallReverted
-from node.core.ports.settlement import Candidate, Lane
+from node.core.ports.settlement import Candidate, ContractFacts, Lane, Refusal
 from node.core.settlement import (
     BATCHES_FAILED_MAX,
     WAITING_OF,
@@ -23,10 +23,13 @@ from node.core.settlement import (
     settle_gas,
     within_float,
 )
+from node.core.units import Address, BlockHash
 from node.services.settlement_parts import SettlementParts
 
 _SETTLED, _FAILED, _SKIPPED = 0, 1, 2
 _PROBES_AT_ONCE = 16
+
+_NOTHING_READ = ContractFacts(paused=True, float_units=0, used=())
 
 NUMBER_USED = "number_used"
 BATCHES_FAILED = "batches_failed"
@@ -38,27 +41,35 @@ class Passage:
 
     Attributes:
         block: The block everything was read at.
-        float_units: Tokens the contract holds there.
+        facts: The contract there.
+        token_code: Fingerprint of the code the token runs there.
         batches: What may be written, oldest first.
         refused: Never payable, and nothing of them is written now: the beneficiary cannot receive.
         held: Candidates an operator must look at, by the code that says why.
         waiting: Candidates that must wait, and why.
         pause_note: Set when an operator must act before anything is written.
+        stop_note: Set when this lane can write nothing, whatever others can.
         nonce: How many transactions of the lane the chain has seen there.
     """
 
     block: BlockRef
-    float_units: int = 0
+    facts: ContractFacts = _NOTHING_READ
+    token_code: bytes = b""
     batches: list[list[Candidate]] = field(default_factory=list)
     refused: list[Candidate] = field(default_factory=list)
     held: dict[str, list[Candidate]] = field(default_factory=dict)
     waiting: dict[Waiting, list[Candidate]] = field(default_factory=dict)
     pause_note: str | None = None
+    stop_note: str | None = None
     nonce: int = 0
 
     def wait(self, code: Waiting, candidates: Sequence[Candidate]) -> None:
         """Let these wait."""
         self.waiting.setdefault(code, []).extend(candidates)
+
+    def told(self, code: Waiting) -> Sequence[Candidate]:
+        """Those that wait for this."""
+        return self.waiting.get(code, ())
 
     def hold(self, code: str, candidates: Sequence[Candidate]) -> None:
         """Leave these to an operator."""
@@ -72,34 +83,47 @@ class Gate:
     def __init__(self, parts: SettlementParts) -> None:
         self._parts = parts
 
-    async def examine(
-        self, lane: Lane, batches: Sequence[Sequence[Candidate]], unmined: int
-    ) -> Passage:
-        """What may be written now.
-
-        Args:
-            lane: The lane that would send.
-            batches: Candidates as they would be batched, oldest first.
-            unmined: Slots of the lane that will still cost gas.
+    async def head(self) -> BlockRef:
+        """The newest block of the right chain.
 
         Raises:
             ChainUnavailable: The chain cannot be asked, or is another chain.
         """
         parts = self._parts
+        chain_id, head = await asyncio.gather(parts.chain.chain_id(), parts.chain.head())
+        if chain_id != parts.chain_id:
+            raise ChainUnavailable(f"the provider is of chain {chain_id}, not {parts.chain_id}")
+        return head
+
+    async def examine(
+        self, lane: Lane, head: BlockRef, batches: Sequence[Sequence[Candidate]], unmined: int
+    ) -> Passage:
+        """What may be written now.
+
+        Args:
+            lane: The lane that would send.
+            head: The block at which everything is asked.
+            batches: Candidates as they would be batched, oldest first.
+            unmined: Slots of the lane that will still cost gas.
+
+        Raises:
+            ChainUnavailable: The chain cannot be asked.
+        """
+        parts = self._parts
         everybody = [each for batch in batches for each in batch]
-        head = await self._head()
         passage = Passage(head)
-        fault, nonce, can_pay_gas = await asyncio.gather(
+        fault, nonce, can_pay_gas, token_code = await asyncio.gather(
             parts.contract.fault(head.hash),
             parts.chain.nonce(lane.address, head.hash),
             self._can_pay_gas(lane, head, batches, unmined),
+            parts.contract.token_code(head.hash),
         )
-        passage.pause_note = fault
-        passage.nonce = nonce
+        passage.pause_note, passage.nonce, passage.token_code = fault, nonce, token_code
         if fault or nonce > lane.next_nonce:
             return passage
-        facts = await parts.contract.facts(head.hash, [c.record.number for c in everybody])
-        passage.float_units = facts.float_units
+        passage.facts = facts = await parts.contract.facts(
+            head.hash, [each.record.number for each in everybody], lane.address
+        )
         if facts.paused:
             passage.wait(Waiting.PAUSED, everybody)
         elif not can_pay_gas:
@@ -114,6 +138,22 @@ class Gate:
             await self._simulate(passage, lane, batches, used)
         return passage
 
+    async def still_refused(
+        self, lane: Lane, block: BlockHash, candidates: Sequence[Candidate]
+    ) -> frozenset[UUID]:
+        """Those whom the token refuses at an older block too: each alone, for the same cause.
+
+        Args:
+            lane: The lane that would send.
+            block: One that cannot go away, so that no reorg undoes what they are told.
+            candidates: Those it refuses at the newest block.
+
+        Raises:
+            ChainUnavailable: The state of that block cannot be asked.
+        """
+        causes = await self._causes(block, lane, candidates)
+        return frozenset(each for each, cause in causes.items() if remedy_of(cause) is Remedy.VOID)
+
     async def used(self, candidates: Sequence[Candidate]) -> frozenset[UUID] | None:
         """Those whose number the contract has paid or voided, at the newest block.
 
@@ -124,7 +164,7 @@ class Gate:
             ChainUnavailable: The chain cannot be asked, or is another chain.
         """
         contract = self._parts.contract
-        head = await self._head()
+        head = await self.head()
         if await contract.fault(head.hash):
             return None
         facts = await contract.facts(head.hash, [each.record.number for each in candidates])
@@ -133,13 +173,6 @@ class Gate:
             for each, is_used in zip(candidates, facts.used, strict=True)
             if is_used
         )
-
-    async def _head(self) -> BlockRef:
-        parts = self._parts
-        chain_id, head = await asyncio.gather(parts.chain.chain_id(), parts.chain.head())
-        if chain_id != parts.chain_id:
-            raise ChainUnavailable(f"the provider is of chain {chain_id}, not {parts.chain_id}")
-        return head
 
     async def _can_pay_gas(
         self, lane: Lane, head: BlockRef, batches: Sequence[Sequence[Candidate]], unmined: int
@@ -160,8 +193,9 @@ class Gate:
         batches: Sequence[Sequence[Candidate]],
         used: set[UUID],
     ) -> None:
-        """Let the contract say what each batch would do; only what the float pays is asked."""
-        left = passage.float_units
+        """Let the contract say what each batch would do; only what float and caps pay is asked."""
+        left = available(passage.facts)
+        short = shortage(passage.facts)
         asked: list[list[Candidate]] = []
         for batch in batches:
             unused = [each for each in batch if each.transfer_id not in used]
@@ -171,7 +205,10 @@ class Gate:
                 asked.append(unused[:count])
             if count < len(unused):
                 left = 0  # the order is kept: nobody younger goes first
-                passage.wait(Waiting.FLOAT_SHORT, unused[count:])
+                passage.wait(short, unused[count:])
+        if not asked and short is Waiting.CAP_REACHED:
+            # An account that is no operator has nothing left either: the contract tells which.
+            await self._outcomes(passage, lane, list(passage.told(short)[:1]))
         outcomes = await asyncio.gather(*(self._outcomes(passage, lane, batch) for batch in asked))
         await self._judge(passage, lane, [pair for batch in outcomes for pair in batch])
 
@@ -203,7 +240,10 @@ class Gate:
     ) -> None:
         waiting = WAITING_OF.get(cause)
         if waiting is not None:
-            passage.wait(waiting, batch)
+            known = {each.transfer_id for each in passage.told(waiting)}
+            passage.wait(waiting, [each for each in batch if each.transfer_id not in known])
+        elif remedy_of(cause) is Remedy.STOP:
+            passage.stop_note = "the contract does not let this account settle: is it an operator?"
         else:
             passage.pause_note = f"settle would revert as a whole ({cause}): {reverted}"
 
@@ -216,7 +256,7 @@ class Gate:
             for each, code in zip(batch, codes, strict=True)
             if code == _FAILED
         ]
-        causes = await self._causes(passage, lane, failing)
+        causes = await self._causes(passage.block.hash, lane, failing)
         for cause in (Cause.NODE_DENIED, Cause.CONTRACT_CHANGED):
             if cause in causes.values():
                 passage.pause_note = f"the token refuses every payment of the node ({cause})"
@@ -230,33 +270,61 @@ class Gate:
                 passage.batches.append(kept)
 
     async def _causes(
-        self, passage: Passage, lane: Lane, failing: Sequence[Candidate]
+        self, block: BlockHash, lane: Lane, failing: Sequence[Candidate]
     ) -> dict[UUID, Cause]:
-        """Why each fails: what the token answers to it alone, at the same block.
+        """Why each fails: what the token answers to it alone, at one block.
 
         A payment of the node to itself is asked first: where that fails too, the cause is the
         node's or the token's, and no beneficiary is blamed.
         """
         if not failing:
             return {}
-        contract, block = self._parts.contract, passage.block.hash
+        contract = self._parts.contract
         control = await contract.refusal(block, lane.address, 0)
-        if control is not None and remedy_of(cause_of(control, lane.address)) is not Remedy.RETRY:
-            cause = cause_of(control)
-            common = Cause.NODE_DENIED if cause is Cause.BENEFICIARY_REFUSED else cause
+        if control is not None and _cause(control) is not Cause.UNKNOWN:
+            cause = _cause(control)
+            common = Cause.NODE_DENIED if remedy_of(cause) is Remedy.VOID else cause
             return {each.transfer_id: common for each in failing}
         found: dict[UUID, Cause] = {}
         for at in range(0, len(failing), _PROBES_AT_ONCE):
             some = failing[at : at + _PROBES_AT_ONCE]
-            reasons = await asyncio.gather(
+            refusals = await asyncio.gather(
                 *(contract.refusal(block, c.record.beneficiary, c.record.amount) for c in some)
             )
-            for each, reason in zip(some, reasons, strict=True):
+            for each, refusal in zip(some, refusals, strict=True):
                 if each.record.beneficiary in (bytes(20), contract.address):
                     found[each.transfer_id] = Cause.BENEFICIARY_REFUSED
-                elif reason is not None:
-                    found[each.transfer_id] = cause_of(reason, each.record.beneficiary)
+                elif refusal is not None:
+                    found[each.transfer_id] = _cause(refusal, each.record.beneficiary)
         return found
+
+
+def _cause(refusal: Refusal, beneficiary: Address | None = None) -> Cause:
+    """The cause of a payment that failed alone."""
+    return Cause.GAS_BURNT if refusal.burnt_gas else cause_of(refusal.reason, beneficiary)
+
+
+def available(facts: ContractFacts, committed: int = 0, committed_of_lane: int = 0) -> int:
+    """Token units that float and caps still pay at a block.
+
+    Args:
+        facts: The contract at the block.
+        committed: Units of all lanes' written batches that are not in that block.
+        committed_of_lane: The part of them that the operator asked for has written.
+    """
+    left = facts.float_units - committed
+    if facts.contract_left is not None:
+        left = min(left, facts.contract_left - committed)
+    if facts.operator_left is not None:
+        left = min(left, facts.operator_left - committed_of_lane)
+    return left
+
+
+def shortage(facts: ContractFacts, committed: int = 0, committed_of_lane: int = 0) -> Waiting:
+    """What is short: the float, or a cap."""
+    float_left = facts.float_units - committed
+    is_cap = available(facts, committed, committed_of_lane) < float_left
+    return Waiting.CAP_REACHED if is_cap else Waiting.FLOAT_SHORT
 
 
 def _is_to_be_written(passage: Passage, each: Candidate, code: int, cause: Cause | None) -> bool:
@@ -268,7 +336,7 @@ def _is_to_be_written(passage: Passage, each: Candidate, code: int, cause: Cause
             return True  # the contract isolates what fails
         passage.hold(BATCHES_FAILED, [each])
     elif remedy_of(cause) is Remedy.VOID:
-        passage.refused.append(each)
+        passage.refused.append(each)  # written ones only once it holds at a final block
     elif cause in WAITING_OF:
         passage.wait(WAITING_OF[cause], [each])
     return False

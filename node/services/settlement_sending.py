@@ -1,41 +1,59 @@
-"""Signing, storing, sending, sending again, bumping: from a written slot to a mined nonce.
+"""Sending, sending again, bumping: from stored bytes to a mined nonce.
 
 Only bytes that are committed leave the process. Nothing here concludes that somebody was paid,
-or was not: that is the mirror's.
+or was not: that is the mirror's. Signing is in `node.services.settlement_signing`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from node.core.errors import InvariantBroken
-from node.core.ids import Prefix, encode_id
+from node.core.errors import ChainUnavailable, InvariantBroken, SignerUnavailable
 from node.core.ports import Unit
-from node.core.ports.chain import SendAnswer, UnsignedTransaction
+from node.core.ports.chain import SendAnswer
 from node.core.ports.settlement import Attempt, Lane, OpenSlot
-from node.core.ports.transfers import NewEvent, Transfer
-from node.core.settlement import LaneStatus, Purpose, SlotState
+from node.core.ports.transfers import NewEvent
+from node.core.settlement import LaneStatus, SlotState
+from node.core.signing import KeyRole
 from node.core.submission import (
     SEEN,
     AnswerClass,
     Fees,
+    Verdict,
     answer_class,
     bumped_fees,
+    fees_within_cap,
     highest_fees,
-    strongest,
+    is_cap_refusal,
+    verdict,
 )
 from node.core.transfers import Happening, State
 from node.core.units import TxHash
-from node.services import transfer_moves
 from node.services.settlement_lease import ahead_reason
-from node.services.settlement_parts import LEASE_S, SettlementParts
+from node.services.settlement_parts import SettlementParts
+from node.services.settlement_signing import SlotSigner, move_members
 
-_BUMP_DEPTH = 10
-"""Only the lowest nonces are bumped: the others wait for them, not for their fees."""
+_BUMP_DEPTH = 1 + 10
+"""Only the head of line and the next ten are bumped: the others wait for them, not for fees."""
 
-_UNKNOWN_RESEND = timedelta(seconds=2)
+_TOO_LOW = (AnswerClass.UNDERPRICED, AnswerClass.UNDERPRICED_REPLACEMENT)
+_UNHEARD_RESEND = timedelta(seconds=2)
 _SENDS_WITHOUT_EFFECT = 3
-_DURING_PAUSE = frozenset({Purpose.VOID, Purpose.NOOP})
+
+
+@dataclass(frozen=True, slots=True)
+class _Market:
+    """What a replacement is measured against.
+
+    Attributes:
+        mined_until: Time of the newest block: while there are none, a higher fee buys nothing.
+    """
+
+    fees: Fees
+    source: str
+    base_fee_wei: int
+    mined_until: datetime
 
 
 class Sender:
@@ -43,152 +61,158 @@ class Sender:
 
     def __init__(self, parts: SettlementParts) -> None:
         self._parts = parts
-        self._gap_seen = False
+        self._signer = SlotSigner(parts)
+        self._eager_after: datetime | None = None
 
     async def sign_written(self, lane: Lane) -> int:
-        """Sign and store every written slot that has no attempt, by nonce; how many.
-
-        During a pause payments that nobody signed give up their nonces to no-ops: voids come
-        after them, and a resume must not pay what was voided meanwhile.
-        """
-        parts = self._parts
-        async with parts.units() as unit:
-            slots = await _unsigned(unit, lane)
-            now = unit.now
-            if slots and await unit.settlement.pauses():
-                await self._give_up(unit, lane, slots)
-                slots = [s for s in await _unsigned(unit, lane) if s.purpose in _DURING_PAUSE]
-        if not slots:
-            return 0
-        fees = await parts.market_fees()
-        attempts = [await self._signed(lane, each, 1, fees, "fee_history", now) for each in slots]
-        parts.failpoint("after_sign")
-        await self._store(lane, attempts, slots)
-        parts.failpoint("after_store")
-        return len(attempts)
+        """Sign and store every written slot that has no attempt, by nonce; how many."""
+        return await self._signer.sign_written(lane)
 
     async def send_due(self, lane: Lane) -> int:
-        """Send what was never sent, or too long ago, in the order of nonces; how many."""
+        """Send what was never sent, or too long ago, in the order of nonces; how many.
+
+        A lane that stopped has its stored bytes sent again, and nothing of it is signed.
+
+        Raises:
+            ChainUnavailable: No provider answers, or none tells of the market; what could be
+                sent was sent.
+            SignerUnavailable: A replacement could not be signed; the old bytes were sent.
+        """
         parts = self._parts
         async with parts.units() as unit:
             slots = [s for s in await unit.settlement.open_slots(lane.id) if s.attempts]
             is_hard = any(each.hard for each in await unit.settlement.pauses())
             now = unit.now
-        due = slots if self._gap_seen else [each for each in slots if self._is_due(each, now)]
-        if any(each.attempts[-1].sends for each in due):
+        due = self._due(slots, now)
+        # A hard pause is itself a call of the pauser's, and what it allows is the rescuer's.
+        is_held = is_hard and lane.role not in (KeyRole.PAUSER, KeyRole.RESCUER)
+        may_bump = lane.status is LaneStatus.ACTIVE and not is_held
+        if not due and not (may_bump and self._is_eager(slots, now)):
+            return 0
+        if any(each.attempts[-1].sends for each in slots):
             # What is mined needs no resend; the mirror will say what became of it.
             mined = await parts.chain.nonce(lane.address, "latest")
             if await self._is_ahead(lane, mined):
                 return 0
-            due = [each for each in due if each.nonce >= mined]
-            if due and not is_hard:
-                await self._bump(lane, due[:_BUMP_DEPTH], now)
-        self._gap_seen = False
-        return await self._send(lane, [each.attempts[-1] for each in due])
+            window = range(mined, mined + parts.batches.slots_unmined_max)
+            slots = [each for each in slots if each.nonce in window]
+            due = [each for each in due if each.nonce in window]
+        fresh: Mapping[UUID, Attempt] = {}
+        fault: ChainUnavailable | SignerUnavailable | None = None
+        if may_bump:
+            try:
+                fresh = await self._replace(lane, slots[:_BUMP_DEPTH], due, now)
+            except (ChainUnavailable, SignerUnavailable) as error:
+                fault = error  # the old bytes are sent all the same
+            except InvariantBroken as error:
+                await self._signer.stop(lane, f"nothing is signed any more: {error}")
+        owing = {each.id for each in due}
+        sent = await self._send(
+            lane,
+            [fresh.get(s.id) or _best(s) for s in slots if s.id in owing or s.id in fresh],
+        )
+        if fault is not None:
+            raise fault
+        return sent
+
+    def _due(self, slots: Sequence[OpenSlot], now: datetime) -> Sequence[OpenSlot]:
+        """Slots whose bytes must be sent.
+
+        Where a provider misses a lower nonce, all are, from the lowest and in order.
+        """
+        due = [each for each in slots if self._is_due(each, now)]
+        has_gap = any(each.attempts[-1].last_answer is AnswerClass.NONCE_HIGH for each in due)
+        return slots if has_gap else due
+
+    def _is_eager(self, slots: Sequence[OpenSlot], now: datetime) -> bool:
+        """Whether a replacement is to be tried although nothing is due; at times, not always."""
+        if not any(_is_refused(each) for each in slots[:_BUMP_DEPTH]):
+            return False
+        if self._eager_after is not None and now < self._eager_after:
+            return False
+        self._eager_after = now + _UNHEARD_RESEND
+        return True
 
     def _is_due(self, slot: OpenSlot, now: datetime) -> bool:
-        newest = slot.attempts[-1]
-        if newest.last_sent_at is None:
+        best = _best(slot)
+        if best.last_sent_at is None:
             return True
         patience = timedelta(seconds=self._parts.fees.resend_after_s)
-        if slot.state is SlotState.UNKNOWN:
-            patience = min(patience, _UNKNOWN_RESEND)
-        return now - newest.last_sent_at >= patience
+        if slot.state is SlotState.UNKNOWN or best.last_answer not in SEEN:
+            patience = min(patience, _UNHEARD_RESEND)
+        return now - best.last_sent_at >= patience
 
-    # -------------------------------------------------------------------------------- signing
+    # ------------------------------------------------------------------------------- replacing
 
-    @staticmethod
-    async def _give_up(unit: Unit, lane: Lane, slots: Sequence[OpenSlot]) -> None:
-        """Turn payments without an attempt into no-ops; their transfers are candidates again.
+    async def _replace(
+        self, lane: Lane, slots: Sequence[OpenSlot], due: Sequence[OpenSlot], now: datetime
+    ) -> Mapping[UUID, Attempt]:
+        """Replace attempts that the market has left behind, or that no provider takes.
 
-        Bytes that were never stored were never sent, so that the numbers are free for others.
-        """
-        payments = [each.id for each in slots if each.purpose is Purpose.SETTLE]
-        await unit.settlement.lock_lane(lane.id, lane.epoch, LEASE_S)
-        await unit.settlement.lock_slots(payments)
-        noops = await unit.settlement.make_noops(payments)
-        await unit.settlement.release_members(noops)
-        await unit.settlement.unassign(noops)
-
-    async def _signed(
-        self, lane: Lane, slot: OpenSlot, sequence: int, fees: Fees, source: str, now: datetime
-    ) -> Attempt:
-        """A signed attempt that was read back and compared with the slot.
-
-        Raises:
-            InvariantBroken: The signer signed something else; it must not be stored nor sent.
-            SignerUnavailable: The key cannot be used now.
+        They are stored before they are sent; slot -> its new attempt.
         """
         parts = self._parts
-        wanted = UnsignedTransaction(
-            chain_id=parts.chain_id,
-            nonce=slot.nonce,
-            to=slot.to,
-            value_wei=slot.value_wei,
-            data=slot.calldata,
-            gas_limit=slot.gas_limit,
-            max_fee_per_gas_wei=fees.max_fee_per_gas_wei,
-            max_priority_fee_per_gas_wei=fees.max_priority_fee_per_gas_wei,
-        )
-        signed = await parts.signer.sign(wanted)
-        if parts.reader.decode(signed.raw) != (lane.address, signed.hash, wanted):
-            raise InvariantBroken(f"what was signed for nonce {slot.nonce} is not what was written")
-        return Attempt(signed.hash, slot.id, sequence, signed.raw, fees, source, now)
-
-    async def _store(
-        self, lane: Lane, attempts: Sequence[Attempt], slots: Sequence[OpenSlot]
-    ) -> None:
-        """Commit first attempts; their transfers are `submitted` from then on."""
-        hashes = {each.slot_id: each.tx_hash for each in attempts}
-        async with self._parts.units() as unit:
-            await unit.settlement.lock_lane(lane.id, lane.epoch, LEASE_S)
-            stored = set(await unit.settlement.add_attempts(attempts))
-            await unit.settlement.mark_slots([each.id for each in slots], SlotState.SUBMITTED)
-            fresh = [each.slot_id for each in attempts if each.tx_hash in stored]
-            events = await self._move_members(
-                unit,
-                fresh,
-                State.FUNDED,
-                Happening.SIGNED,
-                lambda each: {"tx_hash": hashes[each.slot_id]} if each.slot_id else {},
-            )
-            await unit.events.append(events)
-
-    async def _bump(self, lane: Lane, slots: Sequence[OpenSlot], now: datetime) -> None:
-        """Replace attempts that the market has left behind; stored before anything is sent.
-
-        Slots in `slots` keep their old attempts: the new ones are due at the next pass.
-        """
-        parts = self._parts
-        patience = timedelta(seconds=parts.fees.bump_after_blocks * parts.block_s)
-        # By the chain's clock: while there are no blocks, a higher fee buys nothing.
-        mined_until = datetime.fromtimestamp((await parts.chain.head()).timestamp_s, UTC)
-        stale = [
+        waiting = {each.id for each in due}
+        asked = [
             each
             for each in slots
-            if mined_until - each.attempts[-1].created_at.replace(microsecond=0) >= patience
+            if each.attempts[-1].sends and (each.id in waiting or _is_refused(each))
         ]
-        if not stale:
-            return
-        market = await parts.market_fees()
+        if not asked:
+            return {}
+        head = await parts.chain.head()
+        fees, source = await parts.market()
+        mined_until = datetime.fromtimestamp(head.timestamp_s, UTC)
+        market = _Market(fees, source, head.base_fee_wei, mined_until)
         bumps: list[Attempt] = []
-        for slot in stale:
-            newest = slot.attempts[-1]
-            is_behind = market.max_fee_per_gas_wei > newest.fees.max_fee_per_gas_wei
-            if not is_behind and newest.sends < _SENDS_WITHOUT_EFFECT:
-                continue
-            fees = bumped_fees(
-                highest_fees(each.fees for each in slot.attempts), market, parts.fees
-            )
-            if fees is not None:
-                bumps.append(await self._signed(lane, slot, newest.sequence + 1, fees, "bump", now))
+        for slot in asked:
+            step = self._step(slot, market)
+            if step is not None:
+                sequence = slot.attempts[-1].sequence + 1
+                bumps.append(await self._signer.signed(lane, slot, sequence, *step, now))
         if not bumps:
-            return
+            await self._stop_if_useless(lane, asked)
+            return {}
         parts.failpoint("after_bump_sign")
         async with parts.units() as unit:
-            await unit.settlement.lock_lane(lane.id, lane.epoch, LEASE_S)
-            await unit.settlement.add_attempts(bumps)
+            await unit.settlement.lock_lane(lane.id, lane.epoch, parts.lease_s)
+            if any(each.hard for each in await unit.settlement.pauses()):
+                return {}  # what is not stored is not sent
+            stored = set(await unit.settlement.add_attempts(bumps))
         parts.failpoint("after_bump_store")
+        return {each.slot_id: each for each in bumps if each.tx_hash in stored}
+
+    def _step(self, slot: OpenSlot, market: _Market) -> tuple[Fees, str] | None:
+        """Fees of the next attempt and their source; None: the ones there are go on."""
+        newest, rules = slot.attempts[-1], self._parts.fees
+        if newest.last_answer is AnswerClass.FUNDS:
+            return None  # a higher fee would need even more
+        if newest.last_answer is AnswerClass.REJECTED:
+            return _corrected(slot, market)
+        is_behind = market.fees.max_fee_per_gas_wei > newest.fees.max_fee_per_gas_wei
+        is_useless = newest.sends >= _SENDS_WITHOUT_EFFECT or newest.last_answer in _TOO_LOW
+        is_urgent = newest.last_answer is AnswerClass.UNDERPRICED and (
+            is_behind or not _was_underpriced_before(slot)
+        )
+        patience = timedelta(seconds=rules.bump_after_blocks * self._parts.block_s)
+        waited = market.mined_until - newest.created_at.replace(microsecond=0)
+        if not is_urgent and (waited < patience or not (is_behind or is_useless)):
+            return None
+        highest = highest_fees(each.fees for each in slot.attempts)
+        fees = bumped_fees(highest, market.fees, rules, _refusals(slot))
+        return None if fees is None else (fees, f"bump:{market.source}")
+
+    async def _stop_if_useless(self, lane: Lane, slots: Sequence[OpenSlot]) -> None:
+        """A lane whose bytes every provider refuses for good takes no more work."""
+        for slot in slots:
+            newest = slot.attempts[-1]
+            words = newest.last_message or ""
+            if all(each.last_answer is AnswerClass.REJECTED for each in slot.attempts) and (
+                not is_cap_refusal(words)
+            ):
+                reason = f"no provider takes the transaction of nonce {slot.nonce}: {words}"
+                await self._signer.stop(lane, reason)
+                return
 
     # -------------------------------------------------------------------------------- sending
 
@@ -199,73 +223,36 @@ class Sender:
         parts = self._parts
         answers = await parts.chain.send_raw([each.raw for each in attempts])
         parts.failpoint("after_send")
-        classes: dict[TxHash, AnswerClass] = {
-            attempt.tx_hash: _class_of(attempt, given)
+        verdicts: dict[TxHash, Verdict] = {
+            attempt.tx_hash: _verdict_on(attempt, given)
             for attempt, given in zip(attempts, answers, strict=True)
         }
-        self._gap_seen = AnswerClass.NONCE_HIGH in classes.values()
         lost = [
             each.slot_id
             for each in attempts
-            if classes[each.tx_hash] is AnswerClass.AMBIGUOUS and each.last_answer not in SEEN
+            if verdicts[each.tx_hash].answer is AnswerClass.AMBIGUOUS
+            and each.last_answer not in SEEN
         ]
-        seen = [each.slot_id for each in attempts if classes[each.tx_hash] in SEEN]
+        seen = [each.slot_id for each in attempts if verdicts[each.tx_hash].answer in SEEN]
+        reserved = [e.message for e in verdicts.values() if e.answer is AnswerClass.RESERVED]
         async with parts.units() as unit:
-            await unit.settlement.lock_lane(lane.id, lane.epoch, LEASE_S)
-            if AnswerClass.RESERVED in classes.values():
-                await unit.settlement.set_lane_status(
-                    lane.id, LaneStatus.STOPPED, "a provider excludes the account from its pool"
-                )
+            await unit.settlement.lock_lane(lane.id, lane.epoch, parts.lease_s)
+            if reserved:
+                reason = f"a provider excludes the account from its pool: {reserved[0]}"
+                await unit.settlement.set_lane_status(lane.id, LaneStatus.STOPPED, reason)
             await unit.settlement.lock_slots([*lost, *seen])
-            await unit.settlement.record_sends(classes)
-            events = await self._answered(unit, lost, SlotState.UNKNOWN)
-            events += await self._answered(unit, seen, SlotState.SUBMITTED)
+            await unit.settlement.record_sends(verdicts)
+            events = await _answered(unit, lost, SlotState.UNKNOWN)
+            events += await _answered(unit, seen, SlotState.SUBMITTED)
             await unit.events.append(events)
         return len(attempts)
-
-    async def _answered(
-        self, unit: Unit, slot_ids: Sequence[UUID], state: SlotState
-    ) -> list[NewEvent]:
-        """Move slots, and with them their transfers, between submitted and unknown."""
-        moved = await unit.settlement.mark_slots(slot_ids, state)
-        if state is SlotState.UNKNOWN:
-            return await self._move_members(unit, moved, State.SUBMITTED, Happening.ANSWER_LOST)
-        return await self._move_members(unit, moved, State.UNKNOWN, Happening.ANSWER_SEEN)
-
-    @staticmethod
-    async def _move_members(
-        unit: Unit,
-        slot_ids: Sequence[UUID],
-        state: State,
-        happening: Happening,
-        changes: Callable[[Transfer], Mapping[str, object]] = lambda _: {},
-    ) -> list[NewEvent]:
-        """Let something happen to those transfers of settle slots that are in a state.
-
-        A slot that was given up has members too, but no transfer is in it.
-        """
-        if not slot_ids:
-            return []
-        members = await unit.settlement.members(slot_ids, Purpose.SETTLE)
-        transfers = [
-            each
-            for each in await unit.transfers.lock_many(members)
-            if each.state is state and each.slot_id in slot_ids
-        ]
-        return await transfer_moves.apply(
-            unit,
-            transfers,
-            happening,
-            changes=changes,
-            detail=lambda each: _detail(each, changes(each)),
-        )
 
     async def _is_ahead(self, lane: Lane, mined: int) -> bool:
         """Whether the chain has mined a nonce that was never given out; the lane stops then."""
         if mined <= lane.next_nonce:
             return False
         async with self._parts.units() as unit:
-            lane = await unit.settlement.lock_lane(lane.id, lane.epoch, LEASE_S)
+            lane = await unit.settlement.lock_lane(lane.id, lane.epoch, self._parts.lease_s)
             if mined > lane.next_nonce:
                 await unit.settlement.set_lane_status(
                     lane.id, LaneStatus.AHEAD, ahead_reason(lane, mined)
@@ -273,27 +260,64 @@ class Sender:
             return mined > lane.next_nonce
 
 
-async def _unsigned(unit: Unit, lane: Lane) -> list[OpenSlot]:
-    return [each for each in await unit.settlement.open_slots(lane.id) if not each.attempts]
+def _is_refused(slot: OpenSlot) -> bool:
+    """Whether waiting is of no use: the newest attempt is in no pool, for its fees."""
+    newest = slot.attempts[-1]
+    if newest.last_answer is AnswerClass.REJECTED:
+        return _best(slot) is newest and is_cap_refusal(newest.last_message or "")
+    return newest.last_answer is AnswerClass.UNDERPRICED
 
 
-def _detail(transfer: Transfer, changes: Mapping[str, object]) -> Mapping[str, object]:
-    """What the timeline says: the batch, by the id operators know it by, and its transaction."""
-    detail = {
-        name: f"0x{value.hex()}" for name, value in changes.items() if isinstance(value, bytes)
-    }
-    if transfer.slot_id is not None:
-        detail["batch_id"] = encode_id(Prefix.BATCH, transfer.slot_id)
-    return detail
+def _best(slot: OpenSlot) -> Attempt:
+    """What is sent: the newest attempt that not every provider rejects, or else the newest."""
+    taken = [each for each in slot.attempts if each.last_answer is not AnswerClass.REJECTED]
+    return (taken or slot.attempts)[-1]
 
 
-def _class_of(attempt: Attempt, answers: Sequence[SendAnswer]) -> AnswerClass:
-    return strongest(
-        answer_class(
-            sent_hash=attempt.tx_hash,
-            tx_hash=each.tx_hash,
-            answered=each.answered,
-            message=each.message,
+def _was_underpriced_before(slot: OpenSlot) -> bool:
+    """Whether a bump did not help: fees must not run away from the market in a full pool."""
+    return any(each.last_answer is AnswerClass.UNDERPRICED for each in slot.attempts[:-1])
+
+
+def _refusals(slot: OpenSlot) -> int:
+    """How many of the newest attempts were refused as too low a replacement."""
+    count = 0
+    for each in reversed(slot.attempts):
+        if each.last_answer is not AnswerClass.UNDERPRICED_REPLACEMENT:
+            break
+        count += 1
+    return count
+
+
+def _corrected(slot: OpenSlot, market: _Market) -> tuple[Fees, str] | None:
+    """Fees under a cap that a provider named, where no attempt is under it yet."""
+    newest = slot.attempts[-1]
+    fees = fees_within_cap(newest.last_message or "", slot.gas_limit, newest.fees)
+    if fees is None or _best(slot) is not newest:
+        return None
+    if fees.max_fee_per_gas_wei < market.base_fee_wei:
+        return None  # it could not be mined now; when the base fee has fallen, it can
+    return fees, "provider_cap"
+
+
+async def _answered(unit: Unit, slot_ids: Sequence[UUID], state: SlotState) -> list[NewEvent]:
+    """Move slots, and with them their transfers, between submitted and unknown."""
+    moved = await unit.settlement.mark_slots(slot_ids, state)
+    if state is SlotState.UNKNOWN:
+        return await move_members(unit, moved, State.SUBMITTED, Happening.ANSWER_LOST)
+    return await move_members(unit, moved, State.UNKNOWN, Happening.ANSWER_SEEN)
+
+
+def _verdict_on(attempt: Attempt, answers: Sequence[SendAnswer]) -> Verdict:
+    return verdict(
+        (
+            answer_class(
+                sent_hash=attempt.tx_hash,
+                tx_hash=each.tx_hash,
+                answered=each.answered,
+                message=each.message,
+            ),
+            each.message,
         )
         for each in answers
     )

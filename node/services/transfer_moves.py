@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from node.core.ledger import Resolution
 from node.core.ports import Unit
+from node.core.ports.mirror import PayoutSeen
 from node.core.ports.transfers import NewEvent, Transfer, TransferMove
 from node.core.transfers import Happening, State, move
 
@@ -66,3 +67,12 @@ def event_of(
     return NewEvent(
         transfer.id, transfer.version + 1, event_type, state, transfer.customer_id, detail
     )
+
+
+def payout_detail(payout: PayoutSeen) -> Mapping[str, object]:
+    """What the timeline says of a payout in a block."""
+    return {
+        "tx_hash": f"0x{payout.tx_hash.hex()}",
+        "block_number": payout.block_number,
+        "block_hash": f"0x{payout.block_hash.hex()}",
+    }

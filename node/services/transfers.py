@@ -22,9 +22,23 @@ Render = Callable[[Transfer], Answer]
 class TransferService:
     """Transfers as their owners and the operator use them."""
 
-    def __init__(self, units: UnitOfWork, acceptance: Acceptance) -> None:
+    def __init__(
+        self,
+        units: UnitOfWork,
+        acceptance: Acceptance,
+        check_unpaid: Callable[[Transfer], Awaitable[None]],
+    ) -> None:
+        """Wire it.
+
+        Args:
+            units: Opens transactions.
+            acceptance: Accepts transfers.
+            check_unpaid: Asks the chain about a transfer that was never written, before its money
+                goes back: see `node.services.recollection.Recollection`.
+        """
         self._units = units
         self._acceptance = acceptance
+        self._check_unpaid = check_unpaid
 
     async def create(self, submission: Submission) -> Answer:
         """Accept or refuse; see `node.services.acceptance`."""
@@ -69,7 +83,10 @@ class TransferService:
 
         Raises:
             CancelTooLate: It is written into a batch or has ended otherwise.
+            SettlementRecovering: The chain may have paid it, and the database does not know.
+            ChainUnavailable: The chain cannot be asked whether it has.
         """
+        await self._ask_chain(principal, transfer_id)
         act = self._act(principal, transfer_id, _cancel, render)
         return await once(self._units, claim, act, render_error)
 
@@ -85,7 +102,9 @@ class TransferService:
 
         Raises:
             WrongState: The transfer has ended.
+            SettlementRecovering, ChainUnavailable: As for `cancel`, of one never written.
         """
+        await self._ask_chain(principal, transfer_id)
         act = self._act(principal, transfer_id, _void, render)
         return await once(self._units, claim, act, render_error)
 
@@ -104,6 +123,13 @@ class TransferService:
         """
         act = self._act(principal, transfer_id, _release, render)
         return await once(self._units, claim, act, render_error)
+
+    async def _ask_chain(self, principal: Principal, transfer_id: str) -> None:
+        """Before money goes back by the database alone: outside its transaction."""
+        async with self._units() as unit:
+            transfer = await _visible(unit, principal, decode_id(Prefix.TRANSFER, transfer_id))
+        if transfer.state not in TERMINAL and not transfer.was_written:
+            await self._check_unpaid(transfer)
 
     @staticmethod
     def _act(

@@ -1,120 +1,79 @@
-"""The treasury's lane: movements between the node's own addresses, one nonce each.
+"""The job of an own key that settles nothing: treasury, pauser, rescuer.
 
-The same lease, signing and sending as for payments, with the treasury's own key. Whether a
-movement happened is the mirror's to say.
+The same lease, signing and sending as for payments, with a key and nonces of its own. It writes
+the movements whose sender it is, and has the duties of its role. Whether something happened is
+the mirror's to say.
 """
 
 from collections.abc import Sequence
+from typing import Protocol
 
-from node.core.errors import ChainUnavailable
-from node.core.ledger import WEI_PER_UNIT
-from node.core.ports import Unit
-from node.core.ports.settlement import Lane, LeaseLost, Movement, NewSlot, OpenSlot
-from node.core.settlement import (
-    NATIVE_TRANSFER_GAS,
-    TOKEN_TRANSFER_GAS,
-    Purpose,
-    token_transfer_calldata,
-)
+from node.core.ports.settlement import Lane, LeaseLost
+from node.core.settlement import LaneStatus
+from node.core.signing import KeyRole
+from node.core.treasury import NodeAddresses
+from node.services.hard_pause import HardPause
+from node.services.movement_writing import MovementWriter
 from node.services.settlement_lease import LaneLease
-from node.services.settlement_parts import LEASE_S, SettlementParts
+from node.services.settlement_observing import Observer
+from node.services.settlement_parts import SettlementParts
 from node.services.settlement_sending import Sender
+from node.services.treasury_rules import TreasuryRules
 
-_TOO_LARGE = ("insufficient_funds", "the treasury does not hold this amount and its gas")
+
+class Duty(Protocol):
+    """What one role does besides movements."""
+
+    async def run(self, lane: Lane) -> int:
+        """One pass over the held lane; how much was done."""
+        ...
 
 
 class TreasuryService:
-    """Sends requested movements. Its parts are those of the treasury's key."""
+    """Works one own key. Its parts are those of that key."""
 
-    def __init__(self, parts: SettlementParts, native: str) -> None:
+    def __init__(self, parts: SettlementParts, own: NodeAddresses) -> None:
         self._parts = parts
-        self._native = native
+        self._duties = _duties(parts, own)
         self._lease = LaneLease(parts)
+        self._movements = MovementWriter(parts, own)
         self._sender = Sender(parts)
+        self._observer = Observer(parts)
 
     async def run_once(self) -> int:
         """One pass; how much was done. Raises as `SettlementService.run_once`."""
         try:
-            lane = await self._lease.hold()
+            lane = await self._lease.hold(also_stopped=True)
             if lane is None:
                 return 0
-            done = await self._write(lane)
-            done += await self._sender.sign_written(lane)
-            return done + await self._sender.send_due(lane)
+            if lane.status is not LaneStatus.ACTIVE:
+                return await self._sender.send_due(lane)  # stored bytes only
+            return await self._work(lane)
         except LeaseLost:
             self._lease.drop()
             return 0
+
+    async def _work(self, lane: Lane) -> int:
+        """One pass over a lane that is held and active."""
+        done = await self._sign_and_send(lane)  # left by a holder before
+        for duty in self._duties:
+            done += await duty.run(lane)
+        done += await self._movements.write(lane)
+        done += await self._sign_and_send(lane)
+        async with self._parts.units() as unit:
+            now = unit.now
+        await self._observer.observe(lane, now)
+        return done
+
+    async def _sign_and_send(self, lane: Lane) -> int:
+        return await self._sender.sign_written(lane) + await self._sender.send_due(lane)
 
     async def close(self) -> None:
         """Let a successor take the lane at once."""
         await self._parts.lock.release()
 
-    async def _write(self, lane: Lane) -> int:
-        """Give requested movements their nonces, in one transaction; how many were dealt with."""
-        parts = self._parts
-        async with parts.units() as unit:
-            load = await unit.settlement.workload(lane.id, parts.chain_id, parts.contract.address)
-            free = parts.batches.slots_unmined_max - load.unmined
-            requested = await unit.settlement.requested_movements(lane.address, max(0, free))
-            if not requested or await unit.settlement.pauses():
-                return 0
-        if await parts.chain.chain_id() != parts.chain_id:
-            raise ChainUnavailable(f"the provider is not of chain {parts.chain_id}")
-        balance_wei = await parts.chain.native_balance(lane.address, "latest")
-        fee_wei = (await parts.market_fees()).max_fee_per_gas_wei
-        async with parts.units() as unit:
-            lane = await unit.settlement.lock_lane(lane.id, lane.epoch, LEASE_S)
-            if await unit.settlement.pauses():
-                return 0
-            requested = await unit.settlement.requested_movements(lane.address, free)
-            done = await self._write_within(unit, lane, requested, balance_wei, fee_wei)
-        parts.failpoint("after_movement_write")
-        return done
 
-    async def _write_within(
-        self, unit: Unit, lane: Lane, requested: Sequence[Movement], balance_wei: int, fee_wei: int
-    ) -> int:
-        """Write, oldest first, what the treasury's coin pays; how many were written or failed.
-
-        One native movement above the whole balance fails: written, it would hold up every nonce
-        after it. What only has to wait for earlier ones, or for gas, stays requested.
-        """
-        unmined = await unit.settlement.open_slots(lane.id)
-        left_wei = balance_wei - sum(_cost_wei(each, fee_wei) for each in unmined)
-        written: list[tuple[Movement, NewSlot]] = []
-        failed = 0
-        for movement in requested:
-            slot = self._slot(lane.next_nonce + len(written), movement)
-            cost_wei = _cost_wei(slot, fee_wei)
-            if slot.value_wei and cost_wei > balance_wei:
-                await unit.settlement.fail_movement(movement.id, *_TOO_LARGE)
-                failed += 1
-            elif cost_wei > left_wei:
-                break
-            else:
-                left_wei -= cost_wei
-                written.append((movement, slot))
-        await unit.settlement.write_slots(lane, [slot for _, slot in written])
-        for movement, slot in written:
-            await unit.settlement.assign_movement(movement.id, slot.id)
-        return len(written) + failed
-
-    def _slot(self, nonce: int, movement: Movement) -> NewSlot:
-        is_native = movement.asset == self._native
-        return NewSlot(
-            id=self._parts.new_id(),
-            nonce=nonce,
-            purpose=Purpose.MOVEMENT,
-            contract=None,
-            to=movement.to_address if is_native else self._parts.contract.token,
-            value_wei=movement.amount * WEI_PER_UNIT if is_native else 0,
-            calldata=(
-                b"" if is_native else token_transfer_calldata(movement.to_address, movement.amount)
-            ),
-            gas_limit=NATIVE_TRANSFER_GAS if is_native else TOKEN_TRANSFER_GAS,
-        )
-
-
-def _cost_wei(slot: NewSlot | OpenSlot, fee_wei: int) -> int:
-    """Most that a slot takes from its account at this fee per gas."""
-    return slot.value_wei + slot.gas_limit * fee_wei
+def _duties(parts: SettlementParts, own: NodeAddresses) -> Sequence[Duty]:
+    if parts.role is KeyRole.TREASURY:
+        return [TreasuryRules(parts, own)]
+    return [HardPause(parts)] if parts.role is KeyRole.PAUSER else []

@@ -39,6 +39,9 @@ _SESSION: Final = {
     "role": ROLE,  # whatever the login may do, a session of the node may do only this
     "timezone": "UTC",
     "enable_seqscan": "off",
+    # A process that stands still in the middle of a transaction would keep its locks, the ledger's
+    # among them, for as long as it stands; the server ends it before others give up waiting.
+    "idle_in_transaction_session_timeout": "20s",
     "lock_timeout": "30s",  # locks are held for one batch: longer means that nothing moves
     "jit": "off",
 }
@@ -55,8 +58,10 @@ _AWAY = (
     TimeoutError,
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # the server ended an idle connection; its last word came just now
     asyncpg.CannotConnectNowError,
     asyncpg.AdminShutdownError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.CrashShutdownError,
     asyncpg.TooManyConnectionsError,
 )

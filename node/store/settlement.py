@@ -1,4 +1,4 @@
-"""Lanes, slots, attempts, pauses and movements in PostgreSQL: set-based, fenced by the epoch.
+"""Lanes, slots, attempts and pauses in PostgreSQL: set-based, fenced by the epoch.
 
 Not here: what the mirror does to slots (`node.store.mirror`) and the lock that tells a dead
 holder (`node.store.lane_lock`).
@@ -12,39 +12,36 @@ from uuid import UUID
 from node.core.errors import InvariantBroken
 from node.core.ports.settlement import (
     Attempt,
-    BatchView,
     Candidate,
+    ContractFacts,
     Lane,
-    LaneView,
     LeaseLost,
-    Member,
-    Movement,
+    MemberNow,
     NewSlot,
     OpenSlot,
     Pause,
     Workload,
 )
 from node.core.settlement import NATIVE_TRANSFER_GAS, LaneStatus, PauseReason, Purpose, SlotState
-from node.core.submission import SEEN, AnswerClass
+from node.core.signing import KeyRole
+from node.core.submission import SEEN, Verdict
 from node.core.units import Address, BlockHash, TxHash
 from node.store.database import Connection
 from node.store.settlement_rows import (
-    BATCH,
     CANDIDATES,
-    LANES,
+    MEMBERS_NOW,
     NEXT_NUMBER,
     OVERDUE,
     VOID_CANDIDATES,
     WORKLOAD,
     attempt_of,
-    batch_of,
     candidate_of,
     lane_of,
-    member_of,
-    movement_of,
+    member_now_of,
     open_slot_of,
 )
 
+_SEEN: Final = [answer.value for answer in SEEN]
 _FLOAT_LOCK: Final = 7_265_002  # any constant; the second key is the contract
 
 _TAKE_LEASE = """
@@ -60,16 +57,21 @@ SELECT id FROM transfer WHERE id = ANY($1::uuid[]) AND state = 'funded' AND slot
 ORDER BY created_at, id FOR UPDATE
 """
 _COMMITTED = """
-SELECT coalesce(sum(s.amount_total), 0)::bigint FROM slot s JOIN lane l ON l.id = s.lane_id
+SELECT coalesce(sum(s.amount_total), 0)::bigint FROM (
+    SELECT * FROM slot WHERE state NOT IN ('final', 'foreign')
+        AND (state <> 'included' OR included_block_number > $3)
+    UNION ALL
+    SELECT * FROM slot WHERE state = 'final' AND included_block_number > $3
+) s JOIN lane l ON l.id = s.lane_id
 WHERE l.chain_id = $1 AND s.contract = $2 AND s.purpose = 'settle'
-  AND (s.state IN ('written', 'submitted', 'unknown')
-       OR s.state IN ('included', 'final') AND s.included_block_number > $3)
+  AND ($4::bigint IS NULL OR s.lane_id = $4)
 """
 _MAKE_NOOPS = """
 UPDATE slot s SET purpose = 'noop', contract = NULL, to_address = l.address, value_wei = 0,
     calldata = '', gas_limit = $2, members = 0, amount_total = 0
-FROM lane l WHERE l.id = s.lane_id AND s.id = ANY($1::uuid[]) AND s.purpose = 'settle'
-  AND s.state = 'written' AND NOT EXISTS (SELECT FROM attempt a WHERE a.slot_id = s.id)
+FROM lane l WHERE l.id = s.lane_id AND s.id = ANY($1::uuid[])
+  AND s.purpose IN ('settle', 'movement') AND s.state = 'written'
+  AND NOT EXISTS (SELECT FROM attempt a WHERE a.slot_id = s.id)
 RETURNING s.id
 """
 _UNASSIGN = """
@@ -106,9 +108,26 @@ ON CONFLICT (slot_id, sequence) DO NOTHING RETURNING tx_hash
 """
 _RECORD_SENDS = """
 UPDATE attempt a SET sends = sends + 1, last_sent_at = now(),
-    last_answer = CASE WHEN s.answer = 'ambiguous' AND a.last_answer = ANY($3::text[])
-        THEN a.last_answer ELSE s.answer END
-FROM unnest($1::bytea[], $2::text[]) AS s (tx_hash, answer) WHERE a.tx_hash = s.tx_hash
+    last_answer = CASE WHEN s.answer = 'ambiguous' AND a.last_answer = ANY($4::text[])
+        THEN a.last_answer ELSE s.answer END,
+    last_message = nullif(s.message, '')
+FROM unnest($1::bytea[], $2::text[], $3::text[]) AS s (tx_hash, answer, message)
+WHERE a.tx_hash = s.tx_hash
+"""
+_SAW_LANE = """
+UPDATE lane SET balance_wei = $2, cap_left = $3, seen_at = now() WHERE id = $1
+"""
+_SAW_CONTRACT = """
+INSERT INTO contract_state (chain_id, address, block_number, float_units, cap_left, paused,
+    token_paused) VALUES ($1, $2, $3, $4, $5, $6, $7)
+ON CONFLICT (chain_id, address) DO UPDATE SET (block_number, float_units, cap_left, paused,
+    token_paused, seen_at) = (excluded.block_number, excluded.float_units, excluded.cap_left,
+    excluded.paused, excluded.token_paused, now())
+WHERE contract_state.block_number <= excluded.block_number
+"""
+_REMEMBER_CODE = """
+INSERT INTO settlement_contract (chain_id, address, token_code) VALUES ($1, $2, $3)
+ON CONFLICT (chain_id, address) DO UPDATE SET token_code = excluded.token_code
 """
 _RAISE_COUNTER = """
 INSERT INTO settlement_contract (chain_id, address, next_number) VALUES ($1, $2, $3)
@@ -117,7 +136,9 @@ SET next_number = greatest(settlement_contract.next_number, excluded.next_number
 """
 _PAUSE = """
 INSERT INTO pause (reason, hard, note, paused_by) VALUES ($1, $2, $3, $4)
-ON CONFLICT (reason) WHERE resumed_at IS NULL DO UPDATE SET hard = pause.hard OR excluded.hard
+ON CONFLICT (reason) WHERE resumed_at IS NULL DO UPDATE SET hard = pause.hard OR excluded.hard,
+    note = CASE WHEN excluded.hard AND NOT pause.hard
+        THEN nullif(concat_ws('; ', pause.note, excluded.note), '') ELSE pause.note END
 """
 
 
@@ -129,14 +150,21 @@ class SettlementStore:
 
     # ------------------------------------------------------------------------------------ lanes
 
-    async def add_lane(self, chain_id: int, address: Address, next_nonce: int) -> None:
+    async def add_lane(
+        self,
+        chain_id: int,
+        address: Address,
+        next_nonce: int,
+        role: KeyRole = KeyRole.SETTLE,
+    ) -> None:
         """A lane seen for the first time; one that exists stays as it is."""
         await self._raw.execute(
-            "INSERT INTO lane (chain_id, address, next_nonce) VALUES ($1, $2, $3)"
+            "INSERT INTO lane (chain_id, address, next_nonce, role) VALUES ($1, $2, $3, $4)"
             " ON CONFLICT (chain_id, address) DO NOTHING",
             chain_id,
             address,
             next_nonce,
+            role.value,
         )
 
     async def lane(self, chain_id: int, address: Address) -> Lane | None:
@@ -227,9 +255,11 @@ class SettlementStore:
         key = (chain_id ^ int.from_bytes(contract)) & 0x7FFF_FFFF
         await self._raw.execute("SELECT pg_advisory_xact_lock($1, $2)", _FLOAT_LOCK, key)
 
-    async def committed_units(self, chain_id: int, contract: Address, block_number: int) -> int:
-        """Token units of written batches, of all lanes, that are not in that block."""
-        units: int = await self._raw.fetchval(_COMMITTED, chain_id, contract, block_number)
+    async def committed_units(
+        self, chain_id: int, contract: Address, block_number: int, lane_id: int | None = None
+    ) -> int:
+        """Token units of written batches, of all lanes or of one, that are not in that block."""
+        units: int = await self._raw.fetchval(_COMMITTED, chain_id, contract, block_number, lane_id)
         return units
 
     async def write_slots(self, lane: Lane, slots: Sequence[NewSlot]) -> None:
@@ -287,29 +317,26 @@ class SettlementStore:
 
     async def workload(self, lane_id: int, chain_id: int, contract: Address) -> Workload:
         """What there is to do, in one look."""
-        row = await self._raw.fetchrow(WORKLOAD, lane_id, chain_id, contract)
+        row = await self._raw.fetchrow(WORKLOAD, lane_id, chain_id, contract, _SEEN)
         assert row is not None
-        return Workload(row["unmined"], row["has_funded"], row["has_voids"])
+        return Workload(
+            row["unmined"],
+            row["has_funded"],
+            row["has_voids"],
+            is_unheard=row["is_unheard"],
+            lacks_gas=bool(row["lacks_gas"]),
+            lanes=max(1, row["lanes"]),
+            unmined_of_all=row["unmined_of_all"],
+            has_movements=row["has_movements"],
+        )
 
     async def open_slots(self, lane_id: int) -> Sequence[OpenSlot]:
         """Slots that are not mined, by nonce."""
-        return await self._slots(
+        slots = await self._raw.fetch(
             "SELECT * FROM slot WHERE lane_id = $1 AND state NOT IN ('final', 'foreign')"
             " AND state <> 'included' ORDER BY nonce",
             lane_id,
         )
-
-    async def unfinished_below(self, lane_id: int, nonce: int) -> Sequence[OpenSlot]:
-        """Slots with a lower nonce that are neither final nor foreign."""
-        return await self._slots(
-            "SELECT * FROM slot WHERE lane_id = $1 AND state NOT IN ('final', 'foreign')"
-            " AND nonce < $2 ORDER BY nonce FOR UPDATE",
-            lane_id,
-            nonce,
-        )
-
-    async def _slots(self, query: str, *arguments: object) -> list[OpenSlot]:
-        slots = await self._raw.fetch(query, *arguments)
         attempts: dict[UUID, list[Attempt]] = {row["id"]: [] for row in slots}
         for row in await self._raw.fetch(
             "SELECT * FROM attempt WHERE slot_id = ANY($1::uuid[]) ORDER BY slot_id, sequence",
@@ -326,6 +353,10 @@ class SettlementStore:
             purpose.value,
         )
         return [row["transfer_id"] for row in rows]
+
+    async def members_now(self, slot_ids: Sequence[UUID]) -> Sequence[MemberNow]:
+        """Members of slots in the order of the calldata, as their transfers are now."""
+        return [member_now_of(row) for row in await self._raw.fetch(MEMBERS_NOW, list(slot_ids))]
 
     async def add_attempts(self, attempts: Sequence[Attempt]) -> Sequence[TxHash]:
         """Store signed attempts; one whose (slot, sequence) is taken is left out."""
@@ -363,13 +394,14 @@ class SettlementStore:
         )
         return [row["id"] for row in rows]
 
-    async def record_sends(self, answers: Mapping[TxHash, AnswerClass]) -> None:
+    async def record_sends(self, verdicts: Mapping[TxHash, Verdict]) -> None:
         """Note that attempts were sent and what was said. A lost answer never hides a better."""
         await self._raw.execute(
             _RECORD_SENDS,
-            list(answers),
-            [answer.value for answer in answers.values()],
-            [answer.value for answer in SEEN],
+            list(verdicts),
+            [each.answer.value for each in verdicts.values()],
+            [each.message for each in verdicts.values()],
+            _SEEN,
         )
 
     async def final_block(self, chain_id: int) -> tuple[int, BlockHash] | None:
@@ -417,80 +449,42 @@ class SettlementStore:
     # ------------------------------------------------------------------------------------ views
 
     async def is_recovering(self, chain_id: int) -> bool:
-        """Whether a lane must be adopted before new transfers are accepted."""
+        """Whether a lane that settles must be adopted before new transfers are accepted."""
         found: bool = await self._raw.fetchval(
-            "SELECT EXISTS (SELECT FROM lane WHERE chain_id = $1 AND status = 'ahead')", chain_id
+            "SELECT EXISTS (SELECT FROM lane WHERE chain_id = $1 AND status = 'ahead'"
+            " AND role = 'settle')",
+            chain_id,
         )
         return found
 
-    async def lanes(self, chain_id: int) -> Sequence[LaneView]:
-        """All lanes."""
-        return [
-            LaneView(lane_of(row), row["unmined"], row["oldest_nonce"], row["final"])
-            for row in await self._raw.fetch(LANES, chain_id)
-        ]
+    # ------------------------------------------------------------------------------- what was seen
 
-    async def batch(self, slot_id: UUID) -> BatchView | None:
-        """One slot with attempts and members."""
-        row = await self._raw.fetchrow(BATCH, slot_id)
-        if row is None:
-            return None
-        attempts = await self._raw.fetch(
-            "SELECT * FROM attempt WHERE slot_id = $1 ORDER BY sequence", slot_id
-        )
-        members: list[Member] = [
-            member_of(each)
-            for each in await self._raw.fetch(
-                "SELECT * FROM slot_member WHERE slot_id = $1 ORDER BY position", slot_id
-            )
-        ]
-        return batch_of(row, [attempt_of(each) for each in attempts], members)
+    async def saw_lane(self, lane_id: int, balance_wei: int, cap_left: int | None) -> None:
+        """Note what the lane's account holds and may still pay, for operators."""
+        await self._raw.execute(_SAW_LANE, lane_id, balance_wei, cap_left)
 
-    # -------------------------------------------------------------------------------- movements
-
-    async def add_movement(self, movement: Movement) -> None:
-        """Store a request."""
+    async def saw_contract(
+        self, chain_id: int, contract: Address, block_number: int, facts: ContractFacts
+    ) -> None:
+        """Note the contract's state at a block, for operators; an older block changes nothing."""
         await self._raw.execute(
-            "INSERT INTO movement (id, kind, sender, from_address, to_address, asset, amount,"
-            " made_by) VALUES ($1, $2, $3, $3, $4, $5, $6, $7)",
-            movement.id,
-            movement.kind,
-            movement.from_address,
-            movement.to_address,
-            movement.asset,
-            movement.amount,
-            movement.made_by,
+            _SAW_CONTRACT,
+            chain_id,
+            contract,
+            block_number,
+            facts.float_units,
+            facts.contract_left,
+            facts.paused,
+            facts.token_paused,
         )
 
-    async def movement(self, movement_id: UUID) -> Movement | None:
-        """One movement."""
-        row = await self._raw.fetchrow("SELECT * FROM movement WHERE id = $1", movement_id)
-        return movement_of(row) if row else None
-
-    async def requested_movements(self, from_address: Address, limit: int) -> Sequence[Movement]:
-        """Requests out of an address that have no slot yet, oldest first, locked."""
-        rows = await self._raw.fetch(
-            "SELECT * FROM movement WHERE from_address = $1 AND state = 'requested'"
-            " ORDER BY created_at, id LIMIT $2 FOR UPDATE",
-            from_address,
-            limit,
+    async def trust_token(self, chain_id: int, contract: Address, code: bytes) -> bool:
+        """Remember the token's code; whether it is the one that was remembered before."""
+        known: bytes | None = await self._raw.fetchval(
+            "SELECT token_code FROM settlement_contract WHERE chain_id = $1 AND address = $2",
+            chain_id,
+            contract,
         )
-        return [movement_of(row) for row in rows]
-
-    async def assign_movement(self, movement_id: UUID, slot_id: UUID) -> None:
-        """The movement is written into a slot."""
-        await self._raw.execute(
-            "UPDATE movement SET slot_id = $2, state = 'submitted' WHERE id = $1",
-            movement_id,
-            slot_id,
-        )
-
-    async def fail_movement(self, movement_id: UUID, code: str, message: str) -> None:
-        """The movement ends without a slot."""
-        await self._raw.execute(
-            "UPDATE movement SET state = 'failed',"
-            " failure = jsonb_build_object('code', $2::text, 'message', $3::text) WHERE id = $1",
-            movement_id,
-            code,
-            message,
-        )
+        if known != code:  # acceptance locks this row: it is left alone while nothing changes
+            await self._raw.execute(_REMEMBER_CODE, chain_id, contract, code)
+        return known in (None, code)

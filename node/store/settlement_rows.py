@@ -10,15 +10,16 @@ import asyncpg
 
 from node.core.ports.settlement import (
     Attempt,
-    BatchView,
     Candidate,
     Lane,
     Member,
-    Movement,
+    MemberNow,
     OpenSlot,
 )
 from node.core.settlement import LaneStatus, PaymentRecord, Purpose, SlotState, Waiting
+from node.core.signing import KeyRole
 from node.core.submission import AnswerClass, Fees
+from node.core.transfers import State
 from node.core.units import Address, TxHash
 
 _CANDIDATE: Final = """
@@ -46,31 +47,41 @@ t.state = 'voiding'
 VOID_CANDIDATES: Final = f"""{_CANDIDATE}
   AND {_NEEDS_VOID} ORDER BY t.created_at, t.id LIMIT $3 FOR UPDATE OF t
 """
+_UNMINED: Final = "s.state NOT IN ('final', 'foreign') AND s.state <> 'included'"
+# The head of line is heard of once any of its attempts was answered by one who has it ($4).
 WORKLOAD: Final = f"""
+WITH head AS (
+    SELECT s.id FROM slot s WHERE s.lane_id = $1 AND {_UNMINED} ORDER BY s.nonce LIMIT 1
+), sent AS (
+    SELECT a.last_answer, a.sequence FROM attempt a JOIN head h ON h.id = a.slot_id
+    WHERE a.sends > 0
+)
 SELECT
-    (SELECT count(*) FROM slot WHERE lane_id = $1 AND state NOT IN ('final', 'foreign')
-     AND state <> 'included') AS unmined,
+    (SELECT count(*) FROM slot s WHERE s.lane_id = $1 AND {_UNMINED}) AS unmined,
+    (SELECT coalesce(bool_and(last_answer <> ALL($4::text[])), false) FROM sent) AS is_unheard,
+    (SELECT last_answer = 'funds' FROM sent ORDER BY sequence DESC LIMIT 1) AS lacks_gas,
+    (SELECT count(*) FROM lane WHERE chain_id = $2 AND role = 'settle' AND status = 'active'
+     AND lease_until > now()) AS lanes,
+    (SELECT count(*) FROM slot s JOIN lane l ON l.id = s.lane_id
+     WHERE l.chain_id = $2 AND l.role = 'settle' AND {_UNMINED}) AS unmined_of_all,
     EXISTS (SELECT FROM transfer WHERE state = 'funded' AND slot_id IS NULL AND chain_id = $2
             AND contract = $3) AS has_funded,
     EXISTS (SELECT FROM transfer t WHERE t.chain_id = $2 AND t.contract = $3
-            AND {_NEEDS_VOID}) AS has_voids
+            AND {_NEEDS_VOID}) AS has_voids,
+    EXISTS (SELECT FROM movement m JOIN lane l ON l.address = m.sender
+            WHERE l.id = $1 AND m.state = 'requested') AS has_movements
 """  # noqa: S608 - constants
+MEMBERS_NOW: Final = """
+SELECT m.slot_id, t.payment_number, t.beneficiary_address, t.buy_amount, t.chain_id, t.contract,
+    t.state
+FROM slot_member m JOIN transfer t ON t.id = m.transfer_id
+WHERE m.slot_id = ANY($1::uuid[]) ORDER BY m.slot_id, m.position
+"""
 NEXT_NUMBER: Final = """
 SELECT greatest(
     (SELECT next_number FROM settlement_contract WHERE chain_id = $1 AND address = $2),
     (SELECT max(payment_number)::bigint + 1 FROM settlement_log
-     WHERE chain_id = $1 AND contract = $2), 1)
-"""
-LANES: Final = """
-SELECT l.*, count(*) FILTER (WHERE s.state IN ('written', 'submitted', 'unknown')) AS unmined,
-    min(s.nonce) FILTER (WHERE s.state IN ('written', 'submitted', 'unknown')) AS oldest_nonce,
-    count(*) FILTER (WHERE s.state = 'final') AS final
-FROM lane l LEFT JOIN slot s ON s.lane_id = l.id
-WHERE l.chain_id = $1 GROUP BY l.id ORDER BY l.id
-"""
-BATCH: Final = """
-SELECT s.*, l.address AS lane_address, l.chain_id FROM slot s JOIN lane l ON l.id = s.lane_id
-WHERE s.id = $1
+     WHERE chain_id = $1 AND contract = $2 AND payment_number < 4611686018427387904), 1)
 """
 
 
@@ -86,6 +97,7 @@ def lane_of(row: "asyncpg.Record") -> Lane:
         row["epoch"],
         row["lease_owner"],
         row["lease_until"],
+        KeyRole(row["role"]),
     )
 
 
@@ -111,6 +123,16 @@ def member_of(row: "asyncpg.Record") -> Member:
     )
 
 
+def member_now_of(row: "asyncpg.Record") -> MemberNow:
+    """A row of `slot_member` joined with its transfer."""
+    record = PaymentRecord(
+        row["payment_number"], Address(row["beneficiary_address"]), row["buy_amount"]
+    )
+    return MemberNow(
+        row["slot_id"], record, row["chain_id"], Address(row["contract"]), State(row["state"])
+    )
+
+
 def attempt_of(row: "asyncpg.Record") -> Attempt:
     """A row of `attempt`."""
     return Attempt(
@@ -124,6 +146,7 @@ def attempt_of(row: "asyncpg.Record") -> Attempt:
         last_sent_at=row["last_sent_at"],
         sends=row["sends"],
         last_answer=AnswerClass(row["last_answer"]) if row["last_answer"] else None,
+        last_message=row["last_message"],
     )
 
 
@@ -139,48 +162,4 @@ def open_slot_of(row: "asyncpg.Record", attempts: Sequence[Attempt]) -> OpenSlot
         row["calldata"],
         row["gas_limit"],
         attempts,
-    )
-
-
-def batch_of(
-    row: "asyncpg.Record", attempts: Sequence[Attempt], members: Sequence[Member]
-) -> BatchView:
-    """A row of `slot` joined with its lane, with attempts and members."""
-    price = row["effective_gas_price_wei"]
-    return BatchView(
-        id=row["id"],
-        lane_address=Address(row["lane_address"]),
-        chain_id=row["chain_id"],
-        nonce=row["nonce"],
-        purpose=Purpose(row["purpose"]),
-        state=SlotState(row["state"]),
-        contract=Address(row["contract"]) if row["contract"] else None,
-        gas_limit=row["gas_limit"],
-        amount_total=row["amount_total"],
-        block_number=row["included_block_number"],
-        tx_hash=TxHash(row["included_tx_hash"]) if row["included_tx_hash"] else None,
-        succeeded=row["succeeded"],
-        gas_used=row["gas_used"],
-        effective_gas_price_wei=int(price) if price is not None else None,
-        created_at=row["created_at"],
-        final_at=row["final_at"],
-        attempts=attempts,
-        members=members,
-    )
-
-
-def movement_of(row: "asyncpg.Record") -> Movement:
-    """A row of `movement`."""
-    return Movement(
-        id=row["id"],
-        kind=row["kind"],
-        from_address=Address(row["from_address"]),
-        to_address=Address(row["to_address"]),
-        asset=row["asset"],
-        amount=row["amount"],
-        state=row["state"],
-        slot_id=row["slot_id"],
-        made_by=row["made_by"],
-        failure=row["failure"],
-        created_at=row["created_at"],
     )

@@ -46,6 +46,7 @@ _CHANGEABLE: Final = {
     "tx_hash": "bytea",
     "block_number": "bigint",
     "failure": "jsonb",
+    "payment_number": "bigint",
 }
 """Columns a move may change besides state and version, with their types."""
 

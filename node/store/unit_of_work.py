@@ -7,16 +7,19 @@ from datetime import datetime
 from functools import cached_property
 
 from node.core.ports import Unit
+from node.store.adoption import AdoptionStore
 from node.store.database import Connection, Database
 from node.store.events import EventStore
 from node.store.history import HistoryStore
 from node.store.idempotency import IdempotencyStore
 from node.store.ledger import LedgerStore
 from node.store.mirror import MirrorStore
+from node.store.movements import MovementStore
 from node.store.parties import PartyStore
 from node.store.quotes import QuoteStore
 from node.store.reconciliation import ReconciliationStore
 from node.store.settlement import SettlementStore
+from node.store.settlement_views import SettlementViewStore
 from node.store.transfers import TransferStore
 from node.store.verification import VerificationStore
 
@@ -69,8 +72,23 @@ class StoreUnit:
 
     @cached_property
     def settlement(self) -> SettlementStore:
-        """Lanes, slots, attempts, movements, pauses."""
+        """Lanes, slots, attempts, pauses."""
         return SettlementStore(self.connection)
+
+    @cached_property
+    def settlement_views(self) -> SettlementViewStore:
+        """Settlement as operators see it."""
+        return SettlementViewStore(self.connection)
+
+    @cached_property
+    def movements(self) -> MovementStore:
+        """Treasury movements and the rules that make them."""
+        return MovementStore(self.connection)
+
+    @cached_property
+    def adoption(self) -> AdoptionStore:
+        """What the chain has of the node's accounts and the database does not."""
+        return AdoptionStore(self.connection)
 
     @cached_property
     def mirror(self) -> MirrorStore:

@@ -13,7 +13,14 @@ from typing import Final
 
 from node.core.ids import Prefix
 from node.store.verification_guards import GUARDS, MEMBERS, NUMBERS
-from node.store.verification_timelines import MOVES, PAYOUTS, TIMELINES, TOLD
+from node.store.verification_timelines import (
+    MOVES,
+    ORIGINAL_NUMBER,
+    PAYOUTS,
+    RENUMBERED,
+    TIMELINES,
+    TOLD,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +108,7 @@ SELECT id AS subject, coalesce(booked, 'no entries') AS expected, stored AS actu
 FROM both_ways WHERE booked IS DISTINCT FROM stored
 """  # noqa: S608 - constants
 
-_TRANSFER_TERMS: Final = """
+_TRANSFER_TERMS: Final = f"""
 WITH both_ways AS (
     SELECT t.id, t.pending_sequence,
         concat_ws(' ', l.kind, l.key, l.transfer_id, l.pending, 'to', l.detail ->> 'beneficiary',
@@ -111,8 +118,9 @@ WITH both_ways AS (
             l.detail ->> 'quote_expires_at') AS booked,
         concat_ws(' ', 'transfer', 'transfer:' || t.id, t.id, true,
             'to', '0x' || encode(t.beneficiary_address, 'hex'),
-            'by', '0x' || encode(t.contract, 'hex'), 'on', t.chain_id, 'as', t.payment_number,
-            'at quote', q.id, trim_scale(q.mid_rate), q.spread_bps, 'until',
+            'by', '0x' || encode(t.contract, 'hex'), 'on', t.chain_id,
+            'as', {ORIGINAL_NUMBER}, 'at quote', q.id, trim_scale(q.mid_rate), q.spread_bps,
+            'until',
             to_char(q.expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'))
             AS stored,
         lower(t.beneficiary ->> 'address') AS given,
@@ -130,7 +138,7 @@ UNION ALL
 SELECT l.transfer_id, 'a transfer', 'none', 'sequence ' || l.sequence || ', key ' || l.key
 FROM ledger_transaction l WHERE starts_with(l.key, 'transfer:')
     AND NOT EXISTS (SELECT FROM transfer t WHERE t.pending_sequence = l.sequence)
-"""
+"""  # noqa: S608 - constants
 
 _TRANSFER_ENDS: Final = """
 WITH both_ways AS (
@@ -294,6 +302,10 @@ CHECKS: Final[Mapping[str, Check]] = {
     "members": Check("what a batch on chain pays is what its transfers say", MEMBERS),
     "timelines": Check("every transfer's timeline is complete and ends in its state", TIMELINES),
     "moves": Check("every line of a timeline is a move that transfers have", MOVES),
+    "renumbered": Check(
+        "a payment number changed only where the chain had used it, step by step, as it was told",
+        RENUMBERED,
+    ),
     "told": Check("timelines tell the payment number, and of the chain what the mirror has", TOLD),
 }
 """By name, in the order they are made."""

@@ -17,6 +17,10 @@ def _allowed() -> str:
     return ", ".join(f"('{before}', '{kind}', '{after}')" for before, kind, after in sorted(lines))
 
 
+ORIGINAL_NUMBER: Final = """coalesce((SELECT min(c.old_number)
+    FROM payment_number_change c WHERE c.transfer_id = t.id), t.payment_number)"""
+"""The payment number that transfer `t` was accepted with."""
+
 TIMELINES: Final = """
 SELECT t.id AS subject, t.version || ' events, the last ' || coalesce(t.state, 'NULL') AS expected,
     count(e.*) || ' events, the last ' || coalesce((array_agg(e.state ORDER BY e.object_sequence
@@ -85,9 +89,9 @@ FROM batch b FULL JOIN paid p ON p.payout = b.payout WHERE booked IS DISTINCT FR
 
 # What an event says of a block is a log of the transfer's number in the mirror, of one kind for
 # each type of event; and a transfer in a block names the transaction that its newest event names.
-TOLD: Final = """
+TOLD: Final = f"""
 WITH lines AS (
-    SELECT t.*, e.object_sequence, e.type, e.detail,
+    SELECT t.*, {ORIGINAL_NUMBER} AS original, e.object_sequence, e.type, e.detail,
         CASE WHEN e.type IN ('transfer.included', 'transfer.reorged', 'transfer.settled')
              THEN 'settled'
              WHEN e.type = 'transfer.requeued' THEN 'failed'
@@ -99,13 +103,13 @@ WITH lines AS (
         'tx_hash', '0x' || encode(tx_hash, 'hex'), 'block_number', block_number,
         'block_hash', '0x' || encode(block_hash, 'hex')) || CASE WHEN kind = 'failed'
         THEN jsonb_build_object('reason', '0x' || encode(coalesce(reason, ''), 'hex'))
-        ELSE '{}' END AS told
+        ELSE '{{}}' END AS told
     FROM settlement_log
 )
-SELECT id AS subject, 'payment number ' || payment_number AS expected,
+SELECT id AS subject, 'payment number ' || original AS expected,
     concat('event 1 tells ', detail) AS actual, NULL AS evidence
 FROM lines WHERE object_sequence = 1
-    AND detail IS DISTINCT FROM jsonb_build_object('payment_number', payment_number)
+    AND detail IS DISTINCT FROM jsonb_build_object('payment_number', original)
 UNION ALL
 SELECT id, concat('what the mirror has of payment number ', payment_number),
     concat('event ', object_sequence, ', ', type, ', tells ', detail), NULL
@@ -129,4 +133,39 @@ UNION ALL
 SELECT id, 'no block', concat('block ', block_number), concat('it is ', state)
 FROM transfer WHERE block_number IS NOT NULL
     AND state NOT IN ('included', 'voiding', 'settled')
+"""  # noqa: S608 - constants
+
+# A transfer keeps its number, but for changes that are noted one after the other, each told by one
+# event, of a number that the chain has used, before anything was written.
+RENUMBERED: Final = """
+WITH changes AS (
+    SELECT c.*, t.id AS known, t.payment_number, lag(new_number) OVER chain AS before,
+        lead(new_number) OVER chain AS after, jsonb_build_object('old_payment_number', old_number,
+            'payment_number', new_number) AS told,
+        EXISTS (SELECT FROM settlement_log l WHERE l.chain_id = t.chain_id
+            AND l.contract = t.contract AND l.payment_number = c.old_number::numeric
+            AND l.kind IN ('settled', 'voided')) AS is_used
+    FROM payment_number_change c LEFT JOIN transfer t ON t.id = c.transfer_id
+    WINDOW chain AS (PARTITION BY c.transfer_id ORDER BY new_number, old_number)
+)
+SELECT transfer_id AS subject, concat('a change from ', coalesce(before, old_number),
+        CASE WHEN after IS NULL THEN concat(' to ', payment_number) END,
+        ' upwards of a number that is used') AS expected,
+    concat('from ', old_number, ' to ', new_number, CASE WHEN NOT is_used THEN ', unused' END)
+        AS actual, NULL AS evidence
+FROM changes WHERE (known IS NOT NULL AND old_number = coalesce(before, old_number)
+    AND new_number > old_number AND (after IS NOT NULL OR new_number = payment_number)
+    AND is_used) IS NOT TRUE
+UNION ALL
+SELECT transfer_id, concat('one event that tells ', told), n || ' events', NULL
+FROM changes c CROSS JOIN LATERAL (SELECT count(*) AS n FROM event e
+    WHERE e.object_id = c.transfer_id AND e.type = 'transfer.renumbered' AND e.detail = c.told) s
+WHERE n <> 1
+UNION ALL
+SELECT e.object_id, 'a change that was noted, before anything was written',
+    concat('event ', e.object_sequence, ' tells ', e.detail), NULL
+FROM event e WHERE e.type = 'transfer.renumbered' AND (
+    NOT EXISTS (SELECT FROM changes c WHERE c.transfer_id = e.object_id AND c.told = e.detail)
+    OR EXISTS (SELECT FROM event s WHERE s.object_id = e.object_id
+        AND s.object_sequence < e.object_sequence AND s.type = 'transfer.submitted'))
 """

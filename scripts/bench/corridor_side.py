@@ -23,6 +23,7 @@ import orjson
 from node.core.units import Asset, parse_amount
 from node.devnet import programs
 from node.devnet.programs import Program
+from node.devnet.state import StateDirectory
 from scripts.bench.load import Order, Tally
 from scripts.bench.measure import BenchFailed, Figures, figures, generate
 from scripts.bench.proof import balances, check_paid
@@ -47,6 +48,10 @@ class CorridorNode:
         token: Address of the stablecoin there.
         partner_key: Credential that makes quotes and transfers.
         operator_key: Credential that reads the books.
+        chain_id: Of its chain.
+        database_url: Its database, by the node's own login.
+        holders: Addresses of the settlement contract and the treasury.
+        state: Directory of the devnet.
     """
 
     url: str
@@ -54,6 +59,15 @@ class CorridorNode:
     token: str
     partner_key: str
     operator_key: str
+    chain_id: int
+    database_url: str
+    holders: tuple[str, str]
+    state: Path
+
+    def pids(self) -> dict[str, int]:
+        """Process ids of the devnet's programs by name."""
+        started = orjson.loads(StateDirectory(self.state).processes.read_bytes())["programs"]
+        return {name: each["pid"] for name, each in started.items()}
 
     def get(self, path: str, *, operator: bool = False) -> Any:
         """Body of one GET as partner or operator."""
@@ -110,7 +124,7 @@ def measure(
         BenchFailed: A request was refused, a payment did not complete, or money does not add up.
     """
     run = f"{clients}-{time.time_ns()}"
-    customer_id = _customer_with_money(node, run)
+    customer_id = customer_with_money(node, run)
     before = balances(node.rpc_url, node.token, addresses)
     eur_before = _eur_minor(node, customer_id)
     tally = generate(
@@ -126,12 +140,12 @@ def measure(
             run=run,
         )
     )
-    completed_at_s = _wait_until_settled(node)
+    completed_at_s = wait_until_settled(node)
     _check_completed(node, tally)
     check_paid(before, balances(node.rpc_url, node.token, addresses), tally.units_by_address)
     if eur_before - _eur_minor(node, customer_id) != tally.sell_minor:
         raise BenchFailed("the customer's EUR did not fall by the sum of what was sold")
-    _check_books(node, run)
+    check_books(node, run)
     return figures(tally, clients=clients, completed_at_s=completed_at_s)
 
 
@@ -170,6 +184,10 @@ class _Devnet:
             token=devnet["contracts"]["USDC"],
             partner_key=first["keys"]["partner"],
             operator_key=first["keys"]["operator"],
+            chain_id=devnet["chain"]["chain_id"],
+            database_url=first["database_url"],
+            holders=(first["settlement"], first["treasury"]),
+            state=self._state,
         )
 
     def ready(self) -> bool:
@@ -181,7 +199,8 @@ class _Devnet:
             return False
 
 
-def _customer_with_money(node: CorridorNode, run: str) -> str:
+def customer_with_money(node: CorridorNode, run: str) -> str:
+    """A new customer with plenty of EUR; its id."""
     body = {"name": "Ana", "country": "DE", "email": "ana@example.org"}
     customer_id = str(node.post("/v1/customers", body, key=f"bench-customer-{run}")["id"])
     top_up = {
@@ -208,7 +227,7 @@ def _amount(value: Any) -> str:
     return str(value["amount"] if isinstance(value, dict) else value)
 
 
-def _wait_until_settled(node: CorridorNode) -> float:
+def wait_until_settled(node: CorridorNode) -> float:
     """The instant (monotonic) at which no transfer was processing any more."""
     give_up_at_s = time.monotonic() + _SETTLE_LIMIT_S
     while node.get("/v1/transfers?status=processing&limit=1")["data"]:
@@ -231,7 +250,7 @@ def _check_completed(node: CorridorNode, tally: Tally) -> None:
         raise BenchFailed(f"{len(missing)} accepted transfers did not complete: {min(missing)}")
 
 
-def _check_books(node: CorridorNode, run: str) -> None:
+def check_books(node: CorridorNode, run: str) -> None:
     """The trial balance is zero in every currency and reconciliation finds no break."""
     for row in node.get("/v1/ledger/trial-balance", operator=True)["data"]:
         if row["debits"] != row["credits"]:

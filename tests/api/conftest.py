@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,11 @@ from node.bootstrap import open_node
 from node.config import Settings
 from node.core.ids import Prefix, encode_id
 from node.core.parties import Principal, Role
+from node.core.units import Address
 from tests.api.fakes import FakeNode
-from tests.builders import CONTRACT, LedgerNode
+from tests.builders import CONTRACT, LedgerNode, target
+from tests.onchain import OnChain
+from tests.rig import AnvilServer
 
 BENEFICIARY = "0x90F79bf6EB2c4f870365E785982E1f101E93b906"
 
@@ -83,10 +87,35 @@ def settings_in(directory: Path, database_url: str, lane_key: bytes, **others: A
 
 @pytest.fixture
 async def real_app(database_url: str, tmp_path: Path) -> AsyncIterator[RealNode]:
-    """The node as `corridor serve` wires it; its chain is away, and no request here needs one."""
-    token = "0x" + "70" * 20
+    """The node as `corridor serve` wires it; its chain is away."""
+    async with open_real(tmp_path, database_url, CONTRACT, token_address="0x" + "70" * 20) as node:
+        yield node
+
+
+@pytest.fixture
+async def chained_app(
+    database_url: str, tmp_path: Path, anvil: AnvilServer
+) -> AsyncIterator[RealNode]:
+    """The same with its contracts on a chain that answers."""
+    onchain = OnChain.deploy(anvil)
+    async with open_real(
+        tmp_path,
+        database_url,
+        onchain.contract,
+        token_address=f"0x{onchain.token.hex()}",
+        settlement_address=f"0x{onchain.contract.hex()}",
+        chain_rpc_urls=(anvil.rpc_url,),
+    ) as node:
+        yield node
+
+
+@asynccontextmanager
+async def open_real(
+    directory: Path, database_url: str, contract: Address, *, token_address: str, **others: Any
+) -> AsyncIterator[RealNode]:
+    """A node with an operator, two partners, and a customer with money."""
     lane_key = bytes(Account.create().key)
-    settings = settings_in(tmp_path, database_url, lane_key, token_address=token)
+    settings = settings_in(directory, database_url, lane_key, token_address=token_address, **others)
     async with open_node(settings) as node:
         await node.rates.refresh()
         node.bound.set()  # the settings are those of this database
@@ -116,7 +145,8 @@ async def real_app(database_url: str, tmp_path: Path) -> AsyncIterator[RealNode]
                 f"{path}/top-ups", headers={**as_partner, "Idempotency-Key": "first"}, json=top_up
             )
             assert booked.status_code == 201, booked.text
-            await LedgerNode(node.units).fund_contract(1_200_000_000)
+            ledger = LedgerNode(node.units, target(contract=contract, holders=(contract,)))
+            await ledger.fund_contract(1_200_000_000)
             yield RealNode(
                 client=opened,
                 app=app,
@@ -126,5 +156,5 @@ async def real_app(database_url: str, tmp_path: Path) -> AsyncIterator[RealNode]
                 remitter=token_made.json()["token"],
                 customer_id=customer_id,
                 partner_id=partner_ids[0],
-                token_address=token,
+                token_address=token_address,
             )

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from uuid import UUID
 
-from adapters.evm.addresses import Eip55
 from adapters.machine import new_id
 from node.api.examples import RUN_ID
 from node.core.errors import ChainUnavailable, InFuture, NodeError, NotFound, WrongState
@@ -20,15 +19,14 @@ from node.core.ports.history import AsOf, EntryRow
 from node.core.ports.idempotency import Answer, Claim
 from node.core.ports.ledger import AccountRow, TrialRow
 from node.core.ports.reconciliation import Break, CheckResult, Run
-from node.core.ports.settlement import Attempt, BatchView, Lane, LaneView, Member, Movement, Pause
+from node.core.ports.settlement import Pause
 from node.core.ports.transfers import TopUp
-from node.core.settlement import LaneStatus, PauseReason, PaymentRecord, Purpose, SlotState
+from node.core.settlement import PauseReason
 from node.core.statements import Line, Period, Statement
-from node.core.submission import AnswerClass, Fees
-from node.core.units import BlockHash, Money, TxHash
+from node.core.units import BlockHash
 from node.services.idempotency import RenderError
 from node.services.points import NEWEST, Asked
-from tests.api.fake_world import ANA, ANA_ID, CONTRACT, LANE, NOW, Memory
+from tests.api.fake_world import ANA, ANA_ID, NOW, Memory
 
 A_BALANCE = Balance(f"customer/{ANA_ID}/EUR", AccountKind.LIABILITY, "EUR", 20_000, 0, 0, 100_000)
 AN_ENTRY = EntryRow(
@@ -138,29 +136,13 @@ def as_of(asked: Asked) -> AsOf:
 
 @dataclass
 class FakeSettlement:
-    """One lane; pauses in a list."""
+    """Pauses in a list; movements as they are asked for."""
 
     memory: Memory
     paused: list[Pause] = field(default_factory=list)
 
-    async def lanes(self) -> Sequence[LaneView]:
-        lane = Lane(1, 31337, LANE, 3, LaneStatus.ACTIVE, None, 1, "worker-1", NOW)
-        return [LaneView(lane, 1, 2, 2)]
-
     async def pauses(self) -> Sequence[Pause]:
         return self.paused
-
-    async def batch(self, batch_id: str, /) -> BatchView:
-        identity = decode_id(Prefix.BATCH, batch_id)
-        attempt = Attempt(
-            TxHash(bytes(32)), identity, 1, b"", Fees(2, 1), "market", NOW, NOW, 1,
-            AnswerClass.ACCEPTED,
-        )  # fmt: skip
-        member = Member(new_id(), PaymentRecord(1, LANE, 5_000_000))
-        return BatchView(
-            identity, LANE, 31337, 2, Purpose.SETTLE, SlotState.INCLUDED, CONTRACT, 410_000,
-            5_000_000, 12, TxHash(bytes(32)), True, 96_000, 10**9, NOW, None, [attempt], [member],
-        )  # fmt: skip
 
     async def pause(
         self,
@@ -194,37 +176,6 @@ class FakeSettlement:
             return render(self.paused)
 
         return await self.memory.once(claim, work, render_error)
-
-    async def request_movement(
-        self,
-        principal: Principal,
-        /,
-        *,
-        kind: str,
-        from_address: str,
-        to_address: str,
-        amount: Money,
-        claim: Claim | None,
-        render: Callable[[Movement], Answer],
-        render_error: RenderError,
-    ) -> Answer:
-        async def work() -> Answer:
-            codec = Eip55()
-            return render(
-                Movement(
-                    new_id(), kind, codec.parse(from_address), codec.parse(to_address),
-                    amount.asset.code, amount.minor, "requested", None, principal.key, None, NOW,
-                )
-            )  # fmt: skip
-
-        return await self.memory.once(claim, work, render_error)
-
-    async def movement(self, movement_id: str, /) -> Movement:
-        identity = decode_id(Prefix.MOVEMENT, movement_id)
-        return Movement(
-            identity, "lane_gas", LANE, CONTRACT, "ETH", 5, "requested", None, "operator:ops",
-            None, NOW,
-        )  # fmt: skip
 
 
 @dataclass

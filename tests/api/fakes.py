@@ -44,6 +44,7 @@ from node.services.idempotency import RenderError
 from node.services.parties import NewSecret, TokenAlreadyCreated
 from node.services.quoting import QuoteRequest
 from node.services.top_ups import TopUpRequest
+from tests.api.fake_adoption import FakeAdoption
 from tests.api.fake_bookings import FakeBookings
 from tests.api.fake_fx import FakeFx
 from tests.api.fake_operations import (
@@ -52,7 +53,9 @@ from tests.api.fake_operations import (
     FakeSettlement,
     FakeStatements,
 )
+from tests.api.fake_overview import FakeMeter, FakeOverview
 from tests.api.fake_positions import FakePositions
+from tests.api.fake_treasury import FakeTreasury
 from tests.api.fake_world import ANA, CATALOG, CONTRACT, MID, NOW, SECRETS, Memory
 
 
@@ -382,6 +385,8 @@ class FakeNode:
         self.positions = FakePositions()
         self.bookings = FakeBookings(self.memory)
         self.settlement = FakeSettlement(self.memory)
+        self.overview = FakeOverview(self.settlement)
+        self.adoption = FakeAdoption(self.memory)
         self.reconciliation = FakeReconciliation(self.memory)
         self.health = FakeHealth()
 
@@ -399,6 +404,10 @@ class FakeNode:
             positions=self.positions,
             bookings=self.bookings,
             settlement=self.settlement,
+            overview=self.overview,
+            meter=FakeMeter(self.overview),
+            adoption=self.adoption,
+            treasury=FakeTreasury(self.memory),
             reconciliation=self.reconciliation,
             health=self.health,
             fx=FakeFx(self.memory),

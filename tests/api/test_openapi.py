@@ -10,7 +10,7 @@ import httpx
 import pytest
 from pydantic import TypeAdapter
 
-from node.api.examples import BATCH_ID, BREAK_ID, MOVEMENT_ID, RUN_ID, TOP_UP_BODY
+from node.api.examples import BATCH_ID, BREAK_ID, MOVEMENT_ID, RULE_ID, RUN_ID, TOP_UP_BODY
 from node.api.openapi import document, errors_of
 from node.api.operations import KeyRule, Operation
 from node.api.problems import status_of
@@ -110,6 +110,7 @@ async def test_every_operation_answers_as_described(
         "batch_id": BATCH_ID,
         "break_id": BREAK_ID,
         "movement_id": MOVEMENT_ID,
+        "rule_id": RULE_ID,
         "run_id": RUN_ID,
         "sequence": "12",
         "top_up_id": top_up.json()["id"],

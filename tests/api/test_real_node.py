@@ -68,10 +68,27 @@ async def test_of_many_at_once_exactly_those_succeed_that_there_is_money_for(
     assert await balance(node) == ("0.00", "1000.00")
 
 
-async def test_a_canceled_transfer_gives_everything_back_and_tells_its_timeline(
+async def test_no_money_goes_back_while_nobody_can_ask_the_chain_whether_it_was_paid(
     real_app: RealNode,
 ) -> None:
     node = real_app
+    made = await node.client.post(
+        "/v1/transfers",
+        headers=headers(node.partner, "k"),
+        json=a_transfer(node, await a_quote(node)),
+    )
+    path = f"/v1/transfers/{made.json()['id']}"
+    answer = await node.client.post(f"{path}/cancel", headers=headers(node.partner, "c"))
+    assert (answer.status_code, answer.json()["code"]) == (503, "chain_unavailable")
+    assert answer.json()["retryable"] is True
+    shown = await node.client.get(path, headers=headers(node.partner))
+    assert shown.json()["state"] == "funded"
+
+
+async def test_a_canceled_transfer_gives_everything_back_and_tells_its_timeline(
+    chained_app: RealNode,
+) -> None:
+    node = chained_app
     made = await node.client.post(
         "/v1/transfers",
         headers=headers(node.remitter, "k"),

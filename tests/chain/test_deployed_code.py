@@ -8,6 +8,7 @@ from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
 from adapters.evm.artifacts import Artifact, load, parse
+from tests.onchain import settlement_arguments
 from tests.rig import DEV_ACCOUNTS, AnvilServer, start_anvil
 
 ADMIN = DEV_ACCOUNTS[0][0]
@@ -36,9 +37,7 @@ def deploy(chain: AnvilServer, artifact: Artifact, arguments: bytes = b"") -> st
 
 
 def deploy_settlement(chain: AnvilServer, token: str) -> str:
-    types = ["address", "address", "address", "address", "address[]"]
-    arguments = encode(types, [token, ADMIN, ADMIN, ADMIN, [LANE]])
-    return deploy(chain, load("TransferSettlement"), arguments)
+    return deploy(chain, load("TransferSettlement"), settlement_arguments(token))
 
 
 def code_of(chain: AnvilServer, address: str) -> bytes:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ async def make_rig(database_url: str) -> AsyncIterator[MakeRig]:
     """Rigs over the test's database; all they opened is closed after the test."""
     rigs: list[Rig] = []
 
-    async def make(anvil: AnvilServer, **deploy: int) -> Rig:
+    async def make(anvil: AnvilServer, **deploy: Any) -> Rig:
         onchain = OnChain.deploy(anvil, **deploy)
         database = Database.at(database_url)
         where = target(contract=onchain.contract, holders=(onchain.contract,))

@@ -119,6 +119,23 @@ class Rig:
                 )
             )
 
+    async def finalize(self) -> None:
+        """Let the mirror say that everything up to the newest block is final."""
+        head = await self.chain.head()
+        await self.execute(
+            "INSERT INTO chain_cursor (chain_id, start_number, head_number, head_hash,"
+            " final_number, final_hash) VALUES ($1, 0, $2, $3, $2, $3) ON CONFLICT (chain_id)"
+            " DO UPDATE SET final_number = $2, final_hash = $3",
+            CHAIN_ID,
+            head.number,
+            head.hash,
+        )
+
+    async def rows(self, query: str, *arguments: object) -> list[Any]:
+        """Rows of any query."""
+        async with self.database.transaction() as connection:
+            return list(await connection.raw.fetch(query, *arguments))
+
     async def lane(self) -> Any:
         async with self.node.units() as unit:
             return await unit.settlement.lane(CHAIN_ID, KeystoreSigner.of_key(LANE_KEY).address)

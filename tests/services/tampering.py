@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Self, cast
 from uuid import UUID
 
@@ -22,6 +23,7 @@ from node.core.ledger import (
     batch_final_entries,
     partner_account,
 )
+from node.core.mirror import BlockHeader, Facts, SettlementKind, SettlementLog, Watch
 from node.core.parties import Customer, Partner, Principal, Role
 from node.core.ports import Unit, UnitOfWork
 from node.core.ports.idempotency import Answer, Claim
@@ -29,8 +31,10 @@ from node.core.ports.transfers import Transfer
 from node.core.proof.findings import Difference
 from node.core.proof.records import Anchor
 from node.core.transfers import Happening
+from node.core.units import Address, BlockHash, TxHash
 from node.services import transfer_moves
 from node.services.posting import PostingService
+from node.services.renumbering import renumber
 from node.services.top_ups import TopUpRequest, TopUpService
 from node.services.verifying import Verification, VerifyService
 from node.store.database import Connection, Database
@@ -102,8 +106,33 @@ async def _write(node: LedgerNode) -> Sequence[Transfer]:
         detail = {name: str(value) for name, value in PAYOUT.items()}
         await unit.ledger.post([LedgerTransaction("batch:1", "batch", entries, detail=detail)])
         await unit.events.append(events)
+    await _renumber(node, transfers[3:])
     await _checkpoint(node)
     return settled
+
+
+async def _renumber(node: LedgerNode, transfers: Sequence[Transfer]) -> None:
+    """Two transfers whose numbers somebody else used, one of them twice."""
+    watch = Watch(CHAIN_ID, CONTRACT, TOKEN, "USDC", "ETH", frozenset({CONTRACT}))
+    changing = list(transfers)
+    for block, changed in enumerate((changing, changing[:1]), start=1):
+        header = BlockHeader(block, BlockHash(bytes([block]) * 32), BlockHash(bytes(32)), EPOCH)
+        used = [
+            SettlementLog(place, TxHash(TX_HASH), SettlementKind.VOIDED, each.payment_number)
+            for place, each in enumerate(changed)
+        ]
+        async with node.units() as unit:
+            await unit.mirror.add_blocks(watch, [header], [Facts(header.point, [], used)])
+            locked = await unit.transfers.lock_many([each.id for each in changed])
+            await unit.events.append(await renumber(unit, locked))
+        async with node.units() as unit:
+            changing = list(await unit.transfers.lock_many([each.id for each in changing]))
+
+
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+"""Long before any transfer: what happened then was nobody's of them."""
+
+TOKEN = Address(b"\x70" * 20)
 
 
 async def _refuse(node: LedgerNode) -> None:

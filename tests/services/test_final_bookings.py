@@ -1,5 +1,6 @@
 """What final facts book, without a database: native coin never drifts from the chain's floor."""
 
+from dataclasses import replace
 from uuid import UUID
 
 from hypothesis import given
@@ -110,6 +111,24 @@ def test_a_treasury_movement_is_booked_between_the_two_addresses() -> None:
     assert bookings.movements == {MOVEMENT: True}
     assert bookings.holdings == {(TREASURY, "USDC"): 30, (CONTRACT, "USDC"): 70}
     assert bookings.breaks == []
+
+
+def test_money_rescued_from_the_contract_is_no_orphan_where_a_movement_asked_for_it() -> None:
+    bookings = FinalBookings(WATCH, {(CONTRACT, "USDC"): 100})
+    bookings.explain_token_logs([token_row(CONTRACT, TREASURY, MOVEMENT)], [])
+    bookings.book_slots([replace(slot(1, gas_used=0, price_wei=1), movement_id=MOVEMENT)])
+    assert posted(bookings, chain_account(CHAIN_ID, TREASURY, "USDC")) == 70
+    assert bookings.holdings[CONTRACT, "USDC"] == 30
+    assert (bookings.movements, bookings.breaks) == ({MOVEMENT: True}, [])
+
+
+def test_a_movement_that_reverted_moved_nothing_and_its_gas_is_booked() -> None:
+    bookings = FinalBookings(WATCH, {(LANE, "ETH"): 10**18})
+    reverted = replace(slot(1, gas_used=50_000, price_wei=10**9), movement_id=MOVEMENT)
+    bookings.book_slots([replace(reverted, succeeded=False)])
+    assert bookings.movements == {MOVEMENT: False}
+    assert [each.kind for each in bookings.transactions] == ["gas"]
+    assert posted(bookings, chain_account(CHAIN_ID, LANE, "ETH")) == -50_000
 
 
 def test_a_move_between_own_addresses_that_nobody_asked_for_is_booked_and_still_a_break() -> None:

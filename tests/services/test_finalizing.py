@@ -6,7 +6,7 @@ import pytest
 
 from adapters.machine import new_id
 from node.core.ledger import suspense_account
-from node.core.ports.settlement import Movement
+from node.core.ports.movements import Movement
 from node.core.transfers import Happening, State
 from node.core.units import Address
 from node.services import transfer_moves
@@ -170,18 +170,17 @@ async def test_a_number_that_anothers_transaction_settled_is_paid_and_ours_is_sk
 ) -> None:
     transfers = await node.sent(2)
     (slot,) = await node.rows("SELECT calldata FROM slot")
-    for data in (call("addOperator(address)", ADMIN), "0x" + slot["calldata"].hex()):
-        node.onchain.anvil.rpc(
-            "eth_sendTransaction",
-            {
-                "from": ADMIN,
-                "to": "0x" + node.onchain.contract.hex(),
-                "data": data,
-                "gas": hex(2_000_000),
-                "maxFeePerGas": hex(10**12),
-                "maxPriorityFeePerGas": hex(10**11),
-            },
-        )
+    node.onchain.anvil.rpc(
+        "eth_sendTransaction",
+        {
+            "from": ADMIN,
+            "to": "0x" + node.onchain.contract.hex(),
+            "data": "0x" + slot["calldata"].hex(),
+            "gas": hex(2_000_000),
+            "maxFeePerGas": hex(10**12),
+            "maxPriorityFeePerGas": hex(10**11),
+        },
+    )
     node.mine(1 + DEPTH_BLOCKS)
     await node.follow()
     kinds = await node.rows("SELECT kind, count(*) AS n FROM settlement_log GROUP BY kind")
@@ -240,10 +239,10 @@ async def test_treasury_movements_are_booked_between_the_nodes_own_addresses(
             ("lane_gas", lane, "ETH", 1_500_000_000),
             ("float_top_up", contract, "USDC", 4_000),
         ):
-            await unit.settlement.add_movement(
+            await unit.movements.add(
                 Movement(
-                    new_id(), kind, TREASURY, to, asset, amount, "requested", None, "test", None,
-                    unit.now,
+                    new_id(), kind, TREASURY, TREASURY, to, asset, amount, "requested", None,
+                    "test", None, unit.now,
                 )
             )  # fmt: skip
     treasury = await node.treasury()

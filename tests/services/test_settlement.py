@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -14,13 +14,13 @@ from node.core.ids import Prefix, encode_id
 from node.core.parties import Principal, Role
 from node.core.ports import UnitOfWork
 from node.core.ports.chain import SendAnswer
-from node.core.settlement import BatchRules, LaneStatus, PauseReason, SlotState
+from node.core.settlement import BatchRules, LaneStatus, PauseReason
 from node.core.submission import FeeRules
 from node.core.transfers import Happening, State
 from node.services import transfer_moves
 from node.services.settlement import SettlementService
 from node.services.settlement_parts import SettlementParts
-from tests.builders import CHAIN_ID, a_claim, render, render_error
+from tests.builders import a_claim, render, render_error
 from tests.onchain import ADMIN, LANE
 from tests.rig import AnvilServer
 from tests.services.settling import BUY, PASSES_MAX, Killed, MakeRig, Rig, ids, killer
@@ -120,6 +120,9 @@ class StalledChain:
 
     def __init__(self, stall: Stall) -> None:
         self._stall = stall
+
+    def pinned(self) -> AbstractContextManager[None]:
+        return self._stall._inner.chain.pinned()
 
     def __getattr__(self, name: str) -> Any:
         async def call(*arguments: Any, **named: Any) -> Any:
@@ -346,42 +349,6 @@ async def test_a_lane_whose_key_is_used_elsewhere_is_ahead_and_writes_nothing(ri
     assert await rig.states(second) == {State.FUNDED}
 
 
-async def test_a_nonce_finally_used_by_a_stranger_pauses_and_its_transfers_are_funded_again(
-    slow_rig: Rig,
-) -> None:
-    rig = slow_rig
-    transfers = await rig.funded(2)
-    with pytest.raises(Killed):
-        await rig.worker(killer("after_store")).run_once()
-    await rig.kill()
-    anvil = rig.onchain.anvil
-    anvil.rpc("eth_sendTransaction", {"from": LANE, "to": ADMIN, "value": "0x1"})
-    anvil.mine()
-    head = await rig.chain.head()
-    await rig.execute(
-        "INSERT INTO chain_cursor (chain_id, start_number, head_number, head_hash, final_number,"
-        " final_hash) VALUES ($1, 0, $2, $3, $2, $3)",
-        CHAIN_ID,
-        head.number,
-        head.hash,
-    )
-    await rig.worker().run_once()
-    async with rig.node.units() as unit:
-        assert [each.reason for each in await unit.settlement.pauses()] == [
-            PauseReason.FOREIGN_NONCE
-        ]
-    assert [each["state"] for each in await rig.slots()] == [SlotState.FOREIGN]
-    assert await rig.states(transfers) == {State.FUNDED}
-    async with rig.node.units() as unit:
-        await unit.settlement.resume(None, "operator:olga")
-    await rig.kill()
-    worker = rig.worker()
-    for _ in range(2):
-        await worker.run_once()
-        anvil.mine()
-    rig.assert_each_paid_once(transfers)
-
-
 async def test_unknown_code_at_the_contract_pauses_settlement(rig: Rig) -> None:
     transfers = await rig.funded(1)
     rig.onchain.anvil.rpc("anvil_setCode", "0x" + rig.onchain.contract.hex(), "0x6001")
@@ -411,6 +378,14 @@ async def test_a_number_that_the_chain_has_used_is_not_signed_again(rig: Rig) ->
     rig.onchain.send(rig.onchain.contract, "void(uint64[])", [transfers[0].payment_number])
     await rig.settle(rig.worker(), transfers[1:])
     rig.assert_each_paid_once(transfers[1:])
+    assert await rig.states(transfers[:1]) == {State.FUNDED}  # until the mirror tells of its use
+
+
+async def test_a_written_number_that_the_chain_has_used_is_an_operators(rig: Rig) -> None:
+    transfers = await rig.funded(2)
+    await rig.execute("UPDATE transfer SET was_written = true WHERE id = $1", transfers[0].id)
+    rig.onchain.send(rig.onchain.contract, "void(uint64[])", [transfers[0].payment_number])
+    await rig.settle(rig.worker(), transfers[1:])
     assert await rig.states(transfers[:1]) == {State.ON_HOLD}
 
 
@@ -447,11 +422,30 @@ async def test_a_released_transfer_is_paid(rig: Rig) -> None:
 async def test_a_denied_beneficiary_that_was_written_before_waits_for_its_void(rig: Rig) -> None:
     transfers = await rig.funded(1)
     await rig.execute("UPDATE transfer SET was_written = true, batches_failed = 1")
+    await rig.finalize()
     rig.onchain.send(rig.onchain.token, "deny(address)", transfers[0].beneficiary_address)
+    worker = rig.worker()
+    await worker.run_once()
+    assert await rig.states(transfers) == {State.FUNDED}  # a reorg could still take it back
+    await rig.finalize()
+    await rig.kill()
     await rig.worker().run_once()
     (refused,) = await rig.again(transfers)
     assert (refused.state, refused.void_outcome) == (State.VOIDING, "failed")
     assert rig.onchain.payouts() == []
+
+
+async def test_a_final_block_whose_state_is_gone_holds_nobody_else_up(rig: Rig) -> None:
+    worker = rig.worker()
+    await worker.run_once()
+    transfers = await rig.funded(2)
+    await rig.execute("UPDATE transfer SET was_written = true WHERE id = $1", transfers[0].id)
+    await rig.finalize()
+    await rig.execute("UPDATE chain_cursor SET final_hash = decode(repeat('77', 32), 'hex')")
+    rig.onchain.send(rig.onchain.token, "deny(address)", transfers[0].beneficiary_address)
+    await rig.settle(worker, transfers[1:])
+    rig.assert_each_paid_once(transfers[1:])
+    assert await rig.states(transfers[:1]) == {State.FUNDED}
 
 
 async def test_a_denied_contract_pauses_and_blames_no_beneficiary(rig: Rig) -> None:

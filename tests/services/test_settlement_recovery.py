@@ -18,13 +18,20 @@ from node.core.ids import Prefix, encode_id
 from node.core.parties import Principal, Role
 from node.core.ports.chain import SendAnswer
 from node.core.ports.transfers import Transfer
-from node.core.settlement import BatchRules, LaneStatus, PauseReason
+from node.core.settlement import (
+    BatchRules,
+    LaneStatus,
+    PauseReason,
+    PaymentRecord,
+    encode_records,
+)
 from node.core.transfers import State
+from node.core.units import Address
 from node.services.settlement import SettlementService
 from node.store.lane_lock import AdvisoryLaneLock
 from tests.builders import CHAIN_ID, a_claim, render, render_error
 from tests.mirrored import DEPTH_BLOCKS, MirroredNode, failing
-from tests.onchain import LANE, LANE_KEY
+from tests.onchain import LANE_KEY
 from tests.rig import AnvilServer
 from tests.services.settling import Killed, MakeRig, Rig, killer
 
@@ -163,7 +170,7 @@ async def paused(node: MirroredNode) -> None:
 
 async def resumed(node: MirroredNode) -> None:
     async with node.ledger.units() as unit:
-        await unit.settlement.resume(PauseReason.OPERATOR, OLGA.key)
+        await unit.settlement.resume(None, OLGA.key)
 
 
 @pytest.mark.parametrize("window", ["never", "after_sign", "after_store", "after_send"])
@@ -210,29 +217,31 @@ async def test_what_was_signed_before_a_pause_keeps_its_nonce_and_is_paid(
     ]
 
 
-async def test_a_stranger_on_the_nonce_of_an_unsigned_batch_leaves_nobody_behind(
-    mirrored: MirroredNode,
+# ------------------------------------------------------------------------- numbers used by others
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+async def test_who_was_never_written_gets_another_number_when_its_own_paid_somebody_else(
+    mirrored: MirroredNode, *, is_known: bool
 ) -> None:
-    transfers = await written_unsigned(mirrored, 2)
-    onchain = mirrored.onchain
-    onchain.anvil.rpc("eth_sendTransaction", {"from": LANE, "to": LANE, "gas": hex(21_000)})
-    mirrored.mine(1 + DEPTH_BLOCKS)
-    await mirrored.follow()
+    (transfer,) = await mirrored.funded(1)
+    stranger = PaymentRecord(transfer.payment_number, Address(b"\x77" * 20), 5)
+    mirrored.onchain.send(mirrored.onchain.contract, "settle(bytes)", encode_records([stranger]))
+    if is_known:
+        await to_finality(mirrored)
+        assert {each.code for each in await mirrored.open_breaks()} & {"B06", "B07", "B10"}
+        await resumed(mirrored)
     worker = await mirrored.settlement()
-    held = await worker._lease.hold()
-    assert held is not None
-    async with mirrored.ledger.units() as unit:
-        now = unit.now
-    assert await worker._find_foreign(held, now) == 1  # before anything of the slot is signed
-    found = await mirrored.again(transfers)
-    assert {(each.state, each.slot_id, each.batches_failed) for each in found} == {
-        (State.FUNDED, None, 0)
-    }
-    async with mirrored.ledger.units() as unit:
-        await unit.settlement.resume(None, OLGA.key)
+    await worker.run_once()
+    if not is_known:
+        assert await mirrored.states([transfer]) == {State.FUNDED}
+        assert await mirrored.rows("SELECT FROM slot") == []
+        return
+    assert (await mirrored.again([transfer]))[0].payment_number > transfer.payment_number
     await to_finality(mirrored)
-    assert await mirrored.states(transfers) == {State.SETTLED}
-    assert len(onchain.payouts()) == 2
+    assert await mirrored.states([transfer]) == {State.SETTLED}
+    paid = [(f"0x{transfer.beneficiary_address.hex()}", transfer.amounts.buy)]
+    assert mirrored.onchain.payouts() == [(f"0x{'77' * 20}", 5), *paid]
 
 
 # --------------------------------------------------------------------------- voids nobody needs

@@ -32,7 +32,9 @@ def test_the_books_of_the_node_are_proven(tamperer: Tamperer) -> None:
 
 PAGE = Path(__file__).resolve().parents[2] / "node" / "docs" / "ledger_export.md"
 CHECKPOINT_TABLES = ("account_checkpoint", "ledger_checkpoint")
-COMPARED_TABLES = ("transfer", "event", "top_up", "quote", "ledger_refusal")
+COMPARED_TABLES = (
+    *("transfer", "event", "top_up", "quote", "payment_number_change", "ledger_refusal"),
+)
 TABLES = (*LEDGER_TABLES, *CHECKPOINT_TABLES, *COMPARED_TABLES)
 
 
@@ -78,6 +80,7 @@ NAMES: dict[str, Namer] = {
     "quote": lambda row: {
         encode_id(Prefix.QUOTE, row["id"]), encode_id(Prefix.TRANSFER, row["transfer_id"])
     },
+    "payment_number_change": lambda row: {encode_id(Prefix.TRANSFER, row["transfer_id"])},
     "ledger_refusal": lambda row: {f"key {row['key']}"},
 }  # fmt: skip
 
@@ -187,6 +190,7 @@ KEYS = {
     "event": ("sequence", "object_id", "object_sequence"),
     "top_up": ("id", "reference", "ledger_sequence"),
     "quote": ("id", "transfer_id"),
+    "payment_number_change": ("transfer_id", "old_number", "new_number"),
     "ledger_refusal": (),
 }
 """What tells the rows of a table apart: an invented row has another one of each, or of all."""
@@ -331,6 +335,12 @@ def test_what_is_covered_in_part_is_named_where_it_is(
         ("UPDATE transfer SET beneficiary_address = set_byte(beneficiary_address, 19, 1)",
          "transfer_terms"),
         ("UPDATE transfer SET payment_number = payment_number + 10", "transfer_terms"),
+        ("UPDATE transfer SET payment_number = payment_number + 10", "renumbered"),
+        ("DELETE FROM payment_number_change", "transfer_terms"),
+        ("DELETE FROM payment_number_change", "renumbered"),
+        ("DELETE FROM event WHERE type = 'transfer.renumbered'", "renumbered"),
+        ("DELETE FROM settlement_log WHERE kind = 'voided'", "renumbered"),
+        ("UPDATE event SET type = 'transfer.submitted' WHERE object_sequence = 2", "renumbered"),
         ("UPDATE transfer SET buy_amount = buy_amount + 1", "transfer_money"),
         (
             "UPDATE transfer SET service_fee = service_fee - 1, network_fee = network_fee + 1",

@@ -1,6 +1,6 @@
 """Treasury movements: asked for by an operator, sent by the treasury's own lane, once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import pytest
@@ -13,11 +13,15 @@ from node.core.errors import InvalidInput, NodeError, NotFound, Refused
 from node.core.ids import Prefix, encode_id
 from node.core.parties import Principal, Role
 from node.core.ports.idempotency import Answer, Claim
-from node.core.ports.settlement import Movement
+from node.core.ports.movements import Movement
+from node.core.ports.settlement import Lane
 from node.core.settlement import LaneStatus, PauseReason
+from node.core.signing import KeyRole
+from node.core.treasury import NodeAddresses
 from node.core.units import Asset, Money
-from node.services.settlement_operations import NodeAddresses, SettlementOperations
+from node.services.settlement_operations import SettlementOperations
 from node.services.treasury import TreasuryService
+from node.services.treasury_operations import TreasuryOperations
 from node.store.lane_lock import AdvisoryLaneLock
 from tests.builders import CHAIN_ID, render_error
 from tests.onchain import LANE, address_of
@@ -37,6 +41,7 @@ class Desk:
 
     rig: Rig
     operations: SettlementOperations
+    requests: TreasuryOperations
 
     async def ask(
         self,
@@ -47,7 +52,7 @@ class Desk:
         claim: Claim | None = None,
         source: str = TREASURY,
     ) -> str:
-        answer = await self.operations.request_movement(
+        answer = await self.requests.request_movement(
             OLGA,
             kind=kind,
             from_address=source,
@@ -59,8 +64,12 @@ class Desk:
         )
         return answer.body.decode()
 
+    async def lanes(self) -> Sequence[Lane]:
+        async with self.rig.node.units() as unit:
+            return [each.lane for each in await unit.settlement_views.lanes(CHAIN_ID, "ETH")]
+
     async def movement(self, movement_id: str) -> Movement:
-        return await self.operations.movement(movement_id)
+        return await self.requests.movement(movement_id)
 
     def treasury(
         self, at: Callable[[str], None] | None = None, chain: EvmChain | None = None
@@ -68,9 +77,12 @@ class Desk:
         lock = AdvisoryLaneLock(self.rig.database_url)
         self.rig.workers.append(lock)
         parts = replace(
-            self.rig.parts(at, chain), signer=KeystoreSigner.of_key(TREASURY_KEY), lock=lock
+            self.rig.parts(at, chain),
+            signer=KeystoreSigner.of_key(TREASURY_KEY),
+            lock=lock,
+            role=KeyRole.TREASURY,
         )
-        return TreasuryService(parts, "ETH")
+        return TreasuryService(parts, self.requests.addresses)
 
     @property
     def contract(self) -> str:
@@ -85,7 +97,11 @@ async def desk(make_rig: MakeRig, anvil: AnvilServer) -> Desk:
     addresses = NodeAddresses(
         onchain.contract, "USDC", "ETH", [address_of(LANE)], address_of(TREASURY)
     )
-    return Desk(rig, SettlementOperations(rig.node.units, CHAIN_ID, addresses, Eip55(), new_id))
+    return Desk(
+        rig,
+        SettlementOperations(rig.node.units, CHAIN_ID, has_pauser=False),
+        TreasuryOperations(rig.node.units, addresses, Eip55(), new_id, rig.chain),
+    )
 
 
 async def test_a_float_top_up_moves_tokens_from_the_treasury_to_the_contract(desk: Desk) -> None:
@@ -221,13 +237,13 @@ async def test_an_operator_who_resumes_starts_lanes_that_stopped_but_none_that_i
     await stopped.run_once()
     await desk.treasury().run_once()
     transfers = await desk.rig.funded(1)
-    one, other = [each.lane for each in await desk.operations.lanes()]
+    one, other = await desk.lanes()
     async with desk.rig.node.units() as unit:
         await unit.settlement.set_lane_status(one.id, LaneStatus.STOPPED, "excluded")
         await unit.settlement.set_lane_status(other.id, LaneStatus.AHEAD, "used elsewhere")
     assert await stopped.run_once() == 0
     await resumed(desk.operations)
-    assert [each.lane.status for each in await desk.operations.lanes()] == [
+    assert [each.status for each in await desk.lanes()] == [
         LaneStatus.ACTIVE,
         LaneStatus.AHEAD,
     ]
@@ -255,23 +271,6 @@ async def test_only_known_movements_between_own_addresses_are_accepted(
         await desk.ask("lane_gas", LANE, Money(1, ETH), source=LANE)
 
 
-async def test_an_operator_sees_lanes_and_what_a_batch_carries(desk: Desk) -> None:
-    transfers = await desk.rig.funded(3)
-    await desk.rig.settle(desk.rig.worker(), transfers)
-    (lane,) = await desk.operations.lanes()
-    assert (lane.lane.next_nonce, lane.unmined, lane.oldest_unmined_nonce) == (1, 1, 0)
-    (slot,) = await desk.rig.slots()
-    batch = await desk.operations.batch(encode_id(Prefix.BATCH, slot["id"]))
-    assert [each.transfer_id for each in batch.members] == [each.id for each in transfers]
-    assert [each.record.amount for each in batch.members] == [
-        each.amounts.buy for each in transfers
-    ]
-    assert [each.sends for each in batch.attempts] == [1]
-    assert batch.amount_total == sum(each.amounts.buy for each in transfers)
-
-
-async def test_a_batch_or_movement_that_is_not_there_is_not_found(desk: Desk) -> None:
+async def test_a_movement_that_is_not_there_is_not_found(desk: Desk) -> None:
     with pytest.raises(NotFound):
-        await desk.operations.batch(encode_id(Prefix.BATCH, new_id()))
-    with pytest.raises(NotFound):
-        await desk.operations.movement(encode_id(Prefix.MOVEMENT, new_id()))
+        await desk.requests.movement(encode_id(Prefix.MOVEMENT, new_id()))

@@ -23,8 +23,11 @@ from node.core.ledger import (
     Resolution,
     account_rules,
 )
+from node.core.ports.transfers import Transfer
 from node.store.database import ROLE, Database
 from node.store.ledger import LedgerStore
+from node.store.unit_of_work import StoreUnits
+from tests.builders import LedgerNode
 
 BANK, ANN, POSITION = "bank/x/EUR", "customer/ann/EUR", "fx_position/EUR"
 LEDGER_TABLES = ("ledger", "ledger_batch", "account", "ledger_transaction", "entry",
@@ -336,6 +339,43 @@ async def test_what_a_transfer_owes_cannot_be_changed_by_the_node(node: Speaker)
         for column in columns.split(", "):
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await node.execute(f"UPDATE {table} SET {column} = {column}")
+
+
+async def test_a_payment_number_changes_with_a_trace_and_never_once_written(
+    database: Database, node: Speaker
+) -> None:
+    books = LedgerNode(StoreUnits(database))
+    await books.fund_contract()
+    payer = await books.remitter(eur_minor=10**6)
+    transfers = await books.funded(payer, 2, sell_minor=100, buy_minor=10**6)
+    free, written = transfers
+    await node.execute("UPDATE transfer SET was_written = true WHERE id = $1", written.id)
+
+    async def note(transfer: Transfer, new_number: int) -> None:
+        await node.execute(
+            "INSERT INTO payment_number_change (transfer_id, old_number, new_number)"
+            " VALUES ($1, $2, $3)",
+            *(transfer.id, transfer.payment_number, new_number),
+        )
+
+    async def change(transfer: Transfer, new_number: int) -> None:
+        await node.execute(
+            "UPDATE transfer SET payment_number = $2 WHERE id = $1", transfer.id, new_number
+        )
+
+    with pytest.raises(asyncpg.RestrictViolationError):
+        await change(free, 77)  # without a trace
+    for each in transfers:
+        await note(each, 80 + each.payment_number)
+    with pytest.raises(asyncpg.RestrictViolationError):
+        await change(free, 77)  # another than was noted
+    with pytest.raises(asyncpg.RestrictViolationError):
+        await change(written, 80 + written.payment_number)
+    await change(free, 80 + free.payment_number)
+    with pytest.raises(asyncpg.RestrictViolationError):
+        await change(free, free.payment_number)  # and not back
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await node.execute("UPDATE payment_number_change SET new_number = 5")
 
 
 async def test_the_call_of_a_slot_never_changes(node: Speaker, owner: Speaker) -> None:

@@ -10,7 +10,7 @@ import pytest
 from adapters.machine import new_id
 from node.core.errors import InvariantBroken
 from node.core.ports import Unit
-from node.core.ports.settlement import Attempt, Lane, LeaseLost, Member, NewSlot
+from node.core.ports.settlement import Attempt, ContractFacts, Lane, LeaseLost, Member, NewSlot
 from node.core.ports.transfers import Transfer
 from node.core.settlement import (
     LaneStatus,
@@ -20,7 +20,9 @@ from node.core.settlement import (
     SlotState,
     settle_calldata,
 )
-from node.core.submission import AnswerClass, Fees
+from node.core.signing import KeyRole
+from node.core.submission import AnswerClass, Fees, Verdict
+from node.core.transfers import State
 from node.core.units import Address, TxHash
 from node.store.database import Database
 from node.store.lane_lock import AdvisoryLaneLock
@@ -190,9 +192,10 @@ async def test_a_lost_answer_does_not_hide_that_the_bytes_were_seen(node: Ledger
         start=1,
     ):
         async with node.units() as unit:
-            await unit.settlement.record_sends({attempt.tx_hash: answer})
+            await unit.settlement.record_sends({attempt.tx_hash: Verdict(answer, "words")})
             (stored,) = await unit.settlement.open_slots(lane.id)
         assert (stored.attempts[0].sends, stored.attempts[0].last_answer) == (sends, known)
+        assert stored.attempts[0].last_message == "words"
 
 
 async def test_what_the_mirror_has_included_is_not_moved_back(node: LedgerNode) -> None:
@@ -292,3 +295,92 @@ async def test_the_lane_lock_is_free_as_soon_as_its_holder_is_gone(database_url:
         while not await two.hold(1):  # noqa: ASYNC110 - the server frees it a moment later
             await asyncio.sleep(0.01)
     await two.release()
+
+
+async def test_what_is_committed_is_told_of_all_lanes_and_of_one(node: LedgerNode) -> None:
+    first = await held_lane(node)
+    async with node.units() as unit:
+        await unit.settlement.add_lane(CHAIN_ID, Address(b"\x1b" * 20), 0)
+        other = await unit.settlement.lane(CHAIN_ID, Address(b"\x1b" * 20))
+        assert other is not None
+        second = await unit.settlement.take_lease(other.id, "one", LEASE_S, at_once=True)
+        assert second is not None
+    transfers = await funded(node, 3)
+    async with node.units() as unit:
+        await write(unit, first, a_slot(7, transfers[:2]))
+        await write(unit, second, a_slot(0, transfers[2:]))
+
+        async def committed(lane_id: int | None) -> int:
+            return await unit.settlement.committed_units(CHAIN_ID, CONTRACT, 0, lane_id)
+
+        assert [await committed(each) for each in (None, first.id, second.id)] == [15, 10, 5]
+
+
+async def test_members_are_told_as_their_transfers_are_now(node: LedgerNode) -> None:
+    lane = await held_lane(node)
+    transfers = await funded(node, 2)
+    slot = a_slot(7, transfers)
+    async with node.units() as unit:
+        await write(unit, lane, slot)
+        found = await unit.settlement.members_now([slot.id])
+    assert [each.record.number for each in found] == [each.payment_number for each in transfers]
+    assert {each.record.amount for each in found} == {transfers[0].amounts.buy}  # not the slot's 5
+    assert {(each.slot_id, each.contract, each.state) for each in found} == {
+        (slot.id, CONTRACT, State.FUNDED)
+    }
+
+
+async def test_other_code_of_the_token_is_told_once(node: LedgerNode) -> None:
+    async with node.units() as unit:
+        told = [
+            await unit.settlement.trust_token(CHAIN_ID, CONTRACT, code)
+            for code in (b"one", b"one", b"two", b"two", b"one")
+        ]
+    assert told == [True, True, False, True, False]
+
+
+async def test_only_a_lane_that_settles_makes_the_node_recover(node: LedgerNode) -> None:
+    async with node.units() as unit:
+        await unit.settlement.add_lane(CHAIN_ID, ACCOUNT, 0, KeyRole.TREASURY)
+        treasury = await unit.settlement.lane(CHAIN_ID, ACCOUNT)
+        assert treasury is not None
+        assert treasury.role is KeyRole.TREASURY
+        await unit.settlement.set_lane_status(treasury.id, LaneStatus.AHEAD, "a test")
+        assert not await unit.settlement.is_recovering(CHAIN_ID)
+        await unit.settlement.add_lane(CHAIN_ID, Address(b"\x1b" * 20), 0)
+        lane = await unit.settlement.lane(CHAIN_ID, Address(b"\x1b" * 20))
+        assert lane is not None
+        await unit.settlement.set_lane_status(lane.id, LaneStatus.AHEAD, "a test")
+        assert await unit.settlement.is_recovering(CHAIN_ID)
+
+
+async def test_a_block_that_was_seen_later_but_is_older_changes_nothing(node: LedgerNode) -> None:
+    async with node.units() as unit:
+        for number, units in ((5, 50), (9, 90), (7, 70)):
+            facts = ContractFacts(paused=False, float_units=units, used=(), contract_left=1)
+            await unit.settlement.saw_contract(CHAIN_ID, CONTRACT, number, facts)
+        rows = await unit.connection.raw.fetch("SELECT * FROM contract_state")  # type: ignore[attr-defined]
+    assert [(each["block_number"], int(each["float_units"])) for each in rows] == [(9, 90)]
+
+
+async def test_a_lane_is_unheard_until_somebody_has_an_attempt_of_its_head_of_line(
+    node: LedgerNode,
+) -> None:
+    lane = await held_lane(node)
+    slot = a_slot(7, await funded(node, 1))
+    attempt = an_attempt(slot, 1)
+    async with node.units() as unit:
+        await write(unit, lane, slot)
+        await unit.settlement.add_attempts([attempt])
+
+        async def heard(answer: AnswerClass | None) -> tuple[bool, bool]:
+            if answer is not None:
+                await unit.settlement.record_sends({attempt.tx_hash: Verdict(answer)})
+            load = await unit.settlement.workload(lane.id, CHAIN_ID, CONTRACT)
+            return load.is_unheard, load.lacks_gas
+
+        assert await heard(None) == (False, False)
+        assert await heard(AnswerClass.AMBIGUOUS) == (True, False)
+        assert await heard(AnswerClass.FUNDS) == (True, True)
+        assert await heard(AnswerClass.KNOWN) == (False, False)
+        assert await heard(AnswerClass.AMBIGUOUS) == (False, False)

@@ -4,7 +4,9 @@ pragma solidity ^0.8.37;
 
 import {IERC20Metadata} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Metadata.sol";
 import {TestUSD} from "../../src/TestUSD.sol";
+import {SettlementControl} from "../../src/settlement/SettlementControl.sol";
 import {TransferSettlement} from "../../src/TransferSettlement.sol";
+import {PlainTransferSettlement} from "../plain/PlainTransferSettlement.sol";
 import {Vm} from "./Vm.sol";
 
 abstract contract SettlementTest {
@@ -19,6 +21,7 @@ abstract contract SettlementTest {
     address internal constant BORIS = address(0xBE02);
     address internal constant CHIDI = address(0xBE03);
 
+    uint64 internal constant CAP = type(uint64).max;
     uint256 internal constant FLOAT = 1_000_000_000_000; // one million dollars
 
     bytes32 internal constant SETTLED_TOPIC = keccak256("Settled(uint64)");
@@ -39,10 +42,38 @@ abstract contract SettlementTest {
         vm.stopPrank();
     }
 
+    /// Which of both versions is tested. Every suite runs on the one that is shipped and, in `test/plain/`, on the
+    /// plain one.
+    function usesPlain() internal pure virtual returns (bool) {
+        return false;
+    }
+
     function deploySettlement(address paidToken) internal returns (TransferSettlement) {
-        address[] memory operators = new address[](1);
-        operators[0] = LANE;
-        return new TransferSettlement(IERC20Metadata(paidToken), ADMIN, PAUSER, RESCUER, operators);
+        return deploySettlement(paidToken, ADMIN, CAP, operatorsOf(LANE, CAP));
+    }
+
+    function deploySettlement(
+        address paidToken,
+        address admin,
+        uint64 contractCap,
+        SettlementControl.OperatorCap[] memory operators
+    ) internal returns (TransferSettlement) {
+        IERC20Metadata paid = IERC20Metadata(paidToken);
+        if (!usesPlain()) {
+            return new TransferSettlement(paid, admin, PAUSER, RESCUER, contractCap, operators);
+        }
+        return TransferSettlement(
+            address(new PlainTransferSettlement(paid, admin, PAUSER, RESCUER, contractCap, operators))
+        );
+    }
+
+    function operatorsOf(address operator, uint64 cap)
+        internal
+        pure
+        returns (SettlementControl.OperatorCap[] memory operators)
+    {
+        operators = new SettlementControl.OperatorCap[](1);
+        operators[0] = SettlementControl.OperatorCap(operator, cap);
     }
 
     function record(uint64 number, address beneficiary, uint64 amount) internal pure returns (bytes memory) {

@@ -9,6 +9,10 @@ interface Vm {
         address emitter;
     }
 
+    function warp(uint256 timestamp) external;
+    function getBlockTimestamp() external view returns (uint256);
+    function etch(address target, bytes calldata code) external;
+    function load(address target, bytes32 slot) external view returns (bytes32);
     function prank(address caller) external;
     function startPrank(address caller) external;
     function stopPrank() external;

@@ -2,6 +2,7 @@
 
 from node.api.operations import Operation
 from node.api.routes import (
+    adoption,
     bookings,
     catalog,
     customers,
@@ -14,6 +15,7 @@ from node.api.routes import (
     settlement,
     statements,
     transfers,
+    treasury,
 )
 
 OPERATIONS: tuple[Operation, ...] = tuple(
@@ -28,6 +30,8 @@ OPERATIONS: tuple[Operation, ...] = tuple(
         bookings.operations,
         reconciliation.operations,
         settlement.operations,
+        adoption.operations,
+        treasury.operations,
         fx.operations,
         positions.operations,
         operator.operations,

@@ -3,46 +3,93 @@
 from typing import Final
 
 from node.api import examples
-from node.api.money import check_body
-from node.api.operations import OPERATORS, Call, Example, Operations
-from node.api.operator_views import (
+from node.api.batch_views import (
     BatchDocument,
-    LanesDocument,
-    MovementDocument,
-    PausesDocument,
+    BatchRowDocument,
+    SpendingDocument,
     batch_document,
-    lane_document,
-    movement_document,
-    pause_document,
+    batch_row_document,
+    spending_document,
 )
-from node.api.schemas import MovementBody, PauseBody, ResumeBody
-from node.core.errors import AddressInvalid, ChainUnavailable, NotFound, Refused
-from node.core.ids import Prefix, encode_id
+from node.api.operations import OPERATORS, Call, Example, Operations, list_query
+from node.api.schemas import BatchQuery, PauseBody, ResumeBody, SpendingQuery
+from node.api.settlement_examples import BATCH, BATCH_ROW, SETTLEMENT, SPENDING, SPENT_LANE
+from node.api.settlement_views import (
+    LanesDocument,
+    PausesDocument,
+    SettlementDocument,
+    lanes_document,
+    pause_document,
+    settlement_document,
+)
+from node.api.views import PageView
+from node.core.errors import (
+    NotFound,
+    PeriodInvalid,
+)
 from node.core.ports.idempotency import Answer
-from node.core.ports.settlement import Movement
-from node.core.units import parse_amount
 
 operations: Final = Operations("Settlement")
+
+
+@operations.get(
+    "/v1/settlement",
+    who=OPERATORS,
+    answer=SettlementDocument,
+    example=Example(SETTLEMENT),
+)
+async def show_settlement(call: Call[None, None]) -> Answer:
+    """Show settlement in one look.
+
+    What needs a person (`alerts`, the worst first, each with what to do), the pauses in force, the
+    contract as last seen, the transfers that have not ended by state and by what they wait for, the
+    lanes, what the node's addresses hold at the final block, and the chain's providers.
+    """
+    services = call.services
+    look = await services.overview.look()
+    providers = services.meter.providers()
+    return call.answer(settlement_document(look, providers, services.catalog, services.addresses))
 
 
 @operations.get(
     "/v1/settlement/lanes",
     who=OPERATORS,
     answer=LanesDocument,
-    example=Example({"data": [examples.LANE], "pauses": []}),
+    example=Example({"data": [SPENT_LANE], "pauses": []}),
 )
 async def list_lanes(call: Call[None, None]) -> Answer:
     """List the lanes.
 
-    Sending accounts with their nonces, and the pauses in force.
+    Sending accounts with their nonces, coin, lease, the batch at the head of the line, and what
+    they have spent since their beginning; and the pauses in force.
     """
     services = call.services
-    lanes = await services.settlement.lanes()
-    pauses = await services.settlement.pauses()
+    look, spent = await services.overview.lanes()
+    return call.answer(lanes_document(look, spent, services.catalog, services.addresses))
+
+
+@operations.get(
+    "/v1/settlement/batches",
+    who=OPERATORS,
+    query=BatchQuery,
+    answer=PageView[BatchRowDocument],
+    example=Example({"data": [BATCH_ROW], "next_cursor": None}),
+)
+async def list_batches(call: Call[None, BatchQuery]) -> Answer:
+    """List batches.
+
+    Newest first: batches of payments and of voids, treasury movements, calls of the contract's
+    administration, and what only fills a nonce. With gas, fee, and both per payment settled.
+    """
+    services = call.services
+    page = await services.overview.batches(list_query(call))
     return call.answer(
         {
-            "data": [lane_document(each, services.addresses) for each in lanes],
-            "pauses": [pause_document(each) for each in pauses],
+            "data": [
+                batch_row_document(each, services.catalog, services.addresses)
+                for each in page.items
+            ],
+            "next_cursor": page.next_cursor,
         }
     )
 
@@ -51,65 +98,39 @@ async def list_lanes(call: Call[None, None]) -> Answer:
     "/v1/settlement/batches/{batch_id}",
     who=OPERATORS,
     answer=BatchDocument,
-    example=Example(examples.BATCH, path={"batch_id": examples.BATCH_ID}),
+    example=Example(BATCH, path={"batch_id": examples.BATCH_ID}),
     refusals=(NotFound,),
 )
 async def show_batch(call: Call[None, None]) -> Answer:
     """Show a batch.
 
-    Its nonce, every signed attempt with its fees, and its payments.
+    Its nonce, every signed attempt with its fees and the answers to it, and its payments with what
+    became of each.
     """
     services = call.services
-    batch = await services.settlement.batch(call.parameters["batch_id"])
+    batch = await services.overview.batch(call.parameters["batch_id"])
     return call.answer(batch_document(batch, services.catalog, services.addresses))
 
 
-@operations.post(
-    "/v1/settlement/movements",
-    who=OPERATORS,
-    body=MovementBody,
-    answer=MovementDocument,
-    example=Example(examples.MOVEMENT, body=examples.MOVEMENT_BODY),
-    refusals=(AddressInvalid, Refused, ChainUnavailable),
-)
-async def create_movement(call: Call[MovementBody, None]) -> Answer:
-    """Ask for a treasury movement.
-
-    Between addresses of the node; it goes through the same lanes and the same mirror as payments.
-    """
-    body, services = call.body, call.services
-    check_body(services.catalog.ledger_asset, body.currency, body.amount)
-
-    def render(movement: Movement) -> Answer:
-        location = f"/v1/settlement/movements/{encode_id(Prefix.MOVEMENT, movement.id)}"
-        return call.answer(
-            movement_document(movement, services.catalog, services.addresses), location
-        )
-
-    return await services.settlement.request_movement(
-        call.principal,
-        kind=body.kind,
-        from_address=body.from_,
-        to_address=body.to,
-        amount=parse_amount(body.amount, services.catalog.ledger_asset(body.currency)),
-        claim=call.claim,
-        render=render,
-        render_error=call.refusal,
-    )
-
-
 @operations.get(
-    "/v1/settlement/movements/{movement_id}",
+    "/v1/settlement/spending",
     who=OPERATORS,
-    answer=MovementDocument,
-    example=Example(examples.MOVEMENT, path={"movement_id": examples.MOVEMENT_ID}),
-    refusals=(NotFound,),
+    query=SpendingQuery,
+    answer=SpendingDocument,
+    example=Example(SPENDING),
+    refusals=(PeriodInvalid,),
 )
-async def show_movement(call: Call[None, None]) -> Answer:
-    """Show a treasury movement."""
-    services = call.services
-    movement = await services.settlement.movement(call.parameters["movement_id"])
-    return call.answer(movement_document(movement, services.catalog, services.addresses))
+async def show_spending(call: Call[None, SpendingQuery]) -> Answer:
+    """Show what gas cost.
+
+    Of the transactions that became final in a period, in all and by purpose: gas, fees, and both
+    per payment settled, rounded up. The total per payment bears everything: voids, movements,
+    fillers and what reverted.
+    """
+    query = call.query
+    return call.answer(
+        spending_document(await call.services.overview.spending(query.from_, query.to))
+    )
 
 
 @operations.post(

@@ -29,6 +29,7 @@ from node.api.views import (
 from node.core.errors import (
     AddressInvalid,
     CancelTooLate,
+    ChainUnavailable,
     ClientReferenceUsed,
     InsufficientFunds,
     LiquidityUnavailable,
@@ -139,13 +140,13 @@ async def show_transfer(call: Call[None, None]) -> Answer:
     status=200,
     answer=TransferView,
     example=Example(examples.CANCELED, body={}, path=_PATH),
-    refusals=(NotFound, CancelTooLate),
+    refusals=(NotFound, CancelTooLate, SettlementRecovering, ChainUnavailable),
 )
 async def cancel_transfer(call: Call[EmptyBody, None]) -> Answer:
     """Cancel a transfer.
 
-    Possible until it is written into a batch; the money is back at once. Canceling what is canceled
-    already answers with the transfer again.
+    Possible until it is written into a batch; the money is back at once, after the chain was asked
+    whether it paid it. Canceling what is canceled already answers with the transfer again.
     """
     return await call.services.transfers.cancel(
         call.principal,
@@ -164,7 +165,7 @@ async def cancel_transfer(call: Call[EmptyBody, None]) -> Answer:
     status=202,
     answer=TransferView,
     example=Example(examples.VOIDING, body={}, path=_PATH),
-    refusals=(NotFound, WrongState),
+    refusals=(NotFound, WrongState, SettlementRecovering, ChainUnavailable),
 )
 async def void_transfer(call: Call[EmptyBody, None]) -> Answer:
     """Ask for a void on chain.

@@ -12,14 +12,17 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from node.core.ports.adoption import AdoptionRepository
     from node.core.ports.history import HistoryRepository
     from node.core.ports.idempotency import IdempotencyRepository
     from node.core.ports.ledger import LedgerRepository
     from node.core.ports.mirror import MirrorRepository
+    from node.core.ports.movements import MovementRepository
     from node.core.ports.parties import PartyRepository
     from node.core.ports.quotes import QuoteRepository
     from node.core.ports.reconciliation import ReconciliationRepository
     from node.core.ports.settlement import SettlementRepository
+    from node.core.ports.settlement_views import SettlementViews
     from node.core.ports.transfers import EventRepository, TransferRepository
     from node.core.ports.verification import VerificationRepository
 
@@ -77,7 +80,22 @@ class Unit(Protocol):
 
     @property
     def settlement(self) -> SettlementRepository:
-        """Lanes, slots, attempts, movements, pauses."""
+        """Lanes, slots, attempts, pauses."""
+        ...
+
+    @property
+    def settlement_views(self) -> SettlementViews:
+        """Settlement as operators see it."""
+        ...
+
+    @property
+    def movements(self) -> MovementRepository:
+        """Treasury movements and the rules that make them."""
+        ...
+
+    @property
+    def adoption(self) -> AdoptionRepository:
+        """What the chain has of the node's accounts and the database does not."""
         ...
 
     @property

@@ -5,10 +5,30 @@ Amounts are wei or token units as the chain has them. What the answers mean for 
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from node.core.signing import UnsignedTransaction
 from node.core.units import Address, BlockHash, TxHash
+
+__all__ = [
+    "AddressCodec",
+    "At",
+    "BlockRef",
+    "CallReverted",
+    "Chain",
+    "FeeHistory",
+    "FeeSource",
+    "ProviderHealth",
+    "ProviderHealthSource",
+    "Receipt",
+    "SendAnswer",
+    "SignedTransaction",
+    "Signer",
+    "TransactionReader",
+    "UnsignedTransaction",
+]
 
 At = BlockHash | Literal["latest", "pending", "finalized"]
 """The state a read is of: a block by hash (EIP-1898), or one of the chain's tags."""
@@ -19,11 +39,13 @@ class CallReverted(Exception):
 
     Attributes:
         data: What the contract returned: a custom error's selector and arguments, or nothing.
+        burnt_gas: Whether it used up all the gas it was given.
     """
 
-    def __init__(self, data: bytes, message: str = "") -> None:
+    def __init__(self, data: bytes, message: str = "", *, burnt_gas: bool = False) -> None:
         super().__init__(message or f"reverted: 0x{data.hex()}")
         self.data = data
+        self.burnt_gas = burnt_gas
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,26 +60,21 @@ class BlockRef:
     gas_limit: int
 
 
+FeeSource = Literal["fee_history", "max_priority_fee", "default"]
+
+
 @dataclass(frozen=True, slots=True)
 class FeeHistory:
-    """The market: base fee of the next block, and the asked percentile of tips per past block."""
+    """The market: base fee of the next block, and the asked percentile of tips per past block.
+
+    Attributes:
+        source: Where the tips are from: `fee_history` (eth_feeHistory); `max_priority_fee`
+            (eth_maxPriorityFeePerGas, one number); `default` (1 gwei: no provider knows better).
+    """
 
     next_base_fee_wei: int
     tips_wei: Sequence[int]
-
-
-@dataclass(frozen=True, slots=True)
-class UnsignedTransaction:
-    """An EIP-1559 transaction of type 2, complete but for its signature; no access list."""
-
-    chain_id: int
-    nonce: int
-    to: Address
-    value_wei: int
-    data: bytes
-    gas_limit: int
-    max_fee_per_gas_wei: int
-    max_priority_fee_per_gas_wei: int
+    source: FeeSource = "fee_history"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +116,50 @@ class Receipt:
     effective_gas_price_wei: int
 
 
+@dataclass(frozen=True, slots=True)
+class ProviderHealth:
+    """How one provider does, for metrics and people.
+
+    Attributes:
+        name: Host and port.
+        state: `closed` is asked; `open` fails and is left alone for a while; `half_open` may be
+            asked again; `quarantined` is of another chain, and never asked again.
+        sends: The same for broadcasts, which go to all that are not quarantined all the same.
+        failures: Of reads, in a row, up to now.
+        failures_total: Of reads and broadcasts, since this process started.
+        head: The highest block it told of; None: none yet.
+        behind_blocks: How far its newest answer was behind what its peers tell.
+        quarantined: Why, if it is.
+    """
+
+    name: str
+    state: Literal["closed", "open", "half_open", "quarantined"]
+    failures: int
+    failures_total: int
+    head: int | None
+    behind_blocks: int
+    quarantined: str | None
+    sends: Literal["closed", "open", "half_open"] = "closed"
+
+
+class ProviderHealthSource(Protocol):
+    """Knows the providers of one chain."""
+
+    def health(self) -> Sequence[ProviderHealth]:
+        """Every provider's, the preferred first, as of now; asks nobody."""
+        ...
+
+
 class Chain(Protocol):
     """One chain through all its providers. Each method raises `ChainUnavailable`."""
+
+    def pinned(self) -> AbstractContextManager[None]:
+        """While it lasts, every read of this task and its children goes to one provider.
+
+        The first read chooses it. When it fails, reads raise instead of failing over: what was
+        read of one state is not mixed with another provider's. Sends still go to all.
+        """
+        ...
 
     async def chain_id(self) -> int:
         """EIP-155 number, asked now."""
@@ -172,6 +231,7 @@ class Signer(Protocol):
 
         Raises:
             SignerUnavailable: The key cannot be used now.
+            InvariantBroken: Something else was signed than was asked for; it is not given out.
         """
         ...
 

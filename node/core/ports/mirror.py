@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
+from node.core.adoption.facts import MinedTransaction
 from node.core.mirror import (
     BlockHeader,
     BlockPoint,
@@ -76,6 +77,19 @@ class ChainReader(Protocol):
 
     async def nonces(self, addresses: Sequence[Address], block: BlockHash) -> Sequence[int]:
         """Transactions sent by each, in that block's state."""
+        ...
+
+    async def nonces_now(self, addresses: Sequence[Address]) -> Sequence[int]:
+        """Transactions of each that the newest block or the pool has; neither counts lower."""
+        ...
+
+    async def sent_by(
+        self, addresses: Sequence[Address], blocks: Sequence[BlockPoint]
+    ) -> Sequence[MinedTransaction]:
+        """Transactions of these accounts in these blocks, read whole; by block and place.
+
+        Their signed bytes are put together again, and hash and sender derived from them.
+        """
         ...
 
 

@@ -1,4 +1,4 @@
-"""Lanes, slots, attempts, pauses and movements in the store; the settlement contract's state."""
+"""Lanes, slots, attempts and pauses in the store; the settlement contract's state."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,9 @@ from node.core.settlement import (
     SlotState,
     Waiting,
 )
-from node.core.submission import AnswerClass, Fees
+from node.core.signing import KeyRole
+from node.core.submission import AnswerClass, Fees, Verdict
+from node.core.transfers import State
 from node.core.units import Address, BlockHash, TxHash
 
 
@@ -40,6 +42,7 @@ class Lane:
     epoch: int
     lease_owner: str | None
     lease_until: datetime | None
+    role: KeyRole = KeyRole.SETTLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,7 @@ class Attempt:
         sequence: From 1 per slot; each replaces the one before.
         sends: How often it was sent; 0: perhaps never.
         last_answer: Class of the newest answer, all providers taken together.
+        last_message: Words of the provider that decided it; None: none, or accepted.
     """
 
     tx_hash: TxHash
@@ -97,6 +101,7 @@ class Attempt:
     last_sent_at: datetime | None = None
     sends: int = 0
     last_answer: AnswerClass | None = None
+    last_message: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +120,21 @@ class OpenSlot:
 
 
 @dataclass(frozen=True, slots=True)
+class MemberNow:
+    """A member of a slot as the database has its transfer at this moment.
+
+    Attributes:
+        record: What the transfer says now, not what was written.
+    """
+
+    slot_id: UUID
+    record: PaymentRecord
+    chain_id: int
+    contract: Address
+    state: State
+
+
+@dataclass(frozen=True, slots=True)
 class Workload:
     """What there is to do for a lane.
 
@@ -122,11 +142,21 @@ class Workload:
         unmined: Slots of the lane that are not mined, as far as the mirror has told.
         has_funded: Whether a transfer waits for a batch.
         has_voids: Whether a transfer waits for a void.
+        has_movements: Whether a treasury movement waits for this lane's key.
+        is_unheard: Whether the lowest of the unmined slots was sent and nobody says they have it.
+        lacks_gas: Whether that is because the account holds too little coin.
+        lanes: Lanes that settle, are active and held by some process; this one counts.
+        unmined_of_all: Slots of all lanes that settle which are not mined.
     """
 
     unmined: int
     has_funded: bool
     has_voids: bool
+    is_unheard: bool = False
+    lacks_gas: bool = False
+    lanes: int = 1
+    unmined_of_all: int = 0
+    has_movements: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,67 +170,16 @@ class Pause:
     paused_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class LaneView:
-    """A lane as operators see it."""
-
-    lane: Lane
-    unmined: int
-    oldest_unmined_nonce: int | None
-    final: int
-
-
-@dataclass(frozen=True, slots=True)
-class BatchView:
-    """A slot as operators see it, whatever it carries.
-
-    Attributes:
-        members: Transfers with their records, in the order of the calldata. Of a no-op: those
-            of the batch it was written as and never signed.
-        gas_used, effective_gas_price_wei: Of the transaction that was mined.
-    """
-
-    id: UUID
-    lane_address: Address
-    chain_id: int
-    nonce: int
-    purpose: Purpose
-    state: SlotState
-    contract: Address | None
-    gas_limit: int
-    amount_total: int
-    block_number: int | None
-    tx_hash: TxHash | None
-    succeeded: bool | None
-    gas_used: int | None
-    effective_gas_price_wei: int | None
-    created_at: datetime
-    final_at: datetime | None
-    attempts: Sequence[Attempt]
-    members: Sequence[Member]
-
-
-@dataclass(frozen=True, slots=True)
-class Movement:
-    """A transfer between the node's own addresses. `amount` in the asset's minor units."""
-
-    id: UUID
-    kind: str
-    from_address: Address
-    to_address: Address
-    asset: str
-    amount: int
-    state: str
-    slot_id: UUID | None
-    made_by: str
-    failure: Mapping[str, str] | None
-    created_at: datetime
-
-
 class SettlementRepository(Protocol):
     """Everything submission stores. Lock order: lane, float, transfers."""
 
-    async def add_lane(self, chain_id: int, address: Address, next_nonce: int) -> None:
+    async def add_lane(
+        self,
+        chain_id: int,
+        address: Address,
+        next_nonce: int,
+        role: KeyRole = KeyRole.SETTLE,
+    ) -> None:
         """A lane seen for the first time; one that exists stays as it is."""
         ...
 
@@ -239,7 +218,10 @@ class SettlementRepository(Protocol):
         ...
 
     async def pause(self, reason: PauseReason, by: str, *, hard: bool, note: str | None) -> None:
-        """Stop new work; a pause of the same reason stays the first, `hard` is added to it."""
+        """Stop new work; a pause of the same reason stays the first.
+
+        `hard` is added to it, with the note of the one that makes it hard.
+        """
         ...
 
     async def resume(self, reason: PauseReason | None, by: str) -> int:
@@ -258,8 +240,10 @@ class SettlementRepository(Protocol):
         """The one lock of a contract's float, to the end of the transaction."""
         ...
 
-    async def committed_units(self, chain_id: int, contract: Address, block_number: int) -> int:
-        """Token units of written batches, of all lanes, that are not in that block.
+    async def committed_units(
+        self, chain_id: int, contract: Address, block_number: int, lane_id: int | None = None
+    ) -> int:
+        """Token units of written batches, of all lanes or of one, that are not in that block.
 
         It may be older than what is final by now: what was mined after it counts, final or not.
         """
@@ -282,6 +266,10 @@ class SettlementRepository(Protocol):
 
     async def members(self, slot_ids: Sequence[UUID], purpose: Purpose) -> Sequence[UUID]:
         """Transfers in these slots with that purpose."""
+        ...
+
+    async def members_now(self, slot_ids: Sequence[UUID]) -> Sequence[MemberNow]:
+        """Members of slots in the order of the calldata, as their transfers are now."""
         ...
 
     async def add_attempts(self, attempts: Sequence[Attempt]) -> Sequence[TxHash]:
@@ -310,7 +298,7 @@ class SettlementRepository(Protocol):
         """Move unmined slots to another state; those that were moved."""
         ...
 
-    async def record_sends(self, answers: Mapping[TxHash, AnswerClass]) -> None:
+    async def record_sends(self, verdicts: Mapping[TxHash, Verdict]) -> None:
         """Note that attempts were sent and what was said. A lost answer never hides a better."""
         ...
 
@@ -341,10 +329,6 @@ class SettlementRepository(Protocol):
         """Number and hash of the block up to which the mirror has booked everything."""
         ...
 
-    async def unfinished_below(self, lane_id: int, nonce: int) -> Sequence[OpenSlot]:
-        """Slots with a lower nonce that are neither final nor foreign."""
-        ...
-
     async def release_members(self, slot_ids: Sequence[UUID]) -> None:
         """The slots will never pay: their numbers may have new slots."""
         ...
@@ -354,35 +338,26 @@ class SettlementRepository(Protocol):
         ...
 
     async def is_recovering(self, chain_id: int) -> bool:
-        """Whether a lane must be adopted before new transfers are accepted."""
+        """Whether a lane that settles must be adopted before new transfers are accepted."""
         ...
 
-    async def lanes(self, chain_id: int) -> Sequence[LaneView]:
-        """All lanes."""
+    async def saw_lane(self, lane_id: int, balance_wei: int, cap_left: int | None) -> None:
+        """Note what the lane's account holds and may still pay, for operators."""
         ...
 
-    async def batch(self, slot_id: UUID) -> BatchView | None:
-        """One slot with attempts and members."""
+    async def saw_contract(
+        self, chain_id: int, contract: Address, block_number: int, facts: "ContractFacts"
+    ) -> None:
+        """Note the contract's state at a block, for operators; an older block changes nothing."""
         ...
 
-    async def add_movement(self, movement: Movement) -> None:
-        """Store a request."""
-        ...
+    async def trust_token(self, chain_id: int, contract: Address, code: bytes) -> bool:
+        """Remember the token's code as the one to be seen from now on.
 
-    async def movement(self, movement_id: UUID) -> Movement | None:
-        """One movement."""
-        ...
-
-    async def requested_movements(self, from_address: Address, limit: int) -> Sequence[Movement]:
-        """Requests out of an address that have no slot yet, oldest first, locked."""
-        ...
-
-    async def assign_movement(self, movement_id: UUID, slot_id: UUID) -> None:
-        """The movement is written into a slot."""
-        ...
-
-    async def fail_movement(self, movement_id: UUID, code: str, message: str) -> None:
-        """The movement ends without a slot."""
+        Returns:
+            False: another was remembered; it is replaced all the same, so that a change is told
+            once, and whoever resumes after it has accepted the new code.
+        """
         ...
 
 
@@ -411,11 +386,30 @@ class ContractFacts:
 
     Attributes:
         used: Per number asked for, whether it was paid or voided.
+        token_paused: Whether the token says that it is paused; False where it has no such word.
+        operator_left: Token units left under the operator's cap; None: no operator was asked for.
+        contract_left: Token units left under the contract's cap; None likewise.
     """
 
     paused: bool
     float_units: int
     used: Sequence[bool]
+    token_paused: bool = False
+    operator_left: int | None = None
+    contract_left: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What the token answered to one payment that it would not make.
+
+    Attributes:
+        reason: Its bytes; empty: none.
+        burnt_gas: Whether it used up all the gas that the contract gives a payment.
+    """
+
+    reason: bytes
+    burnt_gas: bool = False
 
 
 class SettlementContract(Protocol):
@@ -431,8 +425,10 @@ class SettlementContract(Protocol):
         """What it pays."""
         ...
 
-    async def facts(self, block: BlockHash, numbers: Sequence[int]) -> ContractFacts:
-        """Pause, float and used numbers, all at one block."""
+    async def facts(
+        self, block: BlockHash, numbers: Sequence[int], operator: Address | None = None
+    ) -> ContractFacts:
+        """Pauses, float, used numbers, and what an operator may pay, all at one block."""
         ...
 
     async def simulate(
@@ -445,8 +441,16 @@ class SettlementContract(Protocol):
         """
         ...
 
-    async def refusal(self, block: BlockHash, beneficiary: Address, amount: int) -> bytes | None:
-        """What the token answers to this payment alone; None: it would pay."""
+    async def refusal(self, block: BlockHash, beneficiary: Address, amount: int) -> Refusal | None:
+        """What the token answers to this payment alone, with the gas the contract gives it.
+
+        Returns:
+            None: it would pay.
+        """
+        ...
+
+    async def token_code(self, block: BlockHash) -> bytes:
+        """A fingerprint of the code that the token runs, its implementation's if it is a proxy."""
         ...
 
     async def fault(self, block: BlockHash) -> str | None:

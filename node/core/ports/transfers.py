@@ -86,8 +86,9 @@ class TransferMove:
     Attributes:
         version: The version the move was computed for.
         changes: Columns that change besides state and version, of: slot_id, was_written,
-            batches_failed, void_outcome, tx_hash, block_number, failure (a mapping). What is not
-            named stays. Waiting is always cleared by a move.
+            batches_failed, void_outcome, tx_hash, block_number, failure (a mapping),
+            payment_number (only with a change noted before). What is not named stays. Waiting is
+            always cleared by a move.
     """
 
     transfer_id: UUID

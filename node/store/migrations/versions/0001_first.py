@@ -519,6 +519,7 @@ CREATE TABLE settlement_contract (
     chain_id bigint NOT NULL,
     address bytea NOT NULL CHECK (length(address) = 20),
     next_number bigint NOT NULL DEFAULT 1,       -- one counter per contract
+    token_code bytea,                            -- fingerprint of the code the token ran last
     PRIMARY KEY (chain_id, address)
 );
 
@@ -624,7 +625,8 @@ CREATE TABLE slot (
     id uuid PRIMARY KEY,
     lane_id bigint NOT NULL REFERENCES lane,
     nonce bigint NOT NULL,
-    purpose text NOT NULL CHECK (purpose IN ('settle', 'void', 'movement', 'admin', 'noop')),
+    purpose text NOT NULL
+        CHECK (purpose IN ('settle', 'void', 'movement', 'admin', 'noop', 'unknown')),
     state text NOT NULL DEFAULT 'written'
         CHECK (state IN ('written', 'submitted', 'unknown', 'included', 'final', 'foreign')),
     contract bytea,                              -- the settlement contract of settle and void
@@ -647,6 +649,10 @@ CREATE TABLE slot (
 -- A slot that a stranger overtook shares its nonce with what adoption found there.
 CREATE UNIQUE INDEX one_slot_per_nonce ON slot (lane_id, nonce) WHERE state <> 'foreign';
 CREATE INDEX slot_open ON slot (lane_id, nonce) WHERE state NOT IN ('final', 'foreign');
+CREATE INDEX slot_adopted ON slot (id) WHERE adopted;
+CREATE INDEX slot_by_age ON slot (created_at DESC, id DESC);
+CREATE INDEX slot_by_finality ON slot (final_at) WHERE state = 'final';
+CREATE INDEX slot_by_final_block ON slot (included_block_number) WHERE state = 'final';
 
 -- What is signed is what was written: a slot's call never changes, but for one that was never
 -- signed, which may become a filler of its nonce.
@@ -732,11 +738,17 @@ CREATE TABLE movement (
     slot_id uuid REFERENCES slot,
     rule_id uuid REFERENCES treasury_rule,
     made_by text NOT NULL,
+    waiting text,                                -- why a requested one is not sent yet
     failure jsonb,
     created_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX movement_requested ON movement (sender, created_at, id) WHERE state = 'requested';
 CREATE INDEX movement_by_rule ON movement (rule_id, created_at) WHERE rule_id IS NOT NULL;
+CREATE INDEX movement_under_way ON movement (created_at, id)
+    WHERE state IN ('requested', 'submitted', 'included');
+CREATE INDEX movement_by_age ON movement (created_at DESC, id DESC);
+CREATE INDEX movement_by_slot ON movement (slot_id) WHERE slot_id IS NOT NULL;
+CREATE INDEX treasury_rule_by_age ON treasury_rule (created_at DESC, id DESC);
 
 -- What was found on the chain that the database did not know, and what an operator made of it.
 CREATE TABLE adoption (
@@ -941,7 +953,7 @@ GRANT UPDATE (transfer_id, revoked_at, revoked_reason) ON quote TO corridor_node
 GRANT UPDATE (resumed_by, resumed_at, accepted) ON quoting_halt TO corridor_node;
 GRANT UPDATE (mid, since, accepted, trusted_at) ON trusted_mid TO corridor_node;
 GRANT USAGE ON SEQUENCE quote_turn TO corridor_node;
-GRANT UPDATE (next_number) ON settlement_contract TO corridor_node;
+GRANT UPDATE (next_number, token_code) ON settlement_contract TO corridor_node;
 GRANT UPDATE (version, state, slot_id, was_written, batches_failed, void_outcome, waiting_code,
     waiting_since, tx_hash, block_number, failure, updated_at, payment_number) ON transfer
     TO corridor_node;
@@ -955,7 +967,7 @@ GRANT UPDATE (purpose, state, contract, to_address, value_wei, calldata, gas_lim
     gas_used, effective_gas_price_wei, final_at) ON slot TO corridor_node;
 GRANT UPDATE (live) ON slot_member TO corridor_node;
 GRANT UPDATE (last_sent_at, sends, last_answer, last_message) ON attempt TO corridor_node;
-GRANT UPDATE (state, slot_id, failure) ON movement TO corridor_node;
+GRANT UPDATE (state, slot_id, waiting, failure) ON movement TO corridor_node;
 GRANT UPDATE (hard, note, resumed_by, resumed_at) ON pause TO corridor_node;
 GRANT UPDATE ON chain_cursor, chain_holding, reconciliation_run, reconciliation_break
     TO corridor_node;

@@ -1,0 +1,189 @@
+"""The guard before finality: no block becomes final while the node cannot explain its own in it.
+
+Every transaction of the node's own accounts is in the database before it is sent. Where the chain
+has more of an account than the slots mined up to a block, the database is an older copy or the key
+is used elsewhere: the lane is *ahead*, settlement pauses, and finality stops below that block until
+an operator has adopted what is there (`node.services.adoption`).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from node.core.adoption.facts import MinedTransaction
+from node.core.errors import ChainUnavailable
+from node.core.mirror import BlockPoint, Cursor, Watch
+from node.core.ports import UnitOfWork
+from node.core.ports.adoption import LaneProgress, OwnLane
+from node.core.ports.mirror import ChainReader
+from node.core.reconcile import BreakCode, Check, NewBreak, break_of, none_of
+from node.core.settlement import LaneStatus, PauseReason
+from node.core.units import Address, BlockHash
+
+_MIRROR: Final = "mirror"
+_BLOCKS_READ_WHOLE: Final = 64
+"""Most blocks of a step where a provider has no state of the past: each is read whole then."""
+
+
+@dataclass(frozen=True, slots=True)
+class LaneGuard:
+    """Compares the node's own lanes with the chain."""
+
+    units: UnitOfWork
+    reader: ChainReader
+    watch: Watch
+    new_id: Callable[[], UUID]
+
+    async def explained(self, cursor: Cursor, target: BlockPoint) -> BlockPoint | None:
+        """The newest block up to `target` up to which every own transaction is known.
+
+        Lanes that have an unknown one are ahead from then on.
+
+        Returns:
+            None: not even the next block is.
+
+        Raises:
+            ChainUnavailable: The chain cannot be compared now, or its answer contradicts itself.
+        """
+        chain_id, final = self.watch.chain_id, cursor.final
+        async with self.units() as unit:
+            progress = await unit.adoption.progress(chain_id, target.number)
+            blocks = await unit.mirror.canonical(chain_id, final.number) if progress else {}
+        if not progress:
+            return target
+        if blocks.get(target.number) != target.hash:
+            return None  # another worker has moved the mirror meanwhile
+        addresses = [each.lane.address for each in progress]
+        sent: Sequence[MinedTransaction] | None = None
+        try:
+            nonces = await self.reader.nonces(addresses, target.hash)
+        except ChainUnavailable:
+            target, sent = await self._read_whole(addresses, blocks, final, target)
+            async with self.units() as unit:
+                progress = await unit.adoption.progress(chain_id, target.number)
+            nonces = [_nonce_after(sent, each) for each in progress]
+        unknown = {
+            each.lane.address: each.unexplained
+            for each, nonce in zip(progress, nonces, strict=True)
+            if nonce > each.unexplained
+        }
+        if not unknown:
+            _check_not_behind(progress, nonces)
+            return target
+        if sent is None:
+            first = await self._first_unknown(unknown, blocks, final, target)
+        else:
+            first = min(
+                each.block.number
+                for each in sent
+                if each.nonce >= unknown.get(each.sender, each.nonce + 1)
+            )
+        await self._stop(dict(zip(addresses, nonces, strict=True)), target)
+        if first - 1 <= final.number:
+            return None
+        return BlockPoint(first - 1, blocks[first - 1])
+
+    async def _read_whole(
+        self,
+        addresses: Sequence[Address],
+        blocks: Mapping[int, BlockHash],
+        final: BlockPoint,
+        target: BlockPoint,
+    ) -> tuple[BlockPoint, Sequence[MinedTransaction]]:
+        """Where no provider has the state of the block: what own accounts sent up to there."""
+        last = min(target.number, final.number + _BLOCKS_READ_WHOLE)
+        points = [BlockPoint(n, blocks[n]) for n in range(final.number + 1, last + 1)]
+        return points[-1], await self.reader.sent_by(addresses, points)
+
+    async def _first_unknown(
+        self,
+        unknown: Mapping[Address, int],
+        blocks: Mapping[int, BlockHash],
+        final: BlockPoint,
+        target: BlockPoint,
+    ) -> int:
+        """Number of the first block with an unknown transaction, by halving."""
+        addresses = list(unknown)
+        low, high = final.number, target.number
+        while high - low > 1:
+            middle = (low + high) // 2
+            nonces = await self.reader.nonces(addresses, blocks[middle])
+            if any(nonce > unknown[a] for a, nonce in zip(addresses, nonces, strict=True)):
+                high = middle
+            else:
+                low = middle
+        return high
+
+    async def _stop(self, nonces: Mapping[Address, int], target: BlockPoint) -> None:
+        """Lanes are ahead and settlement pauses; unless an adoption was quicker."""
+        chain_id = self.watch.chain_id
+        async with self.units() as unit:
+            lanes = {each.id: each for each in await unit.adoption.lock_lanes(chain_id)}
+            ahead = [
+                each
+                for each in await unit.adoption.progress(chain_id, target.number)
+                if nonces.get(each.lane.address, 0) > each.unexplained
+            ]
+            for each in ahead:
+                if lanes[each.lane.id].status is not LaneStatus.AHEAD:
+                    reason = unexplained_reason(each.unexplained, target.number)
+                    await unit.settlement.set_lane_status(each.lane.id, LaneStatus.AHEAD, reason)
+            if not ahead:
+                return
+            found = [
+                ahead_break(each)
+                for each in await unit.adoption.lanes(chain_id)
+                if each.status is LaneStatus.AHEAD
+            ]
+            await unit.settlement.pause(
+                PauseReason.FOREIGN_NONCE, _MIRROR, hard=False, note=found[0].actual
+            )
+            await unit.reconciliation.open_breaks([(self.new_id(), each) for each in found])
+
+
+async def lane_check(units: UnitOfWork, chain_id: int) -> Check:
+    """The check of reconciliation that no lane has transactions which nobody has explained."""
+    async with units() as unit:
+        lanes = await unit.adoption.lanes(chain_id)
+    return none_of(
+        "lanes.explained", [ahead_break(each) for each in lanes if each.status is LaneStatus.AHEAD]
+    )
+
+
+def ahead_break(lane: OwnLane) -> NewBreak:
+    """The break of a lane that must be adopted; it closes by itself once it is."""
+    address = f"0x{lane.address.hex()}"
+    return break_of(
+        BreakCode.FOREIGN_NONCE,
+        f"lane:{address}",
+        expected=f"nothing of {address} but transactions that the node wrote",
+        actual=f"{address} ({lane.role}): {lane.status_reason}",
+        evidence={"lane": address, "next_nonce": str(lane.next_nonce)},
+    )
+
+
+def unexplained_reason(nonce: int, block_number: int) -> str:
+    """Why the lane stopped, for the operator."""
+    return (
+        f"the transaction of nonce {nonce}, mined in block {block_number} or before, is none that"
+        " the database knows: the key is used elsewhere, or the database is an older copy; look at"
+        " it with `corridor settlement adopt`"
+    )
+
+
+def _nonce_after(sent: Sequence[MinedTransaction], progress: LaneProgress) -> int:
+    """How many transactions of the lane there are, as far as these show it."""
+    return max(
+        (each.nonce + 1 for each in sent if each.sender == progress.lane.address),
+        default=progress.mined,
+    )
+
+
+def _check_not_behind(progress: Sequence[LaneProgress], nonces: Sequence[int]) -> None:
+    for each, nonce in zip(progress, nonces, strict=True):
+        if nonce < each.mined:
+            raise ChainUnavailable(
+                f"the provider has {nonce} transactions of 0x{each.lane.address.hex()} in a block"
+                f" in which {each.mined} are mined"
+            )

@@ -1,0 +1,258 @@
+"""What operators ask of the treasury: movements between own addresses, and rules that make them.
+
+Not here: writing and sending them (`node.services.movement_writing`).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from uuid import UUID
+
+from node.core.errors import InvalidInput, NodeError, NotFound, Refused
+from node.core.ids import Prefix, decode_id
+from node.core.paging import ListQuery, Page
+from node.core.parties import Principal
+from node.core.ports import Unit, UnitOfWork
+from node.core.ports.chain import AddressCodec, Chain
+from node.core.ports.idempotency import Answer, Claim
+from node.core.ports.movements import Movement, TreasuryRule
+from node.core.treasury import MovementKind, NodeAddresses
+from node.core.units import Address, Money
+from node.services.idempotency import RenderError, once
+from node.services.treasury_reads import is_contract_paused
+
+_RULE_KINDS = (MovementKind.FLOAT_TOP_UP, MovementKind.LANE_GAS)
+_NO_TREASURY = "the node has no treasury key (setting TREASURY_SIGNER)"
+_NOT_PAUSED = (
+    "the contract gives its float out only while it is paused: pause with `hard`, wait until the"
+    " contract is paused, and ask again"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RuleLimits:
+    """A rule with what it may still move now."""
+
+    rule: TreasuryRule
+    limit_left: int
+
+
+@dataclass(frozen=True, slots=True)
+class TreasuryOperations:
+    """For operators only; the edge has checked the role."""
+
+    units: UnitOfWork
+    addresses: NodeAddresses
+    codec: AddressCodec
+    new_id: Callable[[], UUID]
+    chain: Chain
+
+    # ------------------------------------------------------------------------------ movements
+
+    async def request_movement(  # noqa: PLR0913 - all by name
+        self,
+        principal: Principal,
+        /,
+        *,
+        kind: str,
+        from_address: str,
+        to_address: str,
+        amount: Money,
+        claim: Claim | None,
+        render: Callable[[Movement], Answer],
+        render_error: RenderError,
+    ) -> Answer:
+        """Ask for a treasury movement; it is sent by the key that kind and source call for.
+
+        Raises:
+            InvalidInput: The kind is unknown.
+            AddressInvalid: An address is none.
+            Refused: The node does not move this from there to there, or not now.
+            ChainUnavailable: Whether the contract is paused cannot be read.
+        """
+        wanted = _kind(kind, tuple(MovementKind))
+        source, to = self.codec.parse(from_address), self.codec.parse(to_address)
+        fault = await self._rescue_fault() if wanted is MovementKind.RESCUE else None
+
+        async def store(unit: Unit) -> Answer:
+            sender = self._sender(wanted, source, to, amount)
+            if fault is not None:
+                raise fault
+            movement = Movement(
+                id=self.new_id(),
+                kind=wanted.value,
+                sender=sender,
+                from_address=source,
+                to_address=to,
+                asset=amount.asset.code,
+                amount=amount.minor,
+                state="requested",
+                slot_id=None,
+                made_by=principal.key,
+                failure=None,
+                created_at=unit.now,
+            )
+            await unit.movements.add(movement)
+            return render(movement)
+
+        return await once(self.units, claim, store, render_error)
+
+    async def movement(self, movement_id: str, /) -> Movement:
+        """One movement.
+
+        Raises:
+            NotFound: There is none of this id.
+        """
+        async with self.units() as unit:
+            found = await unit.movements.get(decode_id(Prefix.MOVEMENT, movement_id))
+        if found is None:
+            raise NotFound(f"there is no movement {movement_id}")
+        return found
+
+    async def movements(self, query: ListQuery) -> Page[Movement]:
+        """Movements, newest first. Filters: `state`, `kind`."""
+        async with self.units() as unit:
+            return await unit.movements.page(query)
+
+    async def _rescue_fault(self) -> NodeError | None:
+        """Why a rescue is refused now; asked outside the transaction, told inside it."""
+        try:
+            is_paused = await is_contract_paused(self.chain, self.addresses.contract)
+            return None if is_paused else Refused(_NOT_PAUSED)
+        except NodeError as error:
+            return error
+
+    def _sender(self, kind: MovementKind, source: Address, to: Address, amount: Money) -> Address:
+        """Whose key signs it.
+
+        Raises:
+            Refused: The node has no such key, or does not move this from there to there.
+        """
+        own = self.addresses
+        if own.treasury is None:
+            raise Refused(_NO_TREASURY)
+        if kind in _RULE_KINDS and not own.treasury_signs:
+            raise Refused(_NO_TREASURY)
+        if kind is MovementKind.RESCUE and own.rescuer is None:
+            raise Refused("the node has no rescuer key (setting RESCUER_SIGNER)")
+        route = own.route(kind)
+        if source not in route.sources or to not in route.targets:
+            raise Refused(
+                f"a {kind} goes from {self._any_of(route.sources)} to {self._any_of(route.targets)}"
+            )
+        if amount.asset.code not in route.assets or amount.minor <= 0:
+            raise Refused(f"a {kind} is an amount of {' or '.join(route.assets)} above zero")
+        if kind is MovementKind.RESCUE and own.rescuer is not None:
+            return own.rescuer
+        return source
+
+    def _any_of(self, addresses: tuple[Address, ...]) -> str:
+        return " or ".join(self.codec.text(each) for each in addresses)
+
+    # ---------------------------------------------------------------------------------- rules
+
+    async def add_rule(  # noqa: PLR0913 - all by name
+        self,
+        principal: Principal,
+        /,
+        *,
+        kind: str,
+        to_address: str | None,
+        mark: Money,
+        fill_to: Money,
+        daily_limit: Money,
+        claim: Claim | None,
+        render: Callable[[RuleLimits], Answer],
+        render_error: RenderError,
+    ) -> Answer:
+        """Top up below a mark from now on. Without a target: the contract, or every settling lane.
+
+        Raises:
+            InvalidInput: The kind is unknown, or the three amounts do not fit together.
+            AddressInvalid: The address is none.
+            Refused: The node has no treasury key, or does not move this to there.
+        """
+        wanted = _kind(kind, _RULE_KINDS)
+        if not 0 < mark.minor < fill_to.minor:
+            raise InvalidInput("`mark` is above zero and below `fill_to`")
+        if daily_limit.minor < fill_to.minor - mark.minor:
+            raise InvalidInput("`daily_limit` is at least `fill_to` less `mark`")
+        to = None if to_address is None else self.codec.parse(to_address)
+        if wanted is MovementKind.FLOAT_TOP_UP and to is None:
+            to = self.addresses.contract
+
+        async def store(unit: Unit) -> Answer:
+            if self.addresses.treasury is None:
+                raise Refused(_NO_TREASURY)
+            target = self.addresses.lanes[0] if to is None else to
+            self._sender(wanted, self.addresses.treasury, target, mark)
+            rule = TreasuryRule(
+                id=self.new_id(),
+                kind=wanted.value,
+                to_address=to,
+                asset=mark.asset.code,
+                mark=mark.minor,
+                fill_to=fill_to.minor,
+                daily_limit=daily_limit.minor,
+                made_by=principal.key,
+                created_at=unit.now,
+            )
+            await unit.movements.add_rule(rule)
+            return render(RuleLimits(rule, rule.daily_limit))
+
+        return await once(self.units, claim, store, render_error)
+
+    async def rule(self, rule_id: str, /) -> RuleLimits:
+        """One rule, in force or ended.
+
+        Raises:
+            NotFound: There is none of this id.
+        """
+        async with self.units() as unit:
+            return await _rule(unit, rule_id)
+
+    async def rules(self, query: ListQuery) -> Page[RuleLimits]:
+        """Rules, newest first. Filter: `status` (in_force, ended)."""
+        async with self.units() as unit:
+            page = await unit.movements.rules(query)
+            moved = await unit.movements.moved_by_rules([each.id for each in page.items])
+        return Page(
+            tuple(RuleLimits(e, e.daily_limit - moved.get(e.id, 0)) for e in page.items),
+            page.next_cursor,
+        )
+
+    async def end_rule(
+        self,
+        principal: Principal,
+        rule_id: str,
+        /,
+        *,
+        claim: Claim | None,
+        render: Callable[[RuleLimits], Answer],
+        render_error: RenderError,
+    ) -> Answer:
+        """Make no movements by this rule any more; those it has asked for go on.
+
+        Raises:
+            NotFound: There is none of this id.
+        """
+
+        async def work(unit: Unit) -> Answer:
+            found = await _rule(unit, rule_id)
+            await unit.movements.end_rule(found.rule.id, principal.key)
+            return render(await _rule(unit, rule_id))
+
+        return await once(self.units, claim, work, render_error)
+
+
+async def _rule(unit: Unit, rule_id: str) -> RuleLimits:
+    found = await unit.movements.rule(decode_id(Prefix.RULE, rule_id))
+    if found is None:
+        raise NotFound(f"there is no rule {rule_id}")
+    moved = await unit.movements.moved_by_rules([found.id])
+    return RuleLimits(found, found.daily_limit - moved.get(found.id, 0))
+
+
+def _kind(text: str, known: tuple[MovementKind, ...]) -> MovementKind:
+    if text not in known:
+        raise InvalidInput(f"the kind is one of {', '.join(known)}")
+    return MovementKind(text)

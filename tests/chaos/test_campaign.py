@@ -1,0 +1,96 @@
+"""A short campaign with every run of the tests; long ones are `scripts/chaos.py`'s."""
+
+import asyncio
+import random  # noqa: TID251 - seeded
+import re
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+from tests.chaos.bench import Bench
+from tests.chaos.campaign import Campaign
+from tests.chaos.faults import FAULTS, PROVOKE
+from tests.chaos.rule_faults import rule_of, send_rule_of
+from tests.chaos.workers import AT_FAILPOINT, Nursery, windows
+from tests.rig import PostgresServer
+
+FAULTS_IN_ALL = 200
+PAYMENTS = 40
+SEED = 1
+SERVICES = Path(__file__).parents[2] / "node" / "services"
+
+
+async def test_a_history_of_faults_ends_with_everybody_paid_once_or_given_back(
+    postgres_server: PostgresServer,
+) -> None:
+    bench = await Bench.open(postgres_server, SEED)
+    try:
+        campaign = Campaign(bench, SEED, FAULTS_IN_ALL, PAYMENTS)
+        verdict = await campaign.run()
+        assert verdict.differences == []
+        assert campaign.counts.total() >= FAULTS_IN_ALL
+        assert len(bench.payments) >= PAYMENTS
+        assert verdict.outcomes["settled"] > 0
+    finally:
+        await bench.close()
+
+
+async def test_a_worker_of_the_real_program_dies_at_the_window_it_is_told(
+    postgres_server: PostgresServer,
+) -> None:
+    bench = await Bench.open(postgres_server, SEED)
+    try:
+        worker = await bench.start_worker("after_block_commit:2")
+        for _ in range(200):
+            bench.anvil.mine()
+            if await ended(worker.ended.wait()):
+                break
+        assert worker.status == AT_FAILPOINT
+    finally:
+        await bench.close()
+
+
+async def test_workers_end_with_the_nursery(tmp_path: Path) -> None:
+    nursery = await Nursery.open(tmp_path / "log")
+    settings = {"database_url": "postgresql://nobody@127.0.0.1:1/none", "failpoint": ""}
+    worker = await nursery.start(settings)
+    assert await ended(worker.ended.wait(), limit_s=20)
+    assert worker.status == 1  # it has no chain to work on, and says so
+    await nursery.close()
+    assert "CORRIDOR_CHAIN_RPC_URLS" in (tmp_path / "log").read_text()
+
+
+def test_the_seed_alone_decides_the_plan() -> None:
+    def plan(seed: int) -> list[str]:
+        chance = random.Random(seed)
+        rules = [rule_of(chance) for _ in range(50)] + [send_rule_of(chance) for _ in range(50)]
+        return [f"{each.action} {each.nth}" for each in rules]
+
+    assert plan(1) == plan(1)
+    assert plan(1) != plan(2)
+
+
+def test_every_window_of_a_worker_is_one_the_campaign_dies_at() -> None:
+    named = {
+        name
+        for path in SERVICES.glob("*.py")
+        for name in re.findall(r'failpoint\("(\w+)"\)', path.read_text())
+    }
+    assert set(windows()) == {each for each in named if "adoption" not in each}
+    assert len(windows()) >= 20
+    assert set(PROVOKE) <= set(windows())
+
+
+def test_faults_are_named_once_and_each_has_a_chance() -> None:
+    assert len({each.name for each in FAULTS}) == len(FAULTS)
+    assert all(each.weight > 0 for each in FAULTS)
+
+
+async def ended(waiting: Coroutine[Any, Any, object], *, limit_s: float = 0.05) -> bool:
+    """Whether something happened within the limit."""
+    try:
+        async with asyncio.timeout(limit_s):
+            await waiting
+    except TimeoutError:
+        return False
+    return True

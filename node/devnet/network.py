@@ -35,6 +35,8 @@ _HTTP_PORT = 8000
 _CHAIN_PORT = 8545
 _DATABASE_PORT = 54320
 _BLOCK_S = 1
+# anvil forgets a transaction that it could not put into a full block in the order of nonces.
+_RESEND_AFTER_S = 3
 # Recent blocks that can be asked for state, as a geth full node keeps them.
 _STATES_KEPT = 128
 # A block is final when so many follow it.
@@ -223,6 +225,7 @@ class Network:
             "CORRIDOR_CHAIN_RPC_URLS": chain.rpc_url,
             "CORRIDOR_CHAIN_FINALITY": f"depth:{FINALITY_DEPTH_BLOCKS}",
             "CORRIDOR_CHAIN_BLOCK_S": str(_BLOCK_S),
+            "CORRIDOR_RESEND_AFTER_S": str(_RESEND_AFTER_S),
             "CORRIDOR_TOKEN_ADDRESS": addresses["token"],
             "CORRIDOR_SETTLEMENT_ADDRESS": addresses["settlement"],
             "CORRIDOR_TREASURY_ADDRESS": addresses["treasury"],

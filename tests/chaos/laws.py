@@ -67,7 +67,7 @@ async def judge(bench: Bench, explained: frozenset[str] = frozenset()) -> Verdic
     await _money_is_back(bench, transfers.values(), verdict)
     await _nonces_are_contiguous(bench, verdict)
     await _books_are_proven(bench, verdict)
-    await _books_are_the_chain(bench, explained, verdict)
+    await _books_are_the_chain(bench, explained, paid, verdict)
     return verdict
 
 
@@ -166,10 +166,13 @@ async def _books_are_proven(bench: Bench, verdict: Verdict) -> None:
     verdict.differences += [f"verify: {each}" for each in outcome.differences]
 
 
-async def _books_are_the_chain(bench: Bench, explained: frozenset[str], verdict: Verdict) -> None:
+async def _books_are_the_chain(
+    bench: Bench, explained: frozenset[str], paid: _Paid, verdict: Verdict
+) -> None:
     run = await bench.node.reconciling.run("operator:chaos")
     known = await bench.transfers()
     forgotten = {each.number for each in bench.payments.values() if each.transfer_id not in known}
+    forgotten |= set(paid.voided)  # a void that an older copy does not know of was the node's too
     query = ListQuery(limit=_PAGE, filters={"status": "open"}, scope="breaks")
     for each in (await bench.node.reconciling.breaks(query)).items:
         verdict.breaks[each.code] += 1

@@ -179,12 +179,6 @@ class SettlementMemory:
     async def open_slots(self, lane_id: int) -> Sequence[OpenSlot]:
         return self._open([line for line in self._lines(lane_id) if line.state in UNMINED])
 
-    async def unfinished_below(self, lane_id: int, nonce: int) -> Sequence[OpenSlot]:
-        over = (SlotState.FINAL, SlotState.FOREIGN)
-        return self._open(
-            [x for x in self._lines(lane_id) if x.state not in over and x.slot.nonce < nonce]
-        )
-
     async def members(self, slot_ids: Sequence[UUID], purpose: Purpose) -> Sequence[UUID]:
         return [
             each.transfer_id

@@ -249,7 +249,10 @@ class Campaign:
         due = [each for each in self._later if everything or each[0] <= now]
         self._later = [each for each in self._later if each not in due]
         for _, act in due:
-            await insist(act)
+            try:
+                await insist(act)
+            except DevnetError as error:  # the drain does it again
+                self.tell(f"put off: {error}")
 
     # ---------------------------------------------------------------------------------- drain
 

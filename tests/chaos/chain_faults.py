@@ -113,7 +113,7 @@ async def stranger(campaign: "Campaign") -> None:
     """Somebody else who has the lane's key sends a transaction of the lane."""
     anvil = campaign.bench.anvil
     lane = campaign.bench.keys[f"lanes/{campaign.chance.randrange(LANES)}"]
-    price = int(anvil.rpc("eth_gasPrice"), 16) * 4
+    price = _dear_wei(campaign)
     fees: dict[str, int] = (
         {"gasPrice": price}
         if campaign.chance.randrange(4) == 0  # as old wallets do
@@ -213,10 +213,16 @@ def _pending(campaign: "Campaign") -> list[str]:
 def _send(campaign: "Campaign", signature: str, *arguments: object) -> None:
     """A call of the token by its admin, mined with whatever else waits."""
     anvil = campaign.bench.anvil
-    price = int(anvil.rpc("eth_gasPrice"), 16) * 3
+    price = _dear_wei(campaign)
     transaction = {**_from_admin(campaign, signature, *arguments), "gasPrice": hex(price)}
     anvil.rpc("eth_sendTransaction", transaction)
     anvil.mine()
+
+
+def _dear_wei(campaign: "Campaign") -> int:
+    """Above the base fee for a while. What the chain suggests follows what was paid before."""
+    block = campaign.bench.anvil.rpc("eth_getBlockByNumber", "latest", False)
+    return 2 * int(block["baseFeePerGas"], 16) + 2 * _FEE_WEI_MAX
 
 
 def _ask(campaign: "Campaign", signature: str, *arguments: object) -> Any:

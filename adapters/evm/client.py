@@ -129,6 +129,18 @@ class EvmChain:
         )
         return [_returned(answer) for answer in answers]
 
+    async def event_topics(
+        self, contract: Address, kinds: Sequence[bytes], first: int, last: int
+    ) -> Sequence[Sequence[bytes]]:
+        """Per event of these kinds and blocks its topics, in the chain's order."""
+        asked = {
+            "address": hex_data(contract),
+            "topics": [[hex_data(each) for each in kinds]],
+            "fromBlock": hex(first),
+            "toBlock": hex(last),
+        }
+        return _read(_topics, await self._providers.call("eth_getLogs", [asked]))
+
     async def fee_history(self, blocks: int, percentile: int) -> FeeHistory:
         """Base fee of the next block and tips of the newest `blocks` blocks.
 
@@ -228,6 +240,13 @@ def _receipt(result: Any) -> Receipt | None:
         gas_used=quantity(result["gasUsed"]),
         effective_gas_price_wei=quantity(result["effectiveGasPrice"]),
     )
+
+
+def _topics(logs: Any) -> Sequence[Sequence[bytes]]:
+    ordered = sorted(
+        logs, key=lambda log: (quantity(log["blockNumber"]), quantity(log["logIndex"]))
+    )
+    return [[from_hex(topic) for topic in log["topics"]] for log in ordered]
 
 
 def _fee_history(answer: Any) -> FeeHistory | None:

@@ -26,6 +26,7 @@ PAUSED: Final = keccak(text="paused()")[:4]
 USED_MANY: Final = keccak(text="usedMany(uint64[])")[:4]
 BALANCE_OF: Final = keccak(text="balanceOf(address)")[:4]
 CAP_LEFT: Final = keccak(text="capLeft(address)")[:4]
+CAP_OF: Final = keccak(text="capOf(address)")[:4]
 
 # Where proxies keep the address of the code they run.
 IMPLEMENTATION_SLOTS: Final = (
@@ -65,12 +66,13 @@ class EvmSettlementContract:
         self, block: BlockHash, numbers: Sequence[int], operator: Address | None = None
     ) -> ContractFacts:
         """Pauses, float, used numbers, and what an operator may pay, all at one block."""
-        (paused, float_units, token_paused, caps), used = await asyncio.gather(
+        (paused, float_units, token_paused, left, caps), used = await asyncio.gather(
             asyncio.gather(
                 self._read(self._address, PAUSED, block),
                 self._read(self._token, BALANCE_OF + bytes(12) + self._address, block),
                 self._token_paused(block),
-                self._caps(operator, block),
+                self._caps(CAP_LEFT, operator, block),
+                self._caps(CAP_OF, operator, block),
             ),
             asyncio.gather(
                 *(
@@ -84,8 +86,10 @@ class EvmSettlementContract:
             float_units=int.from_bytes(float_units, "big"),
             used=[flag != 0 for flags in used for flag in flags],
             token_paused=token_paused,
-            operator_left=caps[0],
-            contract_left=caps[1],
+            operator_left=left[0],
+            contract_left=left[1],
+            operator_cap=caps[0],
+            contract_cap=caps[1],
         )
 
     async def simulate(
@@ -141,12 +145,12 @@ class EvmSettlementContract:
             return False  # it has no such word
 
     async def _caps(
-        self, operator: Address | None, block: BlockHash
+        self, view: bytes, operator: Address | None, block: BlockHash
     ) -> tuple[int | None, int | None]:
-        """Units left under the operator's cap and under the contract's."""
+        """What a view tells of the operator's cap and of the contract's, token units."""
         if operator is None:
             return None, None
-        answer = await self._read(self._address, CAP_LEFT + bytes(12) + operator, block)
+        answer = await self._read(self._address, view + bytes(12) + operator, block)
         return int.from_bytes(answer[:_WORD], "big"), int.from_bytes(answer[_WORD:], "big")
 
     async def _read(self, to: Address, data: bytes, block: BlockHash) -> bytes:

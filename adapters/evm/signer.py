@@ -77,15 +77,6 @@ class KeystoreSigner:
             )
         return signer
 
-    @classmethod
-    def open_all(cls, path: Path) -> list[Self]:
-        """The signers of a keystore file, or of every `*.json` in a directory, by name.
-
-        Raises:
-            SignerUnavailable: There is none, or one cannot be opened.
-        """
-        return [cls.open(each) for each in keystore_files(path)]
-
     @property
     def address(self) -> Address:
         """The account that signs."""

@@ -202,6 +202,20 @@ contract TransferSettlementProposalsTest is SettlementTest {
         vm.assertTrue(logs[4].topics[0] == keccak256("RescuerChanged(address,address)"), "the right's own");
     }
 
+    function test_removingPauserOrRescuer_leavesTheirSuccessorsProposed() public {
+        propose(PAUSER_RIGHT, NEXT, 0);
+        propose(RESCUER_RIGHT, NEXT, 0);
+        vm.startPrank(ADMIN);
+        settlement.removePauser();
+        settlement.removeRescuer();
+        vm.stopPrank();
+        vm.warp(START_S + DAY_S);
+        apply_(PAUSER_RIGHT, NEXT);
+        apply_(RESCUER_RIGHT, NEXT);
+        vm.assertEq(settlement.pauser(), NEXT, "pauser");
+        vm.assertEq(settlement.rescuer(), NEXT, "rescuer");
+    }
+
     function test_proposal_isSeenUntilItIsAppliedOrGone() public {
         propose(OPERATOR, NEXT, 7);
         (uint64 cap, uint40 readyAt) = settlement.proposal(OPERATOR, NEXT);

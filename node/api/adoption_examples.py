@@ -68,5 +68,6 @@ ADOPTION: Final[dict[str, Any]] = {
     "overtaken": [],
     "renumbered": [],
     "numbers_below": 44,
+    "skipped": [],
 }
 ADOPTED: Final = {**ADOPTION, "written": True}

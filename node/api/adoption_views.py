@@ -89,11 +89,20 @@ class RenumberedDocument(TypedDict):
     new_number: int | None
 
 
+class SkippedNoncesDocument(TypedDict):
+    """Nonces used up, `first` to `last`, by nothing that is a transaction of the key."""
+
+    lane: str
+    first: int
+    last: int
+
+
 class AdoptionDocument(TypedDict):
     """What would be adopted, or was: `written`.
 
     `waits_for` says why it cannot be written yet. `orphans` are payments that left and that no
-    transfer explains; `overtaken` batches can never be mined, and their transfers are funded again.
+    transfer explains; `overtaken` batches can never be mined, and their transfers are funded
+    again. `skipped` nonces are left behind.
     """
 
     needed: bool
@@ -105,6 +114,7 @@ class AdoptionDocument(TypedDict):
     overtaken: list[str]
     renumbered: list[RenumberedDocument]
     numbers_below: int
+    skipped: list[SkippedNoncesDocument]
 
 
 def adoption_document(
@@ -128,6 +138,10 @@ def adoption_document(
             for each in plan.renumbered
         ],
         "numbers_below": plan.numbers_to,
+        "skipped": [
+            {"lane": addresses.text(each.sender), "first": each.first, "last": each.last}
+            for each in plan.skipped
+        ],
     }
 
 

@@ -269,6 +269,8 @@ _MESSAGES: Final = {
 }
 """What to write, by pydantic's type of error, with the facts pydantic gives."""
 
+_LITERAL: Final = re.compile(r"'[^']*'|\b(?:True|False|None)\b")
+_JSON_WORDS: Final = {"True": "true", "False": "false", "None": "null"}
 _UNFORESEEN: Final = "this value does not fit; compare it with the example at /docs"
 _PYDANTICS_OWN: Final = frozenset(get_args(ErrorType))
 
@@ -280,7 +282,14 @@ def _words(error: ErrorDetails, place: str) -> str:
         return error["msg"]
     if kind == "string_pattern_mismatch":
         return MEANT.get(facts["pattern"], _UNFORESEEN)
+    if kind == "literal_error":
+        facts = {"expected": _in_json(facts["expected"])}
     return _MESSAGES.get(kind, _UNFORESEEN).format(**facts, place=place)
+
+
+def _in_json(expected: str) -> str:
+    """What pydantic expects, in JSON's words: `true` of `True`; what is quoted stays."""
+    return _LITERAL.sub(lambda each: _JSON_WORDS.get(each[0], each[0]), expected)
 
 
 def _count(count: int) -> str:

@@ -151,6 +151,9 @@ MEANING: Final[Mapping[str, str]] = {
     " there once.",
     "cancel_too_late": "The transfer is being paid or has ended, so it cannot be canceled.",
     "wrong_state": "The object's state does not allow this. Nothing changed.",
+    "number_used": "The settlement contract has paid or voided the transfer's payment number, in"
+    " the transaction `tx_hash` of block `block_number`. Nothing changed. `detail` says what can be"
+    " done.",
     "name_taken": "Another object has this name.",
     "token_already_created": "A request with this `Idempotency-Key` made the token `key_id`, and a"
     " token is shown only once. If it was lost, make another with a new key; an operator can revoke"
@@ -204,8 +207,9 @@ MEANING: Final[Mapping[str, str]] = {
     " `null`: the amount alone is above the limit.",
     "liquidity_unavailable": "The node's stablecoin is promised to others. Try a smaller amount or"
     " later.",
-    "settlement_recovering": "The operator must recover settlement before transfers are accepted or"
-    " money goes back: the chain has payments that the node does not know yet.",
+    "settlement_recovering": "The operator must recover settlement (`corridor settlement adopt`)"
+    " before transfers are accepted, money goes back, or the pause `foreign_nonce` ends: the chain"
+    " has transactions that the node does not know yet.",
     "database_unavailable": "The node's database is away. Send the same request again later, with"
     " the same `Idempotency-Key`: whether it was done is not known.",
     "chain_unavailable": "No provider of the chain answers. Send the same request again later.",

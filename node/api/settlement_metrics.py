@@ -84,7 +84,9 @@ def _is_up(view: LaneView, look: SettlementLook) -> bool:
 
 def _contract(look: SettlementLook) -> Iterator[Metric]:
     low = any(each.code is AlertCode.FLOAT_LOW for each in look.alerts)
-    yield _gauge("float_low", "Whether the float is less than what waits for it.", int(low))
+    yield _gauge(
+        "float_low", "Whether the float is less than what waits for it or its mark.", int(low)
+    )
     committed = look.committed_units
     yield _gauge("committed_units", "Token units in batches that are under way.", committed)
     seen = look.contract

@@ -241,6 +241,8 @@ def _watched(settings: Settings, own: OwnKeys, native: str) -> tuple[Watched, Al
         settings.bump_after_blocks,
         max(1, int(settings.chain_block_s)),
         payments_max=settings.batch_payments_max,
+        float_low_units=settings.float_low_minor,
+        lane_gas_low_wei=settings.lane_gas_low_wei,
     )
 
 

@@ -12,7 +12,7 @@ import typer
 from node import __version__
 from node.cli.account_commands import accounts_app
 from node.cli.connection import DEFAULT_STATE_DIR, Where
-from node.cli.options import PAY, AsJson, Force, Output, StateDir, Token, Url
+from node.cli.options import PAY, AsJson, Force, Output, StateDir, Token, Url, plain_amount
 from node.cli.settlement_commands import settlement_app
 
 _STATUSES: Final = (
@@ -37,7 +37,10 @@ _START = "Start"
 _PROVE = "Prove"
 _OPERATE = "Operate"
 
-Amount = Annotated[str, typer.Argument(metavar="AMOUNT", help="Plain decimal, such as 200.00.")]
+Amount = Annotated[
+    str,
+    typer.Argument(metavar="AMOUNT", help="Plain decimal, such as 200.00.", callback=plain_amount),
+]
 Sell = Annotated[str, typer.Argument(metavar="SELL", help="What you pay in, such as EUR.")]
 Buy = Annotated[str, typer.Argument(metavar="BUY", help="What arrives, such as USDC.")]
 Arrives = Annotated[

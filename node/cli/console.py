@@ -44,24 +44,27 @@ def pairs(rows: Iterable[tuple[str, str]]) -> Table:
     return table
 
 
-def columns(*names: str, figures: Collection[str] = ()) -> Table:
+def columns(*names: str, figures: Collection[str] = (), words: Collection[str] = ()) -> Table:
     """A table for `print_table`; texts are folded, figures stay whole, nothing is cut.
 
     Args:
         names: Headings.
         figures: Those of amounts, rates, days and ages: to the right, and never folded.
+        words: Those of ids, hashes and addresses, which people copy: never folded either.
     """
     table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, _GAP, 0, 0))
     for name in names:
         if name in figures:
             table.add_column(name, justify="right", no_wrap=True)
+        elif name in words:
+            table.add_column(name, no_wrap=True)
         else:
             table.add_column(name, overflow="fold")
     return table
 
 
 def print_table(table: Table) -> None:
-    """Print it on standard output; row by row where the figures have no room beside each other."""
+    """Print it on standard output; row by row where what is not folded has no room."""
     console = stdout()
     if sum(_least(each) + _GAP for each in table.columns) - _GAP <= console.width:
         console.print(table)
@@ -76,7 +79,7 @@ def print_table(table: Table) -> None:
 
 
 def _least(column: Column) -> int:
-    """Characters a column needs: a figure its whole width, a text no more than a word or two."""
+    """Characters a column needs: its whole width, or of a text no more than a word or two."""
     cells = (Text.from_markup(str(each)) for each in (column.header, *column.cells))
     widest = max(line.cell_len for each in cells for line in each.split())
     return widest if column.no_wrap else min(widest, _TEXT_LEAST)

@@ -52,6 +52,7 @@ REMEDIES: Final[Mapping[str, str]] = {
     "quoting_halted": "`corridor fx` shows an operator why; `corridor fx resume` ends it",
     "exposure_limit_reached": "try a smaller amount, or again when open quotes have expired",
     "cancel_too_late": "an operator can ask for a void: `corridor settlement void`",
+    "number_used": "`corridor reconcile --explain` shows what was paid, and the breaks it left",
     "settlement_recovering": "an operator looks at it with `corridor settlement adopt`",
     "credential_invalid": "check CORRIDOR_TOKEN; `corridor keys create` makes a new key",
     "scope_missing": "use a credential whose role may do this; `corridor keys list` shows roles",

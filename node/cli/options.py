@@ -6,6 +6,26 @@ from typing import Annotated, Final
 import typer
 
 PAY: Final = "Pay"
+_DIGITS_MAX: Final = 38
+
+
+def plain_amount(text: str) -> str:
+    """An amount of whatever currency, as it was written; how many decimals, the node knows.
+
+    Raises:
+        Fault: It is no amount; nothing was asked yet.
+    """
+    from node.cli.faults import Fault, Status
+    from node.core.errors import AmountInvalid
+    from node.core.units import Asset, parse_minor
+
+    try:
+        parse_minor(text, Asset("any", _DIGITS_MAX))
+    except AmountInvalid as error:
+        told = f"{text!r} is no amount; nothing was asked for"
+        raise Fault(told, remedy=error.detail, status=Status.USAGE) from None
+    return text
+
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 StateDir = Annotated[

@@ -78,7 +78,7 @@ def batches(where: Where, query: dict[str, str], *, as_json: bool) -> None:
     if not page["data"]:
         stdout().print("There are no such batches.")
         return
-    figures = ("batch", "nonce", "paid", "amount", "tries", "block", "gas each", "fee")
+    figures = ("batch", "nonce", "paid", "amount", "attempts", "block", "gas each", "fee")
     names = ("batch", "written", "purpose", "state", *figures[1:])
     table = columns(*names, figures=figures)
     for each in page["data"]:
@@ -239,7 +239,7 @@ def _print_transfers(transfers: Sequence[Json]) -> None:
 
 def _print_lanes(found: Sequence[Json]) -> None:
     figures = ("coin", "nonce", "unmined", "head")
-    table = columns("", "lane", "role", "status", *figures, figures=figures)
+    table = columns("", "lane", "role", "status", *figures, figures=figures, words=("lane",))
     for each in found:
         head = each["head_of_line"]
         table.add_row(
@@ -260,9 +260,8 @@ def _print_lanes(found: Sequence[Json]) -> None:
 
 
 def _print_addresses(found: Sequence[Json]) -> None:
-    table = columns(
-        "address", "role", "holds", "currency", "at block", figures=("holds", "at block")
-    )
+    figures = ("holds", "at block")
+    table = columns("address", "role", *figures, figures=figures, words=("address",))
     for each in found:
         there = [held for held in each["holdings"] if int(held["units"])]
         for held in there:
@@ -361,9 +360,9 @@ def _print_attempts(attempts: Sequence[Json]) -> None:
     if not attempts:
         stdout().print("Nothing is signed for it yet.")
         return
-    figures = ("try", "fee max wei", "tip max wei", "sent")
-    names = ("try", "transaction", "fee max wei", "tip max wei", "fees from", "sent", "answer")
-    table = columns(*names, figures=figures)
+    figures = ("attempt", "fee max wei", "tip max wei", "sent")
+    names = ("attempt", "transaction", "fee max wei", "tip max wei", "fees from", "sent", "answer")
+    table = columns(*names, figures=figures, words=("transaction",))
     for each in attempts:
         words = f": {each['last_message']}" if each["last_message"] else ""
         table.add_row(
@@ -379,8 +378,8 @@ def _print_attempts(attempts: Sequence[Json]) -> None:
 
 
 def _print_payments(payments: Sequence[Json]) -> None:
-    figures = ("number", "amount")
-    table = columns("number", "transfer", "beneficiary", "amount", "outcome", figures=figures)
+    figures, words = ("number", "amount"), ("transfer", "beneficiary")
+    table = columns("number", *words, "amount", "outcome", figures=figures, words=words)
     for each in payments:
         table.add_row(
             str(each["payment_number"]), each["transfer_id"], each["beneficiary"], each["amount"],

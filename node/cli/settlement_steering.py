@@ -101,6 +101,9 @@ def _print_adoption(where: Where, found: Json) -> None:
     if found["orphans"]:
         told = f"{found['orphans']} payments left that no transfer explains"
         stdout().print(f"[bold red]{told}[/]: they become breaks (B06)")
+    for each in found["skipped"]:
+        told = f"nonces {each['first']} to {each['last']} of {each['lane']} are used up"
+        stdout().print(f"{told}, by no transaction of it: they are left behind", soft_wrap=True)
     for reason in found["waits_for"]:
         stdout().print(f"[yellow]waits:[/] {escape(reason)}", soft_wrap=True)
     if found["written"]:
@@ -113,7 +116,7 @@ def _print_adoption(where: Where, found: Json) -> None:
 
 def _print_lanes(lanes: Sequence[Json]) -> None:
     figures = ("database", "chain", "unexplained")
-    table = columns("lane", "role", "status", *figures, figures=figures)
+    table = columns("lane", "role", "status", *figures, figures=figures, words=("lane",))
     for each in lanes:
         table.add_row(
             each["address"], each["role"], each["status"], str(each["next_nonce"]),
@@ -124,7 +127,8 @@ def _print_lanes(lanes: Sequence[Json]) -> None:
 
 def _print_transactions(transactions: Sequence[Json]) -> None:
     figures = ("nonce", "block", "payments", "linked")
-    table = columns("transaction", "what", "purpose", *figures, figures=figures)
+    names = ("transaction", "what", "purpose")
+    table = columns(*names, *figures, figures=figures, words=names[:1])
     for each in transactions:
         linked = sum(one["link"] == "linked" for one in each["payments"])
         table.add_row(

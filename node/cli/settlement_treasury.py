@@ -102,9 +102,10 @@ def movements(where: Where, query: dict[str, str], *, as_json: bool) -> None:
     figures = ("movement", "amount")
     table = columns("movement", "asked for", "kind", "state", "amount", "by", figures=figures)
     for each in page["data"]:
-        waits = f" ({each['waiting']})" if each["waiting"] else ""
+        why = each["failure"]["code"] if each["failure"] else each["waiting"]
+        state = f"{each['state']} ({why})" if why else each["state"]
         table.add_row(
-            each["id"], day_time(each["created_at"]), each["kind"], each["state"] + waits,
+            each["id"], day_time(each["created_at"]), each["kind"], escape(state),
             f"{each['amount']} {each['currency']}", escape(each["made_by"]),
         )  # fmt: skip
     print_table(table)
@@ -124,11 +125,13 @@ def rules(where: Where, *, everything: bool, as_json: bool) -> None:
         return
     if not page["data"]:
         stdout().print("There are no rules: nothing is topped up by itself.")
-        command = "corridor settlement rules add float --below 1000 --fill-to 5000 --daily 20000"
+        command = (
+            "corridor settlement rules add float --mark 1000 --fill-to 5000 --daily-limit 20000"
+        )
         next_steps((where.command(command), "such as this one"))
         return
-    figures = ("rule", "below", "fill to", "a day", "left")
-    table = columns("rule", "fills", *figures[1:], "status", figures=figures)
+    figures = ("rule", "mark", "fill to", "daily limit", "left")
+    table = columns("rule", "fills", *figures[1:], "status", figures=figures, words=("fills",))
     for each in page["data"]:
         fills = "float" if each["kind"] == "float_top_up" else each["to"] or "every lane"
         table.add_row(

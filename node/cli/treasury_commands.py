@@ -5,7 +5,7 @@ from typing import Annotated, Final
 import typer
 
 from node.cli.connection import DEFAULT_STATE_DIR, Where
-from node.cli.options import AsJson, StateDir, Token, Url
+from node.cli.options import AsJson, StateDir, Token, Url, plain_amount
 
 treasury_app = typer.Typer()
 rules_app = typer.Typer(
@@ -14,7 +14,10 @@ rules_app = typer.Typer(
 
 _MONEY: Final = "Own money"
 
-Amount = Annotated[str, typer.Argument(metavar="AMOUNT", help="Plain decimal, such as 1000.00.")]
+Amount = Annotated[
+    str,
+    typer.Argument(metavar="AMOUNT", help="Plain decimal, such as 1000.00.", callback=plain_amount),
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
@@ -166,10 +169,19 @@ def rules_list(
 @rules_app.command("add")
 def rules_add(
     what: Annotated[str, typer.Argument(metavar="WHAT", help="float, or gas.")],
-    below: Annotated[str, typer.Option(metavar="AMOUNT", help="It acts below this.")],
-    fill_to: Annotated[str, typer.Option(metavar="AMOUNT", help="It fills up to this.")],
-    daily: Annotated[
-        str, typer.Option(metavar="AMOUNT", help="The most it moves within any 86,400 s.")
+    mark: Annotated[
+        str, typer.Option(metavar="AMOUNT", help="It acts below this.", callback=plain_amount)
+    ],
+    fill_to: Annotated[
+        str, typer.Option(metavar="AMOUNT", help="It fills up to this.", callback=plain_amount)
+    ],
+    daily_limit: Annotated[
+        str,
+        typer.Option(
+            metavar="AMOUNT",
+            help="The most it moves within any 86,400 s.",
+            callback=plain_amount,
+        ),
     ],
     to: Annotated[
         str | None, typer.Option(help="The key that gets gas, 0x...; default: every lane.")
@@ -181,7 +193,7 @@ def rules_add(
 ) -> None:
     """Make a rule: amounts are of the token for the float, of the chain's coin for gas.
 
-    Example: [bold]corridor settlement rules add gas --below 0.1 --fill-to 0.5 --daily 2[/]
+    Example: [bold]corridor settlement rules add gas --mark 0.1 --fill-to 0.5 --daily-limit 2[/]
     """
     from node.cli import settlement_treasury as treasury
     from node.cli.faults import Fault, Status
@@ -191,7 +203,7 @@ def rules_add(
         raise Fault(
             f"there is no rule for {what!r}", remedy="WHAT is float or gas", status=Status.USAGE
         )
-    limits = (below, fill_to, daily)
+    limits = (mark, fill_to, daily_limit)
     treasury.add_rule(Where(url, token, state_dir), kinds[what], to, limits, as_json=as_json)
 
 

@@ -187,6 +187,13 @@ class WrongState(Conflict):
     title = "Not possible in this state"
 
 
+class NumberUsed(Conflict):
+    """The contract has used the transfer's payment number (`tx_hash`, `block_number`)."""
+
+    code = "number_used"
+    title = "The payment number is used"
+
+
 class NameTaken(Conflict):
     """An object of this name exists."""
 

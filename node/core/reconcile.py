@@ -16,6 +16,8 @@ from node.core.errors import InvalidInput
 from node.core.ledger import WEI_PER_UNIT, Balance, Entry, LedgerTransaction, account_rules
 from node.core.mirror import Facts, SettlementLog, TokenLog
 from node.core.posting import Shortfall, Why
+from node.core.settlement import PauseReason
+from node.core.units import Address
 
 
 class Severity(StrEnum):
@@ -123,6 +125,12 @@ REDERIVED: Final = frozenset(
 )
 """Codes that a later run may close by itself, because it derives the same facts anew."""
 
+_PAUSES: Final[Mapping[BreakCode, PauseReason]] = {
+    BreakCode.ORPHAN_OUTBOUND: PauseReason.ORPHAN_OUTBOUND,
+    BreakCode.PAID_WRONG: PauseReason.ORPHAN_OUTBOUND,
+    BreakCode.FOREIGN_NONCE: PauseReason.FOREIGN_NONCE,
+}
+
 
 @dataclass(frozen=True, slots=True)
 class NewBreak:
@@ -163,6 +171,22 @@ def break_of(
         dict(evidence or {}),
         next_action,
     )
+
+
+def token_balance(address: Address) -> str:
+    """Name of the check that ledger and chain agree on the tokens of an address."""
+    return f"balance.token:0x{address.hex()}"
+
+
+def pause_of(found: NewBreak, contract: Address) -> PauseReason | None:
+    """Why settlement stops when this difference is new; None: it goes on.
+
+    Where ledger and chain differ on what the settlement contract holds, the float is not what
+    batches are cut to; of any other address it is a break and no more.
+    """
+    if found.fingerprint == f"{BreakCode.LEDGER_OFF_CHAIN}:{token_balance(contract)}":
+        return PauseReason.FLOAT
+    return _PAUSES.get(found.code)
 
 
 @dataclass(frozen=True, slots=True)

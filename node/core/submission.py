@@ -32,7 +32,8 @@ class FeeRules:
     Attributes:
         max_fee_per_gas_wei: Never more, whatever the market; bumps stop there.
         tip_min_wei: Least tip; the market's median counts above it.
-        tip_max_wei: Most tip of a first attempt.
+        tip_max_wei: Most tip of an attempt, but of a replacement that a dearer market or a pool
+            asks for: there the tip rises with the fee.
         bump_after_blocks: Blocks without inclusion before a bump.
         resend_after_s: Seconds before the same bytes are sent again.
     """
@@ -80,6 +81,27 @@ def bumped_fees(highest: Fees, market: Fees, rules: FeeRules, refusals: int = 0)
     )
     fee = max(market.max_fee_per_gas_wei, _bumped(highest.max_fee_per_gas_wei, permille), tip)
     return Fees(fee, tip) if fee <= rules.max_fee_per_gas_wei else None
+
+
+_PATIENCE_FACTOR: Final = 2
+
+
+def patient_fees(highest: Fees, market: Fees, rules: FeeRules) -> Fees | None:
+    """Fees of a replacement that nobody asks for: the market's do not suffice, as it seems.
+
+    Returns:
+        None: it would offer more than twice what the market does, or too high a tip. Whatever
+        keeps the transaction out, it is not its fees.
+    """
+    fees = bumped_fees(highest, market, rules)
+    tip_max_wei = min(rules.tip_max_wei, _PATIENCE_FACTOR * market.max_priority_fee_per_gas_wei)
+    if (
+        fees is None
+        or fees.max_fee_per_gas_wei > _PATIENCE_FACTOR * market.max_fee_per_gas_wei
+        or fees.max_priority_fee_per_gas_wei > tip_max_wei
+    ):
+        return None
+    return fees
 
 
 def highest_fees(attempts: Iterable[Fees]) -> Fees:

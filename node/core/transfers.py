@@ -85,7 +85,7 @@ class Happening(StrEnum):
     REQUEUED = "requeued"  # its batch finally did not pay it, and it may be tried again
     VOID_ASKED = "void_asked"  # the number was in a written batch and must give its money back
     SETTLED = "settled"  # Settled(number), final
-    HELD = "held"
+    HELD = "held"  # an operator decides: it cannot be paid, or its batches did not
     RELEASED = "released"
     RENUMBERED = "renumbered"  # its number is used for something else, and it was never written
     CANCELED = "canceled"
@@ -112,6 +112,9 @@ MOVES: Final[Mapping[tuple[State, Happening], State]] = {
     (State.SUBMITTED, Happening.REQUEUED): State.FUNDED,
     (State.UNKNOWN, Happening.REQUEUED): State.FUNDED,
     (State.INCLUDED, Happening.REQUEUED): State.FUNDED,
+    (State.SUBMITTED, Happening.HELD): State.ON_HOLD,
+    (State.UNKNOWN, Happening.HELD): State.ON_HOLD,
+    (State.INCLUDED, Happening.HELD): State.ON_HOLD,
     (State.SUBMITTED, Happening.VOID_ASKED): State.VOIDING,
     (State.UNKNOWN, Happening.VOID_ASKED): State.VOIDING,
     (State.INCLUDED, Happening.VOID_ASKED): State.VOIDING,

@@ -11,7 +11,7 @@ from typing import Final
 from node.core.ledger import WEI_PER_UNIT
 from node.core.settlement import NATIVE_TRANSFER_GAS, TOKEN_TRANSFER_GAS, token_transfer_calldata
 from node.core.signing import rescue_calldata
-from node.core.units import Address
+from node.core.units import Address, Asset, Money
 
 SLOTS_OF_GAS_KEPT: Final = 16
 """For how many transactions a sweep leaves gas: as many as an account may have under way."""
@@ -22,6 +22,12 @@ RULE_WINDOW_S: Final = 86_400
 # Selectors are the first four bytes of the keccak-256 of the signature; a test compares them with
 # the compiled contract. Those of calls that are signed are in `node.core.signing`.
 PAUSED_CALL: Final = bytes.fromhex("5c975abb")
+PAUSED_TOPIC: Final = bytes.fromhex(
+    "62e78cea01bee320cd4e420270b5ea74000d11b0c9f74754ebdbfc544b05a258"
+)
+UNPAUSED_TOPIC: Final = bytes.fromhex(
+    "5db9ee0a495bf2e6ff9c91a7834c1ba4fdd244a5e8aa4e537bd38aeae4b073aa"
+)
 BALANCE_OF_SELECTOR: Final = bytes.fromhex("70a08231")
 
 PAUSE_GAS: Final = 100_000
@@ -151,12 +157,15 @@ class Purse:
     """What one key can still spend; taken from in the order in which movements were asked for.
 
     Attributes:
+        coin, token: What is counted, for people: coin in units of 10^-9 as in the ledger.
         balance_wei: What the account holds.
         left_wei: Of that, what its unmined transactions cannot take.
         kept_wei: What a sweep of coin must leave.
         tokens, tokens_left: The same of token units, by the address that they leave.
     """
 
+    coin: Asset
+    token: Asset
     balance_wei: int
     left_wei: int
     kept_wei: int
@@ -185,12 +194,10 @@ class Purse:
         kept_wei = self.kept_wei if kind is MovementKind.SWEEP and value_wei else 0
         needed_wei = value_wei + gas_wei + kept_wei
         if value_wei and needed_wei > self.balance_wei:
-            return _coin_short(max(0, self.balance_wei - gas_wei - kept_wei), kept_wei)
+            return self._coin_short(max(0, self.balance_wei - gas_wei - kept_wei), kept_wei)
         if units > self.tokens.get(source, 0):
-            return Failure(
-                "insufficient_funds",
-                f"0x{source.hex()} holds {self.tokens.get(source, 0)} units of the token",
-            )
+            held = Money(self.tokens.get(source, 0), self.token)
+            return Failure("insufficient_funds", f"`from` holds {held} {held.asset}")
         if needed_wei > self.left_wei:
             self.left_wei = 0
             return Hold.GAS_LOW if gas_wei > self.balance_wei else Hold.EARLIER_FIRST
@@ -202,13 +209,14 @@ class Purse:
             self.tokens_left[source] -= units
         return None
 
-
-def _coin_short(most_wei: int, kept_wei: int) -> Failure:
-    kept = f" ({SLOTS_OF_GAS_KEPT} transactions' gas stays: {kept_wei} wei)" if kept_wei else ""
-    return Failure(
-        "insufficient_funds",
-        f"the sender does not hold this amount and its gas; at most {most_wei} wei can go{kept}",
-    )
+    def _coin_short(self, most_wei: int, kept_wei: int) -> Failure:
+        """Says what can go, rounded down, and what stays for gas, rounded up."""
+        most = Money(most_wei // WEI_PER_UNIT, self.coin)
+        told = f"`from` does not hold this and its gas; at most {most} {most.asset} can go"
+        if kept_wei:
+            kept = Money(-(-kept_wei // WEI_PER_UNIT), self.coin)
+            told += f" ({kept} {kept.asset} stay, the gas of {SLOTS_OF_GAS_KEPT} transactions)"
+        return Failure("insufficient_funds", told)
 
 
 def top_up_amount(

@@ -14,13 +14,14 @@ from node.core.adoption.facts import MinedTransaction, OwnAccounts
 from node.core.adoption.found import AdoptionPlan, Finding, FoundRecord, FoundTransaction, Link
 from node.core.ids import Prefix, encode_id
 from node.core.ports import Unit
-from node.core.ports.adoption import AdoptedSlot, Adoption
+from node.core.ports.adoption import AdoptedSlot, Adoption, LaneFound
 from node.core.ports.chain import Receipt
 from node.core.ports.transfers import NewEvent, Transfer
-from node.core.settlement import PauseReason, Purpose
+from node.core.settlement import LaneStatus, PauseReason, Purpose
 from node.core.transfers import Happening, State
 from node.core.units import MINOR_LIMIT, TxHash
 from node.services import transfer_moves
+from node.services.lane_guard import skipped_break
 from node.services.renumbering import renumber
 
 _OF_THE_CONTRACT = (Purpose.SETTLE, Purpose.VOID)
@@ -50,6 +51,7 @@ async def write_adoption(
         if each.slot_id is not None and not each.is_written_anew
     }
     await unit.adoption.abandon(planned.overtaken)
+    await _skip(unit, adoption, new_id)
     await unit.adoption.add_slots(slots)
     await unit.adoption.add_attempts(
         [
@@ -73,8 +75,36 @@ async def write_adoption(
     await unit.adoption.raise_epochs(
         {each.lane.id: each.next_nonce for each in adoption.lanes if each.is_affected}
     )
+    for each in adoption.lanes:
+        if each.is_affected and each.is_pending:
+            # Else its holder would send into a nonce that a pool has, a filler perhaps.
+            await unit.settlement.set_lane_status(
+                each.lane.id, LaneStatus.AHEAD, pending_reason(each)
+            )
     await unit.events.append([*moves.events, *renamed])
     return replace(adoption, written=written, renumbered=_new_numbers(renamed))
+
+
+def pending_reason(lane: LaneFound) -> str:
+    """Why a lane stays ahead while a pool has transactions of it that the node did not write."""
+    return (
+        f"{lane.chain_nonce - lane.next_nonce} transactions of 0x{lane.lane.address.hex()} from"
+        f" nonce {lane.next_nonce} on are in a pool and in no block; nothing is sent from it, and"
+        " no filler, until they are mined or dropped: then look again"
+    )
+
+
+async def _skip(unit: Unit, adoption: Adoption, new_id: Callable[[], UUID]) -> None:
+    """Nonces that nothing explains are left behind, and a break tells of each row of them."""
+    lanes = {each.lane.address: each.lane for each in adoption.lanes}
+    skipped = adoption.plan.skipped
+    await unit.adoption.skip_nonces(
+        [(new_id(), lanes[each.sender].id, each.last) for each in skipped]
+    )
+    if skipped:
+        await unit.reconciliation.open_breaks(
+            [(new_id(), skipped_break(lanes[each.sender], each.last)) for each in skipped]
+        )
 
 
 @dataclass(slots=True)
@@ -251,6 +281,11 @@ async def _record(
                 _told(found, slot_of.get(found.transaction.tx_hash))
                 for found in adoption.plan.transactions
                 if found.transaction.sender == each.lane.address
+            ],
+            "skipped": [
+                {"first_nonce": found.first, "last_nonce": found.last}
+                for found in adoption.plan.skipped
+                if found.sender == each.lane.address
             ],
             "renumbered": [
                 {"transfer_id": encode_id(Prefix.TRANSFER, event.object_id), **event.detail}

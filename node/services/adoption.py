@@ -24,7 +24,7 @@ from node.core.ports.idempotency import Answer, Claim
 from node.core.ports.mirror import ChainReader
 from node.core.settlement import LaneStatus
 from node.core.units import Address
-from node.services.adopting import write_adoption
+from node.services.adopting import pending_reason, write_adoption
 from node.services.idempotency import RenderError, once
 
 _BLOCKS_PER_LOOK: Final = 64
@@ -36,13 +36,18 @@ class _Seen:
     """What the chain says.
 
     Attributes:
-        final_number: The newest block that the chain holds final; -1: none.
+        final: The newest block that the chain holds final and the mirror has; None: there is none
+            but what the mirror holds final already.
         nonces: Transactions of each account that the newest block or a pool has.
+        mined: Those that the newest block has; as `nonces` if no provider has its state.
+        passed: Those in the state of `final`; an account is missing if no provider has that state.
         transactions: Of own accounts, in blocks the mirror has and holds unfinal.
     """
 
-    final_number: int
+    final: BlockPoint | None
     nonces: Mapping[Address, int]
+    mined: Mapping[Address, int]
+    passed: Mapping[Address, int]
     transactions: Sequence[MinedTransaction]
 
 
@@ -121,21 +126,31 @@ class AdoptionService:
         points = [BlockPoint(number, blocks[number]) for number in sorted(blocks)]
         addresses = [each.address for each in lanes]
         if not addresses:
-            return _Seen(-1, {}, ())
+            return _Seen(None, {}, {}, {}, ())
+        head = await self.reader.head()
+        final = await self._final(head.number, points)
+        passed = await self._nonces(addresses, final) if final else None
+        mined = await self._nonces(addresses, head.point)
         nonces = await self.reader.nonces_now(addresses)
+        mined = nonces if mined is None else mined
         return _Seen(
-            await self._final_number(),
-            dict(zip(addresses, nonces, strict=True)),
+            final,
+            dict(zip(addresses, map(max, nonces, mined), strict=True)),
+            dict(zip(addresses, mined, strict=True)),
+            dict(zip(addresses, map(min, passed, mined), strict=True)) if passed else {},
             await self._sent(addresses, points),
         )
 
-    async def _final_number(self) -> int:
-        head = await self.reader.head()
+    async def _final(self, head_number: int, points: Sequence[BlockPoint]) -> BlockPoint | None:
+        """The newest final one of these blocks. A provider behind the mirror makes none final."""
         tagged = None
         if self.finality.depth_blocks is None:
             tagged = await self.reader.finalized_number()
-        number = self.finality.final_number(head.number, tagged)
-        return -1 if number is None else number
+        number = self.finality.final_number(min(head_number, points[-1].number), tagged)
+        return next(
+            (each for each in reversed(points) if number is not None and each.number <= number),
+            None,
+        )
 
     async def _sent(
         self, addresses: Sequence[Address], points: Sequence[BlockPoint]
@@ -170,37 +185,61 @@ class AdoptionService:
         cursor = await unit.adoption.lock_cursor(self.chain_id)
         lanes = await unit.adoption.lock_lanes(self.chain_id)
         assert cursor is not None
-        found = await self._still_there(unit, cursor, seen.transactions)
+        found = await self._still_there(unit, cursor, seen)
+        passed = await self._passed(unit, seen)
+        written_to = {each.address: each.next_nonce for each in lanes}
         knowledge = await unit.adoption.knowledge(
             self.chain_id,
             self.own.contract,
-            [(each.sender, each.nonce) for each in found],
+            [
+                *((each.sender, each.nonce) for each in found),
+                *(
+                    (address, nonce)
+                    for address, nonces in passed.items()
+                    for nonce in range(nonces.start, min(nonces.stop, written_to[address]))
+                ),
+            ],
             [each.tx_hash for each in found],
             [number for each in found for number in _numbers(each)],
         )
-        planned = plan(self.own, found, knowledge)
+        planned = plan(self.own, found, knowledge, passed)
         shown = {each.id for each in knowledge.transfers}
         transfers = await unit.transfers.lock_many(list(shown))
-        beside = [_beside(lane, planned, found, seen.nonces) for lane in lanes]
+        beside = [_beside(lane, planned, found, seen) for lane in lanes]
         return Adoption(
             lanes=beside,
             plan=planned,
-            waits_for=_waits_for(beside, planned, seen.final_number),
+            waits_for=_waits_for(beside, planned, seen),
             written={},
             transfers={each.id: each for each in transfers},
             renumbered={},
         )
 
-    async def _still_there(
-        self, unit: Unit, cursor: Cursor, transactions: Sequence[MinedTransaction]
-    ) -> list[MinedTransaction]:
+    async def _passed(self, unit: Unit, seen: _Seen) -> dict[Address, range]:
+        """Nonces that the final block is past and that no slot explains up to there.
+
+        A nonce is used up by other things than a transaction of the account; and what is in a
+        block that became final before anybody compared is not read again.
+        """
+        if seen.final is None:
+            return {}
+        progress = await unit.adoption.progress(self.chain_id, seen.final.number)
+        return {
+            each.lane.address: range(each.unexplained, seen.passed[each.lane.address])
+            for each in progress
+            if each.unexplained < seen.passed.get(each.lane.address, 0)
+        }
+
+    async def _still_there(self, unit: Unit, cursor: Cursor, seen: _Seen) -> list[MinedTransaction]:
         """Those of blocks that did not become final meanwhile: what did is explained.
 
         Raises:
             ChainUnavailable: A block is no longer the mirror's.
         """
-        later = [each for each in transactions if each.block.number > cursor.final.number]
+        later = [each for each in seen.transactions if each.block.number > cursor.final.number]
         hashes = {each.block.hash for each in later}
+        if seen.final is not None and seen.final.number > cursor.final.number:
+            hashes.add(seen.final.hash)
         if await unit.adoption.open_blocks(self.chain_id, sorted(hashes)) != hashes:
             raise ChainUnavailable("the chain was reorganised while it was read; ask again")
         return later
@@ -214,24 +253,38 @@ def _beside(
     lane: OwnLane,
     planned: AdoptionPlan,
     found: Sequence[MinedTransaction],
-    nonces: Mapping[Address, int],
+    seen: _Seen,
 ) -> LaneFound:
-    mined = [each.nonce + 1 for each in found if each.sender == lane.address]
-    unexplained = [each for each in planned.transactions if each.transaction.sender == lane.address]
-    return LaneFound(
-        lane, max(lane.next_nonce, *mined, 0), nonces.get(lane.address, 0), len(unexplained)
-    )
+    """The nonce after adoption is that of what is mined: no slot is given to what a pool has."""
+    address = lane.address
+    skipped = [each for each in planned.skipped if each.sender == address]
+    mined = [each.nonce + 1 for each in found if each.sender == address]
+    mined += [each.last + 1 for each in skipped]
+    unexplained = sum(each.transaction.sender == address for each in planned.transactions)
+    unexplained += sum(each.last - each.first + 1 for each in skipped)
+    next_nonce = max(lane.next_nonce, *mined, 0)
+    chain_nonce = seen.nonces.get(address, 0)
+    is_pending = seen.mined.get(address, 0) <= next_nonce < chain_nonce
+    return LaneFound(lane, next_nonce, chain_nonce, unexplained, is_pending)
 
 
-def _waits_for(lanes: Sequence[LaneFound], planned: AdoptionPlan, final_number: int) -> list[str]:
-    """Why it cannot be written yet."""
+def _waits_for(lanes: Sequence[LaneFound], planned: AdoptionPlan, seen: _Seen) -> list[str]:
+    """Why it cannot be written yet.
+
+    What only a pool has holds nothing up that is mined: it may never be. It is told where there is
+    nothing else to adopt.
+    """
+    concerned = [each for each in lanes if each.unexplained or each.lane.status is LaneStatus.AHEAD]
     waits = [
-        f"{each.chain_nonce - each.next_nonce} transactions of 0x{each.lane.address.hex()} from"
-        f" nonce {each.next_nonce} on are in no block that the mirror has"
-        for each in lanes
-        if each.chain_nonce > each.next_nonce
-        and (each.unexplained or each.lane.status is LaneStatus.AHEAD)
+        f"{each.chain_nonce - each.next_nonce} nonces of 0x{each.lane.address.hex()} from"
+        f" {each.next_nonce} on are used, and by nothing in a block that the mirror has and that"
+        " is final"
+        for each in concerned
+        if each.chain_nonce > each.next_nonce and not each.is_pending
     ]
+    if not any(each.is_affected for each in lanes):
+        waits += [pending_reason(each) for each in concerned if each.is_pending]
+    final_number = -1 if seen.final is None else seen.final.number
     waits += [
         f"transaction 0x{each.transaction.tx_hash.hex()} is in block"
         f" {each.transaction.block.number}, which is not final"

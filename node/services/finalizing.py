@@ -3,7 +3,8 @@
 One transaction moves the final cursor and does everything that follows from it, in a number of
 statements that does not grow with the number of payments. "Settled" means `Settled(number)` in a
 final block with beneficiary and amount equal and the number in a written batch of the node; money
-goes back only when `Voided(number)` is final. `Skipped` changes nothing but that its slot is over.
+goes back only when `Voided(number)` is final, or `Settled(number)` on other terms: both prove that
+the number never pays the transfer. What its batch skipped and nothing explains is an operator's.
 """
 
 import asyncio
@@ -24,9 +25,14 @@ from node.core.units import Address
 from node.services import transfer_moves
 from node.services.final_bookings import FinalBookings
 from node.services.lane_guard import LaneGuard
+from node.services.renumbering import NUMBER_USED
 
 _LOGS_PER_STEP: Final = 20_000
 _VOIDED_ON_CHAIN: Final = {"code": "canceled", "message": "its payment number was voided on chain"}
+_NUMBER_USED: Final = {
+    "code": NUMBER_USED,
+    "message": "its batch skipped it: the contract has used this payment number before",
+}
 _IN_THE_AIR: Final = (State.SUBMITTED, State.UNKNOWN, State.INCLUDED)
 
 
@@ -162,7 +168,7 @@ class Finalizing:
                 group,
                 happening,
                 changes=lambda each: _changes(each, *decided[each.id]),
-                detail=lambda each: _detail(decided[each.id][1]),
+                detail=lambda each: _detail(*decided[each.id]),
             )
         settled = [
             (outcome, by_id[transfer_id])
@@ -194,9 +200,11 @@ def _decide(
     for outcome in outcomes:
         transfer = by_id.get(outcome.transfer_id) if outcome.transfer_id is not None else None
         if outcome.kind is SettlementKind.SKIPPED:
+            if transfer is not None and _was_for_its_batch(transfer, outcome):
+                decided.setdefault(transfer.id, (Happening.HELD, outcome))
             continue
         if outcome.kind is SettlementKind.FAILED:
-            if transfer is not None and _may_be_requeued(transfer, outcome):
+            if transfer is not None and _was_for_its_batch(transfer, outcome):
                 decided.setdefault(transfer.id, (Happening.REQUEUED, outcome))
             continue
         happening = _ending(outcome, transfer)
@@ -206,10 +214,11 @@ def _decide(
         if happening is Happening.SETTLED and not _accepts(transfer, happening):
             bookings.report_payout(outcome, transfer)
             continue
-        if happening is not Happening.SETTLED and transfer.void_outcome is None:
+        is_own_void = outcome.kind is SettlementKind.VOIDED and transfer.void_outcome is not None
+        if happening is not Happening.SETTLED and not is_own_void:
             bookings.report_payout(
                 outcome, transfer
-            )  # somebody else voided it; it ends all the same
+            )  # somebody else used the number; it ends all the same
         decided[transfer.id] = (happening, outcome)
     return decided
 
@@ -254,10 +263,17 @@ _VOIDABLE: Final = frozenset(
 
 
 def _ending(outcome: OutcomeRow, transfer: Transfer | None) -> Happening | None:
-    """How a final Settled or Voided ends its transfer; None: it is not the transfer's own."""
-    if outcome.kind is SettlementKind.SETTLED:
-        return Happening.SETTLED if outcome.agrees else None
+    """How a final Settled or Voided ends its transfer; None: it is not the transfer's own.
+
+    A number that paid somebody else can never be voided: whoever waits for that has the proof.
+    """
+    if outcome.kind is SettlementKind.SETTLED and outcome.agrees:
+        return Happening.SETTLED
     if transfer is None or transfer.state not in _VOIDABLE:
+        return None
+    if outcome.kind is SettlementKind.SETTLED and not (
+        outcome.differs and transfer.state is State.VOIDING
+    ):
         return None
     return Happening(transfer.void_outcome or Happening.CANCELED)
 
@@ -266,8 +282,8 @@ def _accepts(transfer: Transfer, happening: Happening) -> bool:
     return accepts(transfer.state, happening, was_written=transfer.was_written)
 
 
-def _may_be_requeued(transfer: Transfer, outcome: OutcomeRow) -> bool:
-    """Only by the batch it is in: an older batch's failure was acted on when it became final."""
+def _was_for_its_batch(transfer: Transfer, outcome: OutcomeRow) -> bool:
+    """Only the batch it is in: an older batch's outcome was acted on when it became final."""
     return (
         transfer.state in _IN_THE_AIR
         and outcome.slot_is_its
@@ -287,7 +303,8 @@ def _changes(
         }
     assert outcome is not None
     if happening is not Happening.SETTLED:
-        return {"slot_id": None, "tx_hash": None, "block_number": None}
+        failure = {"failure": _NUMBER_USED} if happening is Happening.HELD else {}
+        return {"slot_id": None, "tx_hash": None, "block_number": None, **failure}
     return {
         "slot_id": None,
         "tx_hash": outcome.tx_hash,
@@ -308,9 +325,13 @@ def _counts(transfer: Transfer, outcome: OutcomeRow | None) -> bool:
     return remedy_of(cause_of(outcome.reason, transfer.beneficiary_address)) is Remedy.RETRY
 
 
-def _detail(outcome: OutcomeRow | None) -> Mapping[str, object]:
+def _detail(happening: Happening, outcome: OutcomeRow | None) -> Mapping[str, object]:
     if outcome is None:
         return {"reason": "transaction_reverted"}
+    if happening is Happening.HELD:
+        return _NUMBER_USED
+    if happening in ENDINGS and outcome.kind is SettlementKind.SETTLED:
+        return {"reason": NUMBER_USED, "used_by": f"0x{outcome.tx_hash.hex()}"}
     detail: dict[str, object] = {
         "tx_hash": f"0x{outcome.tx_hash.hex()}",
         "block_number": outcome.block.number,

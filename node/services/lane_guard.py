@@ -71,15 +71,12 @@ class LaneGuard:
         if not unknown:
             _check_not_behind(progress, nonces)
             return target
+        # Stopped at once: finding the block needs states that a provider may not have any more.
+        await self._stop(dict(zip(addresses, nonces, strict=True)), target)
         if sent is None:
             first = await self._first_unknown(unknown, blocks, final, target)
         else:
-            first = min(
-                each.block.number
-                for each in sent
-                if each.nonce >= unknown.get(each.sender, each.nonce + 1)
-            )
-        await self._stop(dict(zip(addresses, nonces, strict=True)), target)
+            first = _first_of(unknown, sent, target)
         if first - 1 <= final.number:
             return None
         return BlockPoint(first - 1, blocks[first - 1])
@@ -103,12 +100,20 @@ class LaneGuard:
         final: BlockPoint,
         target: BlockPoint,
     ) -> int:
-        """Number of the first block with an unknown transaction, by halving."""
+        """Number of the first block with an unknown transaction, by halving.
+
+        Where a provider has no state in between, the blocks are read whole; if the first of them
+        have no such transaction, finality may go on to the last one read.
+        """
         addresses = list(unknown)
         low, high = final.number, target.number
         while high - low > 1:
             middle = (low + high) // 2
-            nonces = await self.reader.nonces(addresses, blocks[middle])
+            try:
+                nonces = await self.reader.nonces(addresses, blocks[middle])
+            except ChainUnavailable:
+                last, sent = await self._read_whole(addresses, blocks, final, target)
+                return _first_of(unknown, sent, last)
             if any(nonce > unknown[a] for a, nonce in zip(addresses, nonces, strict=True)):
                 high = middle
             else:
@@ -146,8 +151,24 @@ async def lane_check(units: UnitOfWork, chain_id: int) -> Check:
     """The check of reconciliation that no lane has transactions which nobody has explained."""
     async with units() as unit:
         lanes = await unit.adoption.lanes(chain_id)
+        skipped = await unit.adoption.skipped(chain_id)
+    breaks = [ahead_break(each) for each in lanes if each.status is LaneStatus.AHEAD]
     return none_of(
-        "lanes.explained", [ahead_break(each) for each in lanes if each.status is LaneStatus.AHEAD]
+        "lanes.explained", breaks + [skipped_break(lane, nonce) for lane, nonce in skipped]
+    )
+
+
+def skipped_break(lane: OwnLane, nonce: int) -> NewBreak:
+    """The break of nonces that were left behind unexplained, by the last; an operator closes it."""
+    address = f"0x{lane.address.hex()}"
+    return break_of(
+        BreakCode.FOREIGN_NONCE,
+        f"nonce:{address}:{nonce}",
+        expected=f"a transaction of {address} for each of its nonces",
+        actual=f"nonce {nonce} is used up, and perhaps others before it, and no transaction tells"
+        " how: an authorisation of EIP-7702 does that, and so does a provider that told wrongly"
+        " what was final; the adoption names all of them",
+        evidence={"lane": address, "nonce": str(nonce)},
     )
 
 
@@ -170,6 +191,16 @@ def unexplained_reason(nonce: int, block_number: int) -> str:
         " the database knows: the key is used elsewhere, or the database is an older copy; look at"
         " it with `corridor settlement adopt`"
     )
+
+
+def _first_of(
+    unknown: Mapping[Address, int], sent: Sequence[MinedTransaction], last: BlockPoint
+) -> int:
+    """The first block with an unknown transaction; none of those read up to `last`: the next."""
+    blocks = (
+        each.block.number for each in sent if each.nonce >= unknown.get(each.sender, each.nonce + 1)
+    )
+    return min(blocks, default=last.number + 1)
 
 
 def _nonce_after(sent: Sequence[MinedTransaction], progress: LaneProgress) -> int:

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from node.core.catalog import USDC
 from node.core.errors import ChainUnavailable
+from node.core.ledger import NATIVE_DIGITS
 from node.core.ports import Unit
 from node.core.ports.movements import Movement
 from node.core.ports.settlement import Lane, NewSlot, OpenSlot
@@ -25,7 +27,7 @@ from node.core.treasury import (
     rescue_call,
     token_call,
 )
-from node.core.units import Address
+from node.core.units import Address, Asset
 from node.services.settlement_parts import SettlementParts
 from node.services.treasury_reads import is_contract_paused, token_units
 
@@ -166,6 +168,8 @@ class MovementWriter:
         settles = lane.address in self._own.lanes
         slot_gas = settle_gas(self._parts.batches.payments_max) if settles else TOKEN_TRANSFER_GAS
         return Purse(
+            coin=Asset(self._own.native, NATIVE_DIGITS),
+            token=Asset(self._own.token, USDC.digits),
             balance_wei=holdings.balance_wei,
             left_wei=holdings.balance_wei
             - sum(each.value_wei + _gas_wei(each, holdings.fee_wei) for each in unmined),

@@ -54,7 +54,8 @@ class Recollection:
     async def check_unpaid(self, transfer: Transfer) -> None:
         """That a transfer which was never written, as the database has it, is unpaid.
 
-        It is if its number is unused and no lane has sent anything the database does not know of.
+        It is if its number is unused, or finally used for something else, and no lane has sent
+        anything the database does not know of.
 
         Raises:
             SettlementRecovering: It may be paid; an operator must adopt what the chain has, or
@@ -72,11 +73,17 @@ class Recollection:
         if fault := await self.contract.fault(block):
             raise ChainUnavailable(f"whether the transfer is paid cannot be asked: {fault}")
         facts = await self.contract.facts(block, [transfer.payment_number])
-        if facts.used[0]:
+        if facts.used[0] and not await self._is_used_for_good(transfer):
             raise SettlementRecovering(
                 "the settlement contract has used the transfer's payment number, and the node does"
                 " not know yet for what; ask again"
             )
+
+    async def _is_used_for_good(self, transfer: Transfer) -> bool:
+        """Whether the mirror has a final event by which the number never pays the transfer."""
+        async with self.units() as unit:
+            used = (await unit.transfers.used_numbers([transfer.id])).get(transfer.id)
+        return used is not None and used.is_final and not used.pays(transfer)
 
     async def _forgotten(self, *, only: KeyRole | None = None) -> dict[int, int]:
         """Lane -> transactions that the chain has, where these are more than it ever gave out.

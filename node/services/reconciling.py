@@ -41,10 +41,11 @@ from node.core.reconcile import (
     different_logs,
     native_units,
     none_of,
+    pause_of,
     same,
     takes_capital,
+    token_balance,
 )
-from node.core.settlement import PauseReason
 from node.core.units import MINOR_LIMIT
 from node.services.idempotency import RenderError, once, replay
 from node.services.lane_guard import lane_check
@@ -57,11 +58,6 @@ _BLOCKS_BY_RECEIPTS: Final = 16
 _DIFFERENCES_SHOWN: Final = 20
 _RUN_KEPT_EVERY: Final = timedelta(minutes=5)
 _CHECKED_EVERY_TIME: Final = (BreakCode.LEDGER_OFF_CHAIN, BreakCode.FOREIGN_NONCE)
-_PAUSES: Final = {
-    BreakCode.ORPHAN_OUTBOUND: PauseReason.ORPHAN_OUTBOUND,
-    BreakCode.PAID_WRONG: PauseReason.ORPHAN_OUTBOUND,
-    BreakCode.FOREIGN_NONCE: PauseReason.FOREIGN_NONCE,
-}
 
 
 class ReconciliationService:
@@ -276,9 +272,10 @@ class ReconciliationService:
         found = [each for check in checks for each in check.breaks]
         new = await unit.reconciliation.open_breaks([(self._new_id(), each) for each in found])
         for each in found:
-            if each.fingerprint in new and each.code in _PAUSES:
+            reason = pause_of(each, self._watch.contract)
+            if each.fingerprint in new and reason is not None:
                 await unit.settlement.pause(
-                    _PAUSES[each.code], by="reconciliation", note=each.summary, hard=False
+                    reason, by="reconciliation", note=each.summary, hard=False
                 )
         await unit.reconciliation.close_rederived(
             sorted(REDERIVED) if full else _CHECKED_EVERY_TIME,
@@ -419,7 +416,7 @@ class ReconciliationService:
             native_path = chain_account(watch.chain_id, address, watch.native_asset)
             held = books.holdings.get((address, watch.token_asset), 0)
             for check_name, expected, actual in (
-                (f"balance.token:{name}", ledger.get(token_path, 0), units),
+                (token_balance(address), ledger.get(token_path, 0), units),
                 (f"balance.delta:{name}", held, units),
                 (f"balance.native:{name}", ledger.get(native_path, 0), native_units(wei)),
             ):

@@ -23,8 +23,9 @@ async def renumber(unit: Unit, transfers: Sequence[Transfer]) -> list[NewEvent]:
     """Give new numbers to those that provably need one; the others are left as they are.
 
     Proof is an event that the mirror has of the number: a payment to somebody else or of another
-    amount, or anything from before the transfer was made. A number of which the mirror has not
-    told yet proves nothing. What was on hold for its number is funded again.
+    amount, or a void from before the transfer was made. A number of which the mirror has not told
+    yet proves nothing, and neither does anything while a payment on the transfer's own terms has no
+    transfer. What was on hold for its number is funded again.
 
     Args:
         unit: The transaction.

@@ -14,6 +14,7 @@ from typing import Final, Self
 from node.core.ports.settlement import Pause
 from node.core.ports.settlement_views import ContractView, LaneView, OpenRow
 from node.core.settlement import TOKEN_TRANSFER_GAS, LaneStatus, Waiting, settle_gas
+from node.core.signing import KeyRole
 from node.core.transfers import State
 from node.core.units import Address
 
@@ -22,6 +23,7 @@ SETTLE: Final = "settle"
 
 _BUMPS: Final = 3
 _FILL_GAS: Final = "send it coin: corridor settlement gas AMOUNT --to ADDRESS"
+_FILL_TREASURY: Final = "send it coin from outside; no other key of the node fills the treasury"
 _FUNDED: Final = State.FUNDED.value
 _UNKNOWN: Final = State.UNKNOWN.value
 
@@ -76,27 +78,44 @@ class AlertRules:
             last paid: a first attempt offers twice the base fee.
         payments_max: Payments of a full batch.
         unknown_after_s: Age of the oldest outcome that nobody knows.
+        float_low_units: Token units below which the free float is low, whatever waits; 0: no mark.
+        lane_gas_low_wei: Coin below which a key's is low, whatever gas costs; 0: no mark.
     """
 
     stuck_after_s: int = 108  # three times three blocks of 12 s
     gas_batches_min: int = 4
     payments_max: int = 256
     unknown_after_s: int = 300
+    float_low_units: int = 0
+    lane_gas_low_wei: int = 0
 
     @classmethod
-    def patient_for(cls, bump_after_blocks: int, block_s: int, *, payments_max: int) -> Self:
+    def patient_for(
+        cls,
+        bump_after_blocks: int,
+        block_s: int,
+        *,
+        payments_max: int,
+        float_low_units: int = 0,
+        lane_gas_low_wei: int = 0,
+    ) -> Self:
         """Rules by which a nonce is stuck after three times the patience before a bump."""
-        return cls(stuck_after_s=_BUMPS * bump_after_blocks * block_s, payments_max=payments_max)
+        return cls(
+            stuck_after_s=_BUMPS * bump_after_blocks * block_s,
+            payments_max=payments_max,
+            float_low_units=float_low_units,
+            lane_gas_low_wei=lane_gas_low_wei,
+        )
 
     def gas_wei_min(self, role: str, gas_price_wei: int | None) -> int | None:
-        """Least coin of a lane that is no alert; None: no price is known.
+        """Least coin of a lane that is no alert; None: no mark is set and no price is known.
 
         Keys that do not pay batches need gas for as many transfers of a token.
         """
         if gas_price_wei is None:
-            return None
+            return self.lane_gas_low_wei or None
         gas = settle_gas(self.payments_max) if role == SETTLE else TOKEN_TRANSFER_GAS
-        return 2 * gas_price_wei * gas * self.gas_batches_min
+        return max(self.lane_gas_low_wei, 2 * gas_price_wei * gas * self.gas_batches_min)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +207,7 @@ def _of_lane(view: LaneView, facts: Facts) -> Iterator[Alert]:
             Severity.CRITICAL if is_waiting else Severity.WARNING,
             lane.address,
             f"{view.balance_wei} wei are left; less than {least_wei} is low",
-            _FILL_GAS,
+            _FILL_TREASURY if view.role == KeyRole.TREASURY else _FILL_GAS,
         )
     if view.role == SETTLE and view.cap_left == 0:
         yield _cap_reached(lane.address)
@@ -245,19 +264,27 @@ def _of_contract(facts: Facts) -> Iterator[Alert]:
             "the settlement contract is paused",
             "after a hard pause: corridor settlement resume; else its pauser or admin unpauses it",
         )
-    free_units = facts.free_units
-    if _waits(facts, Waiting.FLOAT_SHORT) or (
-        free_units is not None and free_units < max(1, facts.waiting_units)
-    ):
-        yield Alert(
-            AlertCode.FLOAT_LOW,
-            Severity.CRITICAL if _waits(facts, Waiting.FLOAT_SHORT) else Severity.WARNING,
-            address,
-            "the contract's float is less than what waits to be paid",
-            "fill it: corridor settlement top-up AMOUNT",
-        )
+    yield from _of_float(facts)
     if (contract is not None and contract.cap_left == 0) or _waits(facts, Waiting.CAP_REACHED):
         yield _cap_reached(address)
+
+
+def _of_float(facts: Facts) -> Iterator[Alert]:
+    free_units, mark = facts.free_units, facts.rules.float_low_units
+    waits = _waits(facts, Waiting.FLOAT_SHORT)
+    if waits or (free_units is not None and free_units < max(1, facts.waiting_units)):
+        seen = "the contract's float is less than what waits to be paid"
+    elif free_units is not None and free_units < mark:
+        seen = f"{free_units} units of the contract's float are free; less than {mark} is low"
+    else:
+        return
+    yield Alert(
+        AlertCode.FLOAT_LOW,
+        Severity.CRITICAL if waits else Severity.WARNING,
+        facts.address,
+        seen,
+        "fill it: corridor settlement top-up AMOUNT",
+    )
 
 
 def _cap_reached(address: Address) -> Alert:

@@ -198,7 +198,10 @@ class Gate:
         short = shortage(passage.facts)
         asked: list[list[Candidate]] = []
         for batch in batches:
-            unused = [each for each in batch if each.transfer_id not in used]
+            unused, oversized = parted(
+                [each for each in batch if each.transfer_id not in used], largest(passage.facts)
+            )
+            passage.wait(Waiting.CAP_REACHED, oversized)
             count = within_float([each.record.amount for each in unused], left)
             left -= sum(each.record.amount for each in unused[:count])
             if count:
@@ -206,9 +209,10 @@ class Gate:
             if count < len(unused):
                 left = 0  # the order is kept: nobody younger goes first
                 passage.wait(short, unused[count:])
-        if not asked and short is Waiting.CAP_REACHED:
+        told = list(passage.told(Waiting.CAP_REACHED)[:1])
+        if told and not asked and short is Waiting.CAP_REACHED:
             # An account that is no operator has nothing left either: the contract tells which.
-            await self._outcomes(passage, lane, list(passage.told(short)[:1]))
+            await self._outcomes(passage, lane, told)
         outcomes = await asyncio.gather(*(self._outcomes(passage, lane, batch) for batch in asked))
         await self._judge(passage, lane, [pair for batch in outcomes for pair in batch])
 
@@ -318,6 +322,25 @@ def available(facts: ContractFacts, committed: int = 0, committed_of_lane: int =
     if facts.operator_left is not None:
         left = min(left, facts.operator_left - committed_of_lane)
     return left
+
+
+def largest(facts: ContractFacts) -> int | None:
+    """Token units above which no payment fits under a cap, full as it may be; None: no cap."""
+    caps = [cap for cap in (facts.operator_cap, facts.contract_cap) if cap is not None]
+    return min(caps, default=None)
+
+
+def parted(
+    candidates: Sequence[Candidate], units: int | None
+) -> tuple[list[Candidate], list[Candidate]]:
+    """Those up to so many token units, and those above, each in their order.
+
+    What is above a cap waits until that is raised, and makes nobody behind it wait. What the
+    float or the rest of a cap is short of does: both fill up again.
+    """
+    fitting = [each for each in candidates if units is None or each.record.amount <= units]
+    above = [each for each in candidates if units is not None and each.record.amount > units]
+    return fitting, above
 
 
 def shortage(facts: ContractFacts, committed: int = 0, committed_of_lane: int = 0) -> Waiting:

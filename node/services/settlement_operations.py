@@ -3,11 +3,12 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from node.core.errors import SettlementRecovering
 from node.core.parties import Principal
 from node.core.ports import Unit, UnitOfWork
 from node.core.ports.idempotency import Answer, Claim
 from node.core.ports.settlement import Pause
-from node.core.settlement import PauseReason
+from node.core.settlement import LaneStatus, PauseReason
 from node.services.idempotency import RenderError, once
 
 _CONTRACT_GOES_ON = (
@@ -73,11 +74,26 @@ class SettlementOperations:
         A lane stops itself when working on is of no use, whatever pauses there are; an operator
         who resumes has looked at it. Where the cause goes on, it stops again. The answer is
         rendered from the pauses that are left.
+
+        Raises:
+            SettlementRecovering: The pause is for a key that was used elsewhere, and a lane has
+                transactions still that the database does not know.
         """
 
         async def work(unit: Unit) -> Answer:
+            if reason is PauseReason.FOREIGN_NONCE:
+                await self._check_adopted(unit)
             await unit.settlement.resume(reason, principal.key)
             await unit.settlement.restart_lanes(self.chain_id)
             return render(await unit.settlement.pauses())
 
         return await once(self.units, claim, work, render_error)
+
+    async def _check_adopted(self, unit: Unit) -> None:
+        lanes = await unit.adoption.lanes(self.chain_id)
+        if ahead := [each for each in lanes if each.status is LaneStatus.AHEAD]:
+            count = "a lane has" if len(ahead) == 1 else f"{len(ahead)} lanes have"
+            raise SettlementRecovering(
+                f"{count} transactions on the chain that the database does not know: adopt them"
+                " first, with `corridor settlement adopt`"
+            )

@@ -69,7 +69,7 @@ class SettlementLook:
         holdings: What the node's addresses have at the mirror's final block.
         gas_price_wei: As charged for the newest final transaction; None: there is none.
         final_number: The mirror's final block; None: it has not begun.
-        gas_wei_min: Least coin of each lane that is no alert, by its id; None: no price is known.
+        gas_wei_min: Least coin of each lane that is no alert, by its id; None: unknown.
     """
 
     at: datetime

@@ -1,11 +1,11 @@
 """Sending, sending again, bumping: from stored bytes to a mined nonce.
 
 Only bytes that are committed leave the process. Nothing here concludes that somebody was paid,
-or was not: that is the mirror's. Signing is in `node.services.settlement_signing`.
+or was not: that is the mirror's. Signing is in `node.services.settlement_signing`, what a
+replacement offers in `node.services.settlement_fees`.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -19,17 +19,14 @@ from node.core.signing import KeyRole
 from node.core.submission import (
     SEEN,
     AnswerClass,
-    Fees,
     Verdict,
     answer_class,
-    bumped_fees,
-    fees_within_cap,
-    highest_fees,
     is_cap_refusal,
     verdict,
 )
 from node.core.transfers import Happening, State
 from node.core.units import TxHash
+from node.services.settlement_fees import Market, best, is_refused, next_fees
 from node.services.settlement_lease import ahead_reason
 from node.services.settlement_parts import SettlementParts
 from node.services.settlement_signing import SlotSigner, move_members
@@ -37,23 +34,7 @@ from node.services.settlement_signing import SlotSigner, move_members
 _BUMP_DEPTH = 1 + 10
 """Only the head of line and the next ten are bumped: the others wait for them, not for fees."""
 
-_TOO_LOW = (AnswerClass.UNDERPRICED, AnswerClass.UNDERPRICED_REPLACEMENT)
 _UNHEARD_RESEND = timedelta(seconds=2)
-_SENDS_WITHOUT_EFFECT = 3
-
-
-@dataclass(frozen=True, slots=True)
-class _Market:
-    """What a replacement is measured against.
-
-    Attributes:
-        mined_until: Time of the newest block: while there are none, a higher fee buys nothing.
-    """
-
-    fees: Fees
-    source: str
-    base_fee_wei: int
-    mined_until: datetime
 
 
 class Sender:
@@ -109,7 +90,7 @@ class Sender:
         owing = {each.id for each in due}
         sent = await self._send(
             lane,
-            [fresh.get(s.id) or _best(s) for s in slots if s.id in owing or s.id in fresh],
+            [fresh.get(s.id) or best(s) for s in slots if s.id in owing or s.id in fresh],
         )
         if fault is not None:
             raise fault
@@ -126,7 +107,7 @@ class Sender:
 
     def _is_eager(self, slots: Sequence[OpenSlot], now: datetime) -> bool:
         """Whether a replacement is to be tried although nothing is due; at times, not always."""
-        if not any(_is_refused(each) for each in slots[:_BUMP_DEPTH]):
+        if not any(is_refused(each) for each in slots[:_BUMP_DEPTH]):
             return False
         if self._eager_after is not None and now < self._eager_after:
             return False
@@ -134,13 +115,13 @@ class Sender:
         return True
 
     def _is_due(self, slot: OpenSlot, now: datetime) -> bool:
-        best = _best(slot)
-        if best.last_sent_at is None:
+        newest = best(slot)
+        if newest.last_sent_at is None:
             return True
         patience = timedelta(seconds=self._parts.fees.resend_after_s)
-        if slot.state is SlotState.UNKNOWN or best.last_answer not in SEEN:
+        if slot.state is SlotState.UNKNOWN or newest.last_answer not in SEEN:
             patience = min(patience, _UNHEARD_RESEND)
-        return now - best.last_sent_at >= patience
+        return now - newest.last_sent_at >= patience
 
     # ------------------------------------------------------------------------------- replacing
 
@@ -156,17 +137,19 @@ class Sender:
         asked = [
             each
             for each in slots
-            if each.attempts[-1].sends and (each.id in waiting or _is_refused(each))
+            if each.attempts[-1].sends and (each.id in waiting or is_refused(each))
         ]
         if not asked:
             return {}
         head = await parts.chain.head()
         fees, source = await parts.market()
         mined_until = datetime.fromtimestamp(head.timestamp_s, UTC)
-        market = _Market(fees, source, head.base_fee_wei, mined_until)
+        market = Market(fees, source, head.base_fee_wei, mined_until)
         bumps: list[Attempt] = []
         for slot in asked:
-            step = self._step(slot, market)
+            step = next_fees(
+                slot, market, parts.fees, parts.block_s, is_head=slot.id == slots[0].id
+            )
             if step is not None:
                 sequence = slot.attempts[-1].sequence + 1
                 bumps.append(await self._signer.signed(lane, slot, sequence, *step, now))
@@ -181,26 +164,6 @@ class Sender:
             stored = set(await unit.settlement.add_attempts(bumps))
         parts.failpoint("after_bump_store")
         return {each.slot_id: each for each in bumps if each.tx_hash in stored}
-
-    def _step(self, slot: OpenSlot, market: _Market) -> tuple[Fees, str] | None:
-        """Fees of the next attempt and their source; None: the ones there are go on."""
-        newest, rules = slot.attempts[-1], self._parts.fees
-        if newest.last_answer is AnswerClass.FUNDS:
-            return None  # a higher fee would need even more
-        if newest.last_answer is AnswerClass.REJECTED:
-            return _corrected(slot, market)
-        is_behind = market.fees.max_fee_per_gas_wei > newest.fees.max_fee_per_gas_wei
-        is_useless = newest.sends >= _SENDS_WITHOUT_EFFECT or newest.last_answer in _TOO_LOW
-        is_urgent = newest.last_answer is AnswerClass.UNDERPRICED and (
-            is_behind or not _was_underpriced_before(slot)
-        )
-        patience = timedelta(seconds=rules.bump_after_blocks * self._parts.block_s)
-        waited = market.mined_until - newest.created_at.replace(microsecond=0)
-        if not is_urgent and (waited < patience or not (is_behind or is_useless)):
-            return None
-        highest = highest_fees(each.fees for each in slot.attempts)
-        fees = bumped_fees(highest, market.fees, rules, _refusals(slot))
-        return None if fees is None else (fees, f"bump:{market.source}")
 
     async def _stop_if_useless(self, lane: Lane, slots: Sequence[OpenSlot]) -> None:
         """A lane whose bytes every provider refuses for good takes no more work."""
@@ -258,46 +221,6 @@ class Sender:
                     lane.id, LaneStatus.AHEAD, ahead_reason(lane, mined)
                 )
             return mined > lane.next_nonce
-
-
-def _is_refused(slot: OpenSlot) -> bool:
-    """Whether waiting is of no use: the newest attempt is in no pool, for its fees."""
-    newest = slot.attempts[-1]
-    if newest.last_answer is AnswerClass.REJECTED:
-        return _best(slot) is newest and is_cap_refusal(newest.last_message or "")
-    return newest.last_answer is AnswerClass.UNDERPRICED
-
-
-def _best(slot: OpenSlot) -> Attempt:
-    """What is sent: the newest attempt that not every provider rejects, or else the newest."""
-    taken = [each for each in slot.attempts if each.last_answer is not AnswerClass.REJECTED]
-    return (taken or slot.attempts)[-1]
-
-
-def _was_underpriced_before(slot: OpenSlot) -> bool:
-    """Whether a bump did not help: fees must not run away from the market in a full pool."""
-    return any(each.last_answer is AnswerClass.UNDERPRICED for each in slot.attempts[:-1])
-
-
-def _refusals(slot: OpenSlot) -> int:
-    """How many of the newest attempts were refused as too low a replacement."""
-    count = 0
-    for each in reversed(slot.attempts):
-        if each.last_answer is not AnswerClass.UNDERPRICED_REPLACEMENT:
-            break
-        count += 1
-    return count
-
-
-def _corrected(slot: OpenSlot, market: _Market) -> tuple[Fees, str] | None:
-    """Fees under a cap that a provider named, where no attempt is under it yet."""
-    newest = slot.attempts[-1]
-    fees = fees_within_cap(newest.last_message or "", slot.gas_limit, newest.fees)
-    if fees is None or _best(slot) is not newest:
-        return None
-    if fees.max_fee_per_gas_wei < market.base_fee_wei:
-        return None  # it could not be mined now; when the base fee has fallen, it can
-    return fees, "provider_cap"
 
 
 async def _answered(unit: Unit, slot_ids: Sequence[UUID], state: SlotState) -> list[NewEvent]:

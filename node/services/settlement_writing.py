@@ -39,6 +39,8 @@ from node.services.settlement_gate import (
     Gate,
     Passage,
     available,
+    largest,
+    parted,
     shortage,
 )
 from node.services.settlement_lease import ahead_reason
@@ -73,6 +75,7 @@ class Writer:
         self._patient_until: datetime | None = None
         self._was_late = False  # another process has written what was examined
         self._expiry_due: datetime | None = None
+        self._largest: int | None = None  # token units that fit under the caps, as last read
 
     async def write_batches(self, lane: Lane) -> int:
         """Gate the oldest funded transfers and write batches of them; how many slots.
@@ -104,10 +107,14 @@ class Writer:
             return 0
         with parts.chain.pinned():
             head = await self._gate.head()
-            batches = self._batches(candidates, load, now, head)
+            fitting, oversized = parted(candidates, self._largest)
+            batches = self._batches(fitting or oversized, load, now, head)
             if not batches:
                 return 0
             passage = await self._gate.examine(lane, head, batches, load.unmined)
+        self._largest = largest(passage.facts)
+        if fitting:
+            passage.wait(Waiting.CAP_REACHED, parted(oversized, self._largest)[1])
         parts.failpoint("after_gate")
         self._was_late = False
         written = await self._write(lane, passage)
@@ -289,7 +296,8 @@ class Writer:
         """Gather numbers that must never be paid and write voids of them; how many slots.
 
         The contract's lock comes before the choice: what another lane has written meanwhile is
-        seen, and no number is in two voids.
+        seen, and no number is in two voids. As with batches, nothing is written while a lane that
+        settles has to be adopted: what this database voids may be what it forgot to have paid.
         """
         parts = self._parts
         contract = parts.contract.address
@@ -297,6 +305,8 @@ class Writer:
             lane = await unit.settlement.lock_lane(lane.id, lane.epoch, parts.lease_s)
             load = await unit.settlement.workload(lane.id, parts.chain_id, contract)
             if load.unmined >= parts.batches.slots_unmined_max or load.is_unheard:
+                return 0
+            if await unit.settlement.is_recovering(parts.chain_id):
                 return 0
             await unit.settlement.lock_float(parts.chain_id, contract)
             candidates = await unit.settlement.void_candidates(

@@ -1,16 +1,22 @@
 """What can be asked of an accepted transfer: look, cancel, void, follow its timeline."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
-from node.core.errors import CancelTooLate, NotFound, SettlementRecovering, WrongState
+from node.core.errors import (
+    CancelTooLate,
+    NotFound,
+    NumberUsed,
+    SettlementRecovering,
+    WrongState,
+)
 from node.core.ids import Prefix, decode_id
 from node.core.paging import ListQuery, Page
 from node.core.parties import Principal, Role
 from node.core.ports import Unit, UnitOfWork
 from node.core.ports.idempotency import Answer, Claim
-from node.core.ports.transfers import EventRow, NewEvent, Transfer
+from node.core.ports.transfers import EventRow, NewEvent, Transfer, UsedNumber
 from node.core.transfers import TERMINAL, Happening, State
 from node.services.acceptance import Acceptance, Submission
 from node.services.idempotency import RenderError, once
@@ -100,8 +106,11 @@ class TransferService:
     ) -> Answer:
         """Ask for a void on chain; what becomes final decides. One never written ends at once.
 
+        So does one whose number is finally used for something else: it can never be paid.
+
         Raises:
             WrongState: The transfer has ended.
+            NumberUsed: Its number is used, and not provably for something else.
             SettlementRecovering, ChainUnavailable: As for `cancel`, of one never written.
         """
         await self._ask_chain(principal, transfer_id)
@@ -120,6 +129,7 @@ class TransferService:
 
         Raises:
             WrongState: It is not on hold.
+            NumberUsed: Its number is used: it would only be held again.
         """
         act = self._act(principal, transfer_id, _release, render)
         return await once(self._units, claim, act, render_error)
@@ -144,8 +154,7 @@ class TransferService:
             transfer = await _locked(unit, principal, decode_id(Prefix.TRANSFER, transfer_id))
             act = decide(transfer)
             if act is not None:
-                if act.happenings[-1] is not Happening.RELEASED:
-                    await _refuse_used(unit, transfer)
+                act = await _allowed(unit, transfer, act)
                 await unit.events.append(await _done(unit, transfer, act))
             return render(await _visible(unit, principal, transfer.id))
 
@@ -154,11 +163,16 @@ class TransferService:
 
 @dataclass(frozen=True, slots=True)
 class _Act:
-    """What somebody does to a transfer: moves in a row; `reason` is for its timeline."""
+    """What somebody does to a transfer: moves in a row; `reason` is for its timeline.
+
+    Attributes:
+        is_void: An operator gives the money back, also where that was too late to cancel.
+    """
 
     happenings: Sequence[Happening]
     reason: str
     changes: Mapping[str, object]
+    is_void: bool = False
 
 
 def _cancel(transfer: Transfer) -> _Act | None:
@@ -179,8 +193,10 @@ def _void(transfer: Transfer) -> _Act | None:
         raise WrongState(f"the transfer is {transfer.state}: there is nothing to void")
     first = (Happening.RELEASED,) if transfer.state is State.ON_HOLD else ()
     if not transfer.was_written:
-        return _canceled("canceled by the operator", *first, Happening.CANCELED)
-    return _canceled("a void was asked for by the operator", *first, Happening.VOID_ASKED)
+        act = _canceled("canceled by the operator", *first, Happening.CANCELED)
+    else:
+        act = _canceled("a void was asked for by the operator", *first, Happening.VOID_ASKED)
+    return replace(act, is_void=True)
 
 
 def _canceled(reason: str, *happenings: Happening) -> _Act:
@@ -208,17 +224,55 @@ async def _done(unit: Unit, transfer: Transfer, act: _Act) -> list[NewEvent]:
     return events
 
 
-async def _refuse_used(unit: Unit, transfer: Transfer) -> None:
-    """No money goes back for a number that the chain has used, or may have.
+async def _allowed(unit: Unit, transfer: Transfer, act: _Act) -> _Act:
+    """The act, as far as what the chain did with the number allows it.
 
-    A database restored from an older copy does not know of its newest batches; the chain does.
+    No money goes back for a number that the chain has used, or may have, unless a final event
+    proves that it was used for something else. A database restored from an older copy does not
+    know of its newest batches; the chain does.
     """
-    if await unit.settlement.is_recovering(transfer.chain_id):
+    is_release = act.happenings[-1] is Happening.RELEASED
+    if not is_release and await unit.settlement.is_recovering(transfer.chain_id):
         raise SettlementRecovering(
             "a settlement lane must be adopted by the operator first: the transfer may be paid"
         )
-    if await unit.transfers.used_on_chain([transfer.id]):
+    used = (await unit.transfers.used_numbers([transfer.id])).get(transfer.id)
+    if used is None or (is_release and transfer.state is not State.ON_HOLD):
+        return act
+    if is_release:
+        raise _number_used(transfer, used, "it would only be held again; void it, or leave it")
+    if not act.is_void:
         raise CancelTooLate("the settlement contract has used the transfer's payment number")
+    if not used.is_final or transfer.slot_id is not None:
+        raise _number_used(
+            transfer, used, "ask again when that, and the transfer's own batch, is final"
+        )
+    if used.pays(transfer):
+        raise _number_used(
+            transfer,
+            used,
+            "that paid what the transfer owes, so its money is not given back. Find out who sent"
+            " it, and book what follows; while the transfer is on hold its money stays reserved",
+        )
+    reason = "its payment number is used for something else, so it can never be paid"
+    return replace(
+        act,
+        happenings=[*act.happenings, Happening.CANCELED]
+        if transfer.was_written
+        else act.happenings,
+        reason=reason,
+        changes={**act.changes, "failure": {"code": "canceled", "message": reason}},
+    )
+
+
+def _number_used(transfer: Transfer, used: UsedNumber, remedy: str) -> NumberUsed:
+    tx_hash = f"0x{used.tx_hash.hex()}"
+    return NumberUsed(
+        f"payment number {transfer.payment_number} is {used.kind} on chain, in block"
+        f" {used.block_number} by {tx_hash}: {remedy}",
+        tx_hash=tx_hash,
+        block_number=used.block_number,
+    )
 
 
 async def _visible(unit: Unit, principal: Principal, transfer_id: UUID) -> Transfer:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID
 
-from node.core.errors import InvalidInput, NodeError, NotFound, Refused
+from node.core.errors import AddressInvalid, InvalidInput, NodeError, NotFound, Refused
 from node.core.ids import Prefix, decode_id
 from node.core.paging import ListQuery, Page
 from node.core.parties import Principal
@@ -21,6 +21,12 @@ from node.services.idempotency import RenderError, once
 from node.services.treasury_reads import is_contract_paused
 
 _RULE_KINDS = (MovementKind.FLOAT_TOP_UP, MovementKind.LANE_GAS)
+_NAMES = {
+    MovementKind.FLOAT_TOP_UP: "a top-up of the float",
+    MovementKind.LANE_GAS: "coin for gas",
+    MovementKind.SWEEP: "a sweep",
+    MovementKind.RESCUE: "a rescue",
+}
 _NO_TREASURY = "the node has no treasury key (setting TREASURY_SIGNER)"
 _NOT_PAUSED = (
     "the contract gives its float out only while it is paused: pause with `hard`, wait until the"
@@ -65,12 +71,14 @@ class TreasuryOperations:
 
         Raises:
             InvalidInput: The kind is unknown.
-            AddressInvalid: An address is none.
-            Refused: The node does not move this from there to there, or not now.
+            AddressInvalid: An address is none; `errors` says which.
+            Refused: The node does not move this from there to there (`errors` says what is wrong),
+                or not now.
             ChainUnavailable: Whether the contract is paused cannot be read.
         """
         wanted = _kind(kind, tuple(MovementKind))
-        source, to = self.codec.parse(from_address), self.codec.parse(to_address)
+        source = self._address(from_address, "/from")
+        to = self._address(to_address, "/to")
         fault = await self._rescue_fault() if wanted is MovementKind.RESCUE else None
 
         async def store(unit: Unit) -> Answer:
@@ -135,15 +143,26 @@ class TreasuryOperations:
         if kind is MovementKind.RESCUE and own.rescuer is None:
             raise Refused("the node has no rescuer key (setting RESCUER_SIGNER)")
         route = own.route(kind)
-        if source not in route.sources or to not in route.targets:
-            raise Refused(
-                f"a {kind} goes from {self._any_of(route.sources)} to {self._any_of(route.targets)}"
-            )
-        if amount.asset.code not in route.assets or amount.minor <= 0:
-            raise Refused(f"a {kind} is an amount of {' or '.join(route.assets)} above zero")
+        way = f"{_NAMES[kind]} goes from {self._any_of(route.sources)}"
+        way += f" to {self._any_of(route.targets)}"
+        if source not in route.sources:
+            raise _fault(Refused, "/from", "not_one_of", way)
+        if to not in route.targets:
+            raise _fault(Refused, "/to", "not_one_of", way)
+        if amount.asset.code not in route.assets:
+            told = f"{_NAMES[kind]} is an amount of {' or '.join(route.assets)}"
+            raise _fault(Refused, "/currency", "not_one_of", told)
+        if amount.minor <= 0:
+            raise _fault(Refused, "/amount", "too_small", "write an amount above zero")
         if kind is MovementKind.RESCUE and own.rescuer is not None:
             return own.rescuer
         return source
+
+    def _address(self, text: str, pointer: str) -> Address:
+        try:
+            return self.codec.parse(text)
+        except AddressInvalid as error:
+            raise _fault(AddressInvalid, pointer, error.code, error.detail) from None
 
     def _any_of(self, addresses: tuple[Address, ...]) -> str:
         return " or ".join(self.codec.text(each) for each in addresses)
@@ -167,16 +186,14 @@ class TreasuryOperations:
         """Top up below a mark from now on. Without a target: the contract, or every settling lane.
 
         Raises:
-            InvalidInput: The kind is unknown, or the three amounts do not fit together.
+            InvalidInput: The kind is unknown, or the three amounts do not fit together; `errors`
+                says which.
             AddressInvalid: The address is none.
             Refused: The node has no treasury key, or does not move this to there.
         """
         wanted = _kind(kind, _RULE_KINDS)
-        if not 0 < mark.minor < fill_to.minor:
-            raise InvalidInput("`mark` is above zero and below `fill_to`")
-        if daily_limit.minor < fill_to.minor - mark.minor:
-            raise InvalidInput("`daily_limit` is at least `fill_to` less `mark`")
-        to = None if to_address is None else self.codec.parse(to_address)
+        _check_limits(mark, fill_to, daily_limit)
+        to = None if to_address is None else self._address(to_address, "/to")
         if wanted is MovementKind.FLOAT_TOP_UP and to is None:
             to = self.addresses.contract
 
@@ -252,7 +269,25 @@ async def _rule(unit: Unit, rule_id: str) -> RuleLimits:
     return RuleLimits(found, found.daily_limit - moved.get(found.id, 0))
 
 
+def _check_limits(mark: Money, fill_to: Money, daily_limit: Money) -> None:
+    if mark.minor <= 0:
+        raise _fault(InvalidInput, "/mark", "too_small", "the mark is above zero")
+    if fill_to.minor <= mark.minor:
+        told = f"what is filled up to is above the mark, {mark} {mark.asset}"
+        raise _fault(InvalidInput, "/fill_to", "too_small", told)
+    step = fill_to - mark
+    if daily_limit.minor < step.minor:
+        told = f"the daily limit is at least what lies between mark and top, {step} {step.asset}"
+        raise _fault(InvalidInput, "/daily_limit", "too_small", told)
+
+
+def _fault(family: type[NodeError], pointer: str, code: str, message: str) -> NodeError:
+    """What is wrong with one member of the body."""
+    return family(message, errors=[{"pointer": pointer, "code": code, "message": message}])
+
+
 def _kind(text: str, known: tuple[MovementKind, ...]) -> MovementKind:
     if text not in known:
-        raise InvalidInput(f"the kind is one of {', '.join(known)}")
+        told = f"the kind is one of {', '.join(known)}"
+        raise _fault(InvalidInput, "/kind", "not_one_of", told)
     return MovementKind(text)

@@ -28,14 +28,21 @@ from node.store.database import Connection, Row
 
 _ADDED_AS: Final = "adopted"  # fee_source of attempts whose fees somebody else chose
 
-_PROGRESS: Final = """
+_IS_SKIPPED: Final = """
+    s.state = 'foreign' AND s.adopted AND s.purpose = 'unknown'
+        AND NOT EXISTS (SELECT FROM attempt a WHERE a.slot_id = s.id)
+"""
+_PROGRESS: Final = f"""
 SELECT l.*, coalesce(mined.nonce + 1, 0) AS mined,
-    least(coalesce(mined.nonce + 1, written.nonce, l.next_nonce), missing.nonce) AS unexplained
+    least(coalesce(greatest(mined.nonce, skipped.nonce) + 1, written.nonce, l.next_nonce),
+          missing.nonce) AS unexplained
 FROM lane l
 LEFT JOIN LATERAL (
     SELECT s.nonce FROM slot s WHERE s.lane_id = l.id AND s.state <> 'foreign'
         AND s.state IN ('included', 'final') AND s.included_block_number <= $2
     ORDER BY s.nonce DESC LIMIT 1) mined ON true
+CROSS JOIN LATERAL (
+    SELECT max(s.nonce) AS nonce FROM slot s WHERE s.lane_id = l.id AND {_IS_SKIPPED}) skipped
 CROSS JOIN LATERAL (
     SELECT min(s.nonce) AS nonce FROM slot s
     WHERE s.lane_id = l.id AND s.state <> 'foreign') written
@@ -44,7 +51,20 @@ CROSS JOIN LATERAL (
     WHERE s.lane_id = l.id AND s.state NOT IN ('final', 'foreign')
         AND (s.state <> 'included' OR s.included_block_number > $2)) missing
 WHERE l.chain_id = $1 ORDER BY l.id
+"""  # noqa: S608 - constants
+_SKIP: Final = """
+INSERT INTO slot (id, lane_id, nonce, purpose, state, to_address, calldata, gas_limit, adopted)
+SELECT i, l, n, 'unknown', 'foreign', decode(repeat('00', 20), 'hex'), '', 0, true
+FROM unnest($1::uuid[], $2::bigint[], $3::bigint[]) AS new (i, l, n)
 """
+_SKIPPED: Final = f"""
+SELECT l.*, s.nonce AS skipped FROM slot s JOIN lane l ON l.id = s.lane_id
+WHERE l.chain_id = $1 AND {_IS_SKIPPED} AND NOT EXISTS (
+    SELECT FROM reconciliation_break r
+    WHERE r.resolved_at IS NOT NULL AND r.resolved_by <> 'reconciliation'
+    AND r.fingerprint = 'B12:nonce:0x' || encode(l.address, 'hex') || ':' || s.nonce)
+ORDER BY l.id, s.nonce
+"""  # noqa: S608 - constants
 _SLOTS: Final = """
 SELECT s.*, l.address AS sender, ARRAY(
     SELECT tx_hash FROM attempt a WHERE a.slot_id = s.id) AS hashes
@@ -70,7 +90,12 @@ SELECT t.* FROM transfer t WHERE t.id IN (
 ) ORDER BY t.created_at, t.id FOR UPDATE
 """  # noqa: S608 - constants
 _USE: Final = """
-SELECT l.payment_number, l.kind, l.tx_hash, b.mined_at, l.beneficiary, l.amount
+SELECT l.payment_number, l.kind, l.tx_hash, b.mined_at, l.beneficiary, l.amount,
+    EXISTS (SELECT FROM transfer o WHERE o.chain_id = l.chain_id AND o.contract = l.contract
+        AND o.payment_number = CASE WHEN l.payment_number < 9223372036854775808
+                                    THEN l.payment_number::bigint END
+        AND (l.kind <> 'settled' OR (o.beneficiary_address, o.buy_amount::numeric)
+             = (l.beneficiary, l.amount))) AS has_transfer
 FROM settlement_log l JOIN block b ON b.chain_id = l.chain_id AND b.hash = l.block_hash
 """
 _USES_IN: Final = f"""
@@ -82,6 +107,14 @@ _USES_OF: Final = f"""
     AND l.payment_number = t.payment_number::numeric
 WHERE t.id = ANY($1::uuid[]) AND l.status <> 'orphaned' ORDER BY l.block_number, l.log_index
 """
+# Read without an index: it is asked for after a restore only, and of few transfers.
+_UNCLAIMED: Final = f"""
+SELECT * FROM ({_USE} WHERE l.kind = 'settled' AND l.status <> 'orphaned' AND EXISTS (
+    SELECT FROM transfer t WHERE t.id = ANY($1::uuid[]) AND t.chain_id = l.chain_id
+        AND t.contract = l.contract AND t.beneficiary_address = l.beneficiary
+        AND t.buy_amount::numeric = l.amount)
+    ORDER BY l.block_number, l.log_index) paid WHERE NOT has_transfer
+"""  # noqa: S608 - constants
 _RAISE_EPOCHS: Final = """
 UPDATE lane l SET epoch = l.epoch + 1, lease_owner = NULL, lease_until = NULL,
     next_nonce = greatest(l.next_nonce, a.next_nonce),
@@ -195,7 +228,7 @@ class AdoptionStore:
         )
         uses = [
             *await self._raw.fetch(_USES_IN, chain_id, contract, list(tx_hashes), final),
-            *await self._raw.fetch(_USES_OF, [each.id for each in transfers]),
+            *await self._uses_of([each.id for each in transfers]),
         ]
         movements = await self._raw.fetch(
             "SELECT * FROM movement WHERE state = 'requested' ORDER BY created_at, id FOR UPDATE"
@@ -208,8 +241,15 @@ class AdoptionStore:
         )
 
     async def uses(self, transfers: Sequence[UUID]) -> Sequence[NumberUse]:
-        """What the contract told of these transfers' numbers, in blocks the mirror has."""
-        return [_use_of(row) for row in await self._raw.fetch(_USES_OF, list(transfers))]
+        """What the contract told of these transfers' numbers, in blocks the mirror has.
+
+        And payments on the terms of one of them that no transfer has.
+        """
+        return [_use_of(row) for row in await self._uses_of(transfers)]
+
+    async def _uses_of(self, transfers: Sequence[UUID]) -> Sequence[Row]:
+        uses = await self._raw.fetch(_USES_OF, list(transfers))
+        return [*uses, *await self._raw.fetch(_UNCLAIMED, list(transfers))] if uses else []
 
     async def open_blocks(self, chain_id: int, blocks: Sequence[BlockHash]) -> frozenset[BlockHash]:
         """Those of these blocks that the mirror has and that are not final."""
@@ -255,6 +295,20 @@ class AdoptionStore:
         )
         await self._add_members(slots)
         await self.add_attempts([(each.id, each.found) for each in slots])
+
+    async def skip_nonces(self, rows: Sequence[tuple[UUID, int, int]]) -> None:
+        """Rows of nonces (slot's id, lane, last nonce) that nothing explains: `foreign` slots."""
+        await self._raw.execute(
+            _SKIP,
+            [identity for identity, _, _ in rows],
+            [lane_id for _, lane_id, _ in rows],
+            [nonce for _, _, nonce in rows],
+        )
+
+    async def skipped(self, chain_id: int) -> Sequence[tuple[OwnLane, int]]:
+        """Lane and last nonce of such rows, while nobody has closed the break that tells of it."""
+        rows = await self._raw.fetch(_SKIPPED, chain_id)
+        return [(_lane_of(row), row["skipped"]) for row in rows]
 
     async def _add_members(self, slots: Sequence[AdoptedSlot]) -> None:
         rows: list[tuple[AdoptedSlot, int, Transfer]] = [
@@ -385,6 +439,7 @@ def _use_of(row: Row) -> NumberUse:
         mined_at=row["mined_at"],
         beneficiary=Address(row["beneficiary"]) if row["beneficiary"] else None,
         amount=int(row["amount"]) if row["amount"] is not None else None,
+        has_transfer=row["has_transfer"],
     )
 
 

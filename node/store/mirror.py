@@ -112,6 +112,8 @@ _OUTCOMES: Final = f"""
 SELECT l.block_number, l.block_hash, l.log_index, l.tx_hash, l.kind, l.payment_number,
        l.payout_log_index, l.amount, l.reason, t.id AS transfer_id, a.slot_id,
        coalesce(l.kind = 'settled' AND {_AGREES}, false) AS agrees,
+       coalesce(l.kind = 'settled' AND (t.beneficiary_address <> l.beneficiary
+                OR t.buy_amount <> l.amount), false) AS differs,
        EXISTS (SELECT FROM slot_member m WHERE m.slot_id = a.slot_id
                AND m.payment_number = {_NUMBER}) AS slot_is_its
 FROM settlement_log l LEFT JOIN transfer t ON {_OWN} LEFT JOIN attempt a ON a.tx_hash = l.tx_hash
@@ -204,10 +206,14 @@ class MirrorStore:
         return {row["number"]: BlockHash(row["hash"]) for row in rows}
 
     async def move_head(self, chain_id: int, *, held: BlockHash, to: BlockPoint) -> bool:
-        """The fence: move the head from the block `held`; False when it is not there any more."""
+        """The fence: move the head from the block `held`; False when it is not there any more.
+
+        Nor when it would leave what is final: another mirror may have made that final since.
+        """
         tag = await self._raw.execute(
             "UPDATE chain_cursor SET head_number = $3, head_hash = $4, moved_at = now()"
-            " WHERE chain_id = $1 AND head_hash = $2",
+            " WHERE chain_id = $1 AND head_hash = $2"
+            " AND (final_number < $3 OR (final_number = $3 AND final_hash = $4))",
             chain_id,
             held,
             to.number,
@@ -339,6 +345,7 @@ class MirrorStore:
                 amount=None if row["amount"] is None else int(row["amount"]),
                 transfer_id=row["transfer_id"],
                 agrees=row["agrees"],
+                differs=row["differs"],
                 slot_id=row["slot_id"],
                 slot_is_its=row["slot_is_its"],
                 reason=row["reason"] or b"",

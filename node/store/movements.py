@@ -12,6 +12,7 @@ import asyncpg
 
 from node.core.paging import ListQuery, Page, Position
 from node.core.ports.movements import AdminCall, Movement, TreasuryRule
+from node.core.settlement import UNMINED
 from node.core.treasury import RULE_WINDOW_S, Hold
 from node.core.units import Address
 from node.store.database import Connection
@@ -37,7 +38,7 @@ WHERE slot_id = ANY($1::uuid[]) AND state = 'submitted'
 """
 _UNMINED: Final = """
 SELECT m.* FROM movement m JOIN slot s ON s.id = m.slot_id
-WHERE m.sender = $1 AND m.state = 'submitted' AND s.state IN ('written', 'submitted', 'unknown')
+WHERE m.sender = $1 AND m.state = 'submitted' AND s.state = ANY($2::text[])
 ORDER BY m.created_at, m.id
 """
 # An adopted movement may have been the rule's, in a database that was lost: it counts as well.
@@ -154,7 +155,7 @@ class MovementStore:
 
     async def unmined(self, sender: Address) -> Sequence[Movement]:
         """Movements of a key whose slots are not mined, as far as the mirror has told."""
-        return [_movement_of(row) for row in await self._raw.fetch(_UNMINED, sender)]
+        return [_movement_of(row) for row in await self._raw.fetch(_UNMINED, sender, UNMINED)]
 
     async def under_way(self) -> Sequence[Movement]:
         """Every movement that has not ended, oldest first."""

@@ -22,7 +22,14 @@ from node.core.ports.settlement import (
     Pause,
     Workload,
 )
-from node.core.settlement import NATIVE_TRANSFER_GAS, LaneStatus, PauseReason, Purpose, SlotState
+from node.core.settlement import (
+    NATIVE_TRANSFER_GAS,
+    UNMINED,
+    LaneStatus,
+    PauseReason,
+    Purpose,
+    SlotState,
+)
 from node.core.signing import KeyRole
 from node.core.submission import SEEN, Verdict
 from node.core.units import Address, BlockHash, TxHash
@@ -388,9 +395,10 @@ class SettlementStore:
         """Move unmined slots to another state; those that were moved."""
         rows = await self._raw.fetch(
             "UPDATE slot SET state = $2 WHERE id = ANY($1::uuid[]) AND state <> $2"
-            " AND state IN ('written', 'submitted', 'unknown') RETURNING id",
+            " AND state = ANY($3::text[]) RETURNING id",
             list(ids),
             state.value,
+            UNMINED,
         )
         return [row["id"] for row in rows]
 

@@ -27,13 +27,17 @@ SELECT t.id, t.payment_number, t.beneficiary_address, t.buy_amount, t.was_writte
     t.batches_failed, t.waiting_code, t.created_at
 FROM transfer t WHERE t.chain_id = $1 AND t.contract = $2
 """
+# While a slot can still be mined that carries a number, the number is in no other and nothing ends.
+_FREE: Final = """
+t.state = 'funded' AND t.slot_id IS NULL
+  AND NOT EXISTS (SELECT FROM slot_member m WHERE m.contract = t.contract
+                  AND m.payment_number = t.payment_number AND m.purpose = 'settle' AND m.live)
+"""
 CANDIDATES: Final = f"""{_CANDIDATE}
-  AND t.state = 'funded' AND t.slot_id IS NULL AND t.settle_by > now()
-ORDER BY t.created_at, t.id LIMIT $3
+  AND {_FREE} AND t.settle_by > now() ORDER BY t.created_at, t.id LIMIT $3
 """
 OVERDUE: Final = f"""{_CANDIDATE}
-  AND t.state = 'funded' AND t.slot_id IS NULL AND t.settle_by < now()
-ORDER BY t.created_at, t.id LIMIT $3
+  AND {_FREE} AND t.settle_by < now() ORDER BY t.created_at, t.id LIMIT $3
 """
 # What a final event has decided needs no void: another one would only be skipped by the contract.
 _NEEDS_VOID: Final = """

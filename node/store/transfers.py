@@ -11,9 +11,10 @@ from sqlalchemy import ColumnElement, select, tuple_
 
 from node.core.errors import Conflict
 from node.core.ledger import TransferAmounts
+from node.core.mirror import SettlementKind
 from node.core.paging import ListQuery, Page, Position
 from node.core.parties import Principal, Role
-from node.core.ports.transfers import Beneficiary, TopUp, Transfer, TransferMove
+from node.core.ports.transfers import Beneficiary, TopUp, Transfer, TransferMove, UsedNumber
 from node.core.transfers import STATUS, TERMINAL, State
 from node.core.units import Address, TxHash
 from node.store.database import Connection, Row
@@ -55,6 +56,12 @@ SELECT t.id FROM transfer t WHERE t.id = ANY($1::uuid[]) AND EXISTS (
     SELECT FROM settlement_log l WHERE l.chain_id = t.chain_id AND l.contract = t.contract
     AND l.payment_number = t.payment_number::numeric AND l.kind IN ('settled', 'voided')
     AND l.status <> 'orphaned')
+"""
+_USED_NUMBERS: Final = """
+SELECT t.id, l.kind, l.tx_hash, l.block_number, l.beneficiary, l.amount, l.status
+FROM transfer t JOIN settlement_log l ON l.chain_id = t.chain_id AND l.contract = t.contract
+    AND l.payment_number = t.payment_number::numeric
+WHERE t.id = ANY($1::uuid[]) AND l.kind IN ('settled', 'voided') AND l.status <> 'orphaned'
 """
 _ADD_TOP_UPS: Final = """
 INSERT INTO top_up (id, customer_id, asset, amount, rail, reference, funded_by, made_by,
@@ -153,6 +160,20 @@ class TransferStore:
         """Those whose number a block of the mirror has settled or voided, final or not."""
         rows = await self._raw.fetch(_USED_ON_CHAIN, list(ids))
         return frozenset(row["id"] for row in rows)
+
+    async def used_numbers(self, ids: Sequence[UUID]) -> Mapping[UUID, UsedNumber]:
+        """Of those that `used_on_chain` tells of, what used their numbers."""
+        return {
+            row["id"]: UsedNumber(
+                SettlementKind(row["kind"]),
+                TxHash(row["tx_hash"]),
+                row["block_number"],
+                None if row["beneficiary"] is None else Address(row["beneficiary"]),
+                None if row["amount"] is None else int(row["amount"]),
+                is_final=row["status"] == "final",
+            )
+            for row in await self._raw.fetch(_USED_NUMBERS, list(ids))
+        }
 
     async def open_elsewhere(self, chain_id: int, contract: Address) -> int:
         """How many transfers that have not ended belong to another settlement contract."""

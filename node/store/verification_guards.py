@@ -15,7 +15,7 @@ WITH expected (relation, guard) AS (VALUES
     ('account', 'counters_follow_entries'), ('account', 'follows_chart'),
     ('entry', 'moves_counters'), ('ledger_resolution', 'moves_counters'),
     ('slot', 'keeps_its_call'), ('transfer', 'keeps_its_number'),
-    ('payment_number_change', 'append_only')
+    ('payment_number_change', 'append_only'), ('slot_member', 'lives_until_decided')
 )
 SELECT relation AS subject, 'trigger ' || guard || ' enabled' AS expected,
     CASE WHEN t.tgname IS NULL THEN 'there is none' ELSE 'disabled' END AS actual,

@@ -3,15 +3,27 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from enum import Enum
 from typing import Any
 
 import httpx
 import orjson
 
-HANG = object()
+
+class Broken(Enum):
+    """Lies that are no answer at all."""
+
+    HANG = "hang"
+    CLOSE = "close"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+HANG = Broken.HANG
 """A lie: no answer, and the connection stays open."""
 
-CLOSE = object()
+CLOSE = Broken.CLOSE
 """A lie: no answer, and the connection is closed."""
 
 LIMITED = {"error": {"code": -32005, "message": "limit exceeded"}}

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.traceback import Traceback
 
 from adapters.evm.signer import Eip1559Reader, KeystoreSigner, keystore_address, write_keystore
+from adapters.evm.signers import open_signers
 from node.core.errors import InvariantBroken, SignerUnavailable
 from node.core.ports.chain import Signer, UnsignedTransaction
 from node.core.units import Address
@@ -126,7 +127,7 @@ def test_a_legacy_transaction_is_refused() -> None:
 def test_a_keystore_opens_with_the_password_beside_it(tmp_path: Path) -> None:
     path = tmp_path / "lane.json"
     address = write_keystore(path, KEY, "correct horse", iterations=2)
-    (signer,) = KeystoreSigner.open_all(tmp_path)
+    (signer,) = open_signers(f"keystore:{tmp_path}")
     assert signer.address == address == Address(bytes.fromhex(ADDRESS[2:]))
     assert [each.stat().st_mode & 0o777 for each in tmp_path.iterdir()] == [0o600, 0o600]
     assert KEY[2:].encode() not in path.read_bytes()
@@ -160,7 +161,7 @@ def test_a_keystore_that_cannot_be_opened_says_so_and_shows_no_secret(
     path = tmp_path / "lane.json"
     spoil(path, how)
     with pytest.raises(SignerUnavailable) as caught:
-        KeystoreSigner.open_all(path)
+        KeystoreSigner.open(path)
     shown = everything_shown(caught.value)
     assert str(path.with_suffix("")) in str(caught.value)
     assert "horse" not in shown
@@ -194,7 +195,7 @@ def everything_shown(error: BaseException) -> str:
 
 def test_a_directory_without_keystores_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(SignerUnavailable):
-        KeystoreSigner.open_all(tmp_path)
+        open_signers(f"keystore:{tmp_path}")
 
 
 @pytest.mark.parametrize("address", ["", "0x", "zz", "0x" + "11" * 19, 7, None])

@@ -14,6 +14,7 @@ from node.core.adoption.found import (
     FoundRecord,
     FoundTransaction,
     Link,
+    SkippedNonces,
 )
 from node.core.errors import SettlementRecovering
 from node.core.mirror import BlockPoint, SettlementKind
@@ -61,7 +62,9 @@ class FakeAdoption:
 
     async def look(self) -> Adoption:
         renumbered = new_id()
-        plan = AdoptionPlan([PAID, MOVED], [new_id()], {}, [renumbered], 44)
+        plan = AdoptionPlan(
+            [PAID, MOVED], [new_id()], {}, [renumbered], 44, [SkippedNonces(LANE, 5, 6)]
+        )
         return Adoption([A_LANE_AHEAD], plan, self.waits_for, {}, {}, {})
 
     async def adopt(

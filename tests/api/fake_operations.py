@@ -9,7 +9,14 @@ from uuid import UUID
 
 from adapters.machine import new_id
 from node.api.examples import RUN_ID
-from node.core.errors import ChainUnavailable, InFuture, NodeError, NotFound, WrongState
+from node.core.errors import (
+    ChainUnavailable,
+    InFuture,
+    NodeError,
+    NotFound,
+    SettlementRecovering,
+    WrongState,
+)
 from node.core.ids import Prefix, decode_id
 from node.core.ledger import AccountKind, Balance, Entry
 from node.core.mirror import BlockPoint
@@ -140,6 +147,7 @@ class FakeSettlement:
 
     memory: Memory
     paused: list[Pause] = field(default_factory=list)
+    is_ahead: bool = False
 
     async def pauses(self) -> Sequence[Pause]:
         return self.paused
@@ -172,6 +180,8 @@ class FakeSettlement:
         render_error: RenderError,
     ) -> Answer:
         async def work() -> Answer:
+            if self.is_ahead and reason is PauseReason.FOREIGN_NONCE:
+                raise SettlementRecovering("adopt first: `corridor settlement adopt`")
             self.paused = [each for each in self.paused if each.reason is not reason]
             return render(self.paused)
 

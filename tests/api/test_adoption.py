@@ -35,12 +35,16 @@ async def test_what_was_found_is_shown_decoded(client: httpx.AsyncClient) -> Non
         "movement_id": None,
     }
     assert [each["new_number"] for each in found["renumbered"]] == [None]
+    assert found["skipped"] == [{"lane": Eip55().text(LANE), "first": 5, "last": 6}]
 
 
 async def test_adoption_is_written_only_when_it_is_confirmed(client: httpx.AsyncClient) -> None:
     for body in ({}, {"confirm": False}, {"confirm": "true"}, {"confirm": None}):
         refused = await client.post(PATH, headers=AS_OPERATOR, json=body)
         assert refused.status_code == 422, body
+        (fault,) = refused.json()["errors"]
+        assert fault["pointer"] == "/confirm"
+        assert fault["message"] in ("this member is required", "write true")
     adopted = await client.post(PATH, headers=AS_OPERATOR, json={"confirm": True})
     assert adopted.status_code == 200
     assert (adopted.json()["written"], adopted.json()["renumbered"][0]["new_number"]) == (True, 44)

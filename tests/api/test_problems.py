@@ -45,6 +45,7 @@ FROZEN = {
     "name_taken": 409,
     "not_found": 404,
     "not_ready": 503,
+    "number_used": 409,
     "overloaded": 503,
     "pair_not_offered": 422,
     "path_unknown": 404,

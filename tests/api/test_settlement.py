@@ -245,3 +245,22 @@ async def test_every_series_and_every_alert_has_its_place_in_the_operators_page(
     assert {code for code in AlertCode if f"### `{code}`" not in text} == set()
     headings = set(re.findall(r"^### `(\w+)`$", text, re.MULTILINE))
     assert headings == set(AlertCode)
+
+
+async def test_a_pause_for_a_foreign_nonce_ends_only_once_no_lane_has_to_be_adopted(
+    client: httpx.AsyncClient, fake_node: FakeNode
+) -> None:
+    pause = Pause(PauseReason.FOREIGN_NONCE, False, None, "node:mirror", NOW)
+    fake_node.settlement.paused, fake_node.settlement.is_ahead = [pause], True
+    path, body = "/v1/settlement/resume", {"reason": "foreign_nonce"}
+    key = AS_OPERATOR | {"Idempotency-Key": "resume-1"}
+    refused = await client.post(path, headers=key, json=body)
+    problem = refused.json()
+    assert (refused.status_code, problem["code"]) == (503, "settlement_recovering")
+    assert problem["retryable"] is True
+    assert "corridor settlement adopt" in problem["detail"]
+    other = await client.post(path, headers=AS_OPERATOR, json={"reason": "operator"})
+    assert (other.status_code, len(other.json()["data"])) == (200, 1)
+    fake_node.settlement.is_ahead = False
+    resumed = await client.post(path, headers=key, json=body)  # a refusal of 503 is not kept
+    assert (resumed.status_code, resumed.json()["data"]) == (200, [])

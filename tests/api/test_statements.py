@@ -360,9 +360,10 @@ AS_OF_PATHS = {
     "/v1/ledger/trial-balance?": "operator-key",
     "/v1/ledger/accounts/acc_01jd0000000000000000000001?": "operator-key",
 }
+AS_OF_NAMES = ("balances", "statement", "trial balance", "account")  # no id that is made anew
 
 
-@pytest.mark.parametrize("path", AS_OF_PATHS)
+@pytest.mark.parametrize("path", AS_OF_PATHS, ids=AS_OF_NAMES)
 async def test_answers_name_the_point_they_are_as_of(client: httpx.AsyncClient, path: str) -> None:
     headers = bearer(AS_OF_PATHS[path])
     for query, sequence in (("", 7), ("sequence=3", 3), ("at=2026-11-22T17:00:00%2B01:00", 7)):
@@ -373,7 +374,7 @@ async def test_answers_name_the_point_they_are_as_of(client: httpx.AsyncClient, 
         }
 
 
-@pytest.mark.parametrize("path", AS_OF_PATHS)
+@pytest.mark.parametrize("path", AS_OF_PATHS, ids=AS_OF_NAMES)
 @pytest.mark.parametrize(
     ("query", "code"),
     [

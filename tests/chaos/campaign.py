@@ -1,8 +1,8 @@
 """One seeded history of faults over one bench, its drain, and its outcome.
 
-The seed decides which faults come in which order and what they are aimed at. Worker processes and
-the chain run by their own clocks, so what a fault meets differs from run to run: a seed that failed
-replays the same plan, not the same microseconds. The laws hold for every interleaving.
+The seed decides what is drawn: which faults are tried, in which order. Worker processes and the
+chain run by their own clocks, and what a fault finds decides what is drawn next: a replay has the
+same seed, not the same plan to the letter. The laws hold for every interleaving.
 """
 
 import asyncio
@@ -19,25 +19,34 @@ from node.core.settlement import LaneStatus
 from node.core.transfers import TERMINAL, State
 from node.devnet.errors import DevnetError
 from tests.chaos import chain_faults, operator
-from tests.chaos.bench import Bench, insist
+from tests.chaos.bench import DEPTH_BLOCKS, Bench, insist
 from tests.chaos.faults import FAULTS, PROVOKE, Fault
-from tests.chaos.laws import Verdict, explained, judge
+from tests.chaos.laws import Verdict, judge
+from tests.chaos.open_breaks import Causes
 from tests.chaos.rule_faults import SEND, rule_of, send_rule_of
+from tests.chaos.windows import PASSINGS_MAX, WindowChooser
 from tests.chaos.workers import AT_FAILPOINT, KILLED, Worker, windows
 
 WORKERS: Final = 2
-_ARMED_MAX: Final = 10
-_SENDS_ARMED_MAX: Final = 8
-_CALM_S_MAX: Final = 6
+_ARMED_MAX: Final = 12
+_SENDS_ARMED_MAX: Final = 4
+_CALM_S_MAX: Final = 2
 _CALM_BLOCKS: Final = 6
-_LOOK_EVERY_S: Final = 0.5
-_BLOCKS: Final = (0, 0, 1, 1, 2, 3)
-_STEP_S: Final = 0.03
+_LOOK_EVERY_S: Final = 0.25
+_TELL_EVERY_S: Final = 10
+_BLOCKS: Final = (0, 0, 0, 1, 1, 2)
+_STEP_S: Final = 0.02
+_CHOSEN_PERMILLE: Final = 120
+_READS_PERMILLE: Final = 150
+_CHOICES_MAX: Final = 3
+_AHEAD: Final = 12
+_LIFE_S_MAX: Final = 5
+_DEATHS_APART_BLOCKS: Final = 6
+_TURNS_MAX: Final = 200
 _ACCEPTED_AT_ONCE: Final = 6
 _STALLED_S: Final = 120
-_BEHIND_BLOCKS_MAX: Final = 48
+_BEHIND_BLOCKS_MAX: Final = 16
 _DRAIN_LIMIT_S: Final = 180
-_PASSINGS_MAX: Final = 3
 _NEWEST: Final = 40
 
 
@@ -53,25 +62,38 @@ class Campaign:
         seed: Decides everything that is chosen.
         faults: How many must happen before the drain.
         payments: How many are accepted meanwhile.
+        complete: Before the drain, play each kind of `FAULTS` that has not happened once.
+        heard: Is given a line about every ten seconds.
+        done: Faults that are not of a provider.
+        ordinary: What operators and customers do every day, at the worst moment. Not faults.
+        strange: Hashes of transactions that somebody else sent with a key of a lane.
+        emptied: Addresses whose coin was taken away.
     """
 
     bench: Bench
     seed: int
     faults: int
     payments: int
+    complete: bool = False
+    heard: Callable[[str], None] = lambda _: None
     done: Counter[str] = field(default_factory=Counter)
+    ordinary: Counter[str] = field(default_factory=Counter)
+    strange: set[str] = field(default_factory=set)
+    emptied: set[str] = field(default_factory=set)
     backup: str | None = None
     adoptions: int = 0
     story: deque[str] = field(default_factory=lambda: deque(maxlen=_NEWEST))
 
     def __post_init__(self) -> None:
         self.chance = random.Random(self.seed)
-        self._windows = deque(windows())
-        self.chance.shuffle(self._windows)
+        self._windows = WindowChooser(windows(), self.chance)
+        self._born_at: dict[int, float] = {}
+        self._began = time.monotonic()
+        self._tell_at = self._began + _TELL_EVERY_S
         self._later: list[tuple[float, Callable[[], Awaitable[None]]]] = []
         self._look_at = 0.0
         self._calm_until = 0.0
-        self._final_now = self._final_then = 0
+        self._final_now = self._final_then = self._final_at_death = 0
         self.behind_blocks = 0
         self.open: dict[str, object] = {}
         self.drain_s = 0.0
@@ -102,11 +124,18 @@ class Campaign:
             elif time.monotonic() - since > _STALLED_S:
                 self.open = await self.open_ends()
                 raise self.failed("no fault happens any more")
+        if self.complete:
+            await self._play_missing()
         began = time.monotonic()
         self.settled_before = await self._settled()
         await self._drain()
         self.drain_s = time.monotonic() - began
-        verdict = await judge(self.bench, explained(self.done))
+        causes = Causes(
+            restored=self.done["backup restored"] > 0,
+            strange=frozenset(self.strange),
+            emptied=frozenset(self.emptied),
+        )
+        verdict = await judge(self.bench, causes)
         if verdict.differences:
             raise self.failed("\n".join(verdict.differences))
         return verdict
@@ -125,6 +154,11 @@ class Campaign:
     def note(self, name: str, detail: str = "") -> None:
         """A fault happened."""
         self.done[name] += 1
+        self.tell(f"{name} {detail}")
+
+    def note_ordinary(self, name: str, detail: str = "") -> None:
+        """Something happened that is no fault."""
+        self.ordinary[name] += 1
         self.tell(f"{name} {detail}")
 
     def tell(self, line: str) -> None:
@@ -157,7 +191,7 @@ class Campaign:
 
     @property
     def line(self) -> str:
-        """The command that plays the same plan again."""
+        """The command that plays the same seed again."""
         return (
             f"python scripts/chaos.py --seed {self.seed} --faults {self.faults}"
             f" --payments {self.payments}"
@@ -169,18 +203,50 @@ class Campaign:
         await self._act_later()
         await self._tend()
         await self._accept()
-        if time.monotonic() > self._look_at:
-            self._look_at = time.monotonic() + _LOOK_EVERY_S
-            await insist(lambda: operator.look_in_passing(self))
-            self.behind_blocks = await self._behind()
-        self._arm()
-        fault = self._chosen()
-        if fault is not None:
-            await self._attempt(fault)
+        await self._look()
+        if self.happened < self.faults:
+            self._arm()
+            await self._choose()
         blocks = self.chance.choice(_BLOCKS)
         if blocks and self.behind_blocks < _BEHIND_BLOCKS_MAX:
             self.bench.anvil.mine(blocks)
         await asyncio.sleep(_STEP_S)
+
+    async def _look(self) -> None:
+        if time.monotonic() < self._look_at:
+            return
+        self._look_at = time.monotonic() + _LOOK_EVERY_S
+        await insist(lambda: operator.look_in_passing(self))
+        self.behind_blocks = await self._behind()
+        await self._report("playing")
+
+    async def _report(self, phase: str) -> None:
+        """A line about every ten seconds."""
+        now = time.monotonic()
+        if now < self._tell_at:
+            return
+        self._tell_at = now + _TELL_EVERY_S
+        self.heard(
+            f"  seed {self.seed}, {now - self._began:.0f} s, {phase}: {self.happened} faults,"
+            f" {len(self.bench.payments)} payments, {await self._settled()} settled"
+        )
+
+    async def _play_missing(self) -> None:
+        """Each kind that chance has left out happens once; the adoptions are the drain's."""
+        for fault in FAULTS:
+            turns, end = 0, time.monotonic() + _STALLED_S
+            while not self._has_happened(fault):
+                await self._attempt(fault)
+                await self._step()
+                if turns % _AHEAD == 0 and turns < _TURNS_MAX:
+                    await self.bench.accept(1)  # some need a payment that is under way
+                turns += 1
+                if time.monotonic() > end:
+                    self.open = await self.open_ends()
+                    raise self.failed(f"{fault.name}: there was no occasion for it")
+
+    def _has_happened(self, fault: Fault) -> bool:
+        return any(self.done[name] or self.ordinary[name] for name in fault.names)
 
     async def _attempt(self, fault: Fault) -> None:
         try:
@@ -194,15 +260,26 @@ class Campaign:
         of_sends = proxy.waiting(SEND)
         if of_sends < _SENDS_ARMED_MAX:
             proxy.add(send_rule_of(self.chance))
-        if proxy.waiting() - of_sends < _ARMED_MAX and self.chance.random() < 0.7:
+        has_room = proxy.waiting() - of_sends < _ARMED_MAX
+        if has_room and self.chance.randrange(1000) < _READS_PERMILLE:
             proxy.add(rule_of(self.chance))
 
+    async def _choose(self) -> None:
+        """Now and then a fault that is not one of a provider; another, if it finds no occasion."""
+        if self.chance.randrange(1000) >= _CHOSEN_PERMILLE:
+            return
+        before = self.done.total() + self.ordinary.total()
+        for _ in range(_CHOICES_MAX):
+            fault = self._chosen()
+            if fault is not None:
+                await self._attempt(fault)
+            if self.done.total() + self.ordinary.total() > before:
+                return
+
     def _chosen(self) -> Fault | None:
-        """The next fault that is not one of a provider; often none."""
-        if self.chance.random() > 0.3 or self.happened >= self.faults:
-            return None
-        weights = [each.weight for each in FAULTS]
-        (fault,) = self.chance.choices(FAULTS, weights)
+        """None: the node needs a moment before it is held up again."""
+        faults = [each for each in FAULTS if self.seed % 2 == 0 or not each.recovers]
+        (fault,) = self.chance.choices(faults, [each.weight for each in faults])
         if fault.stalls:
             if time.monotonic() < self._calm_until and self._moved() < _CALM_BLOCKS:
                 return None
@@ -218,28 +295,46 @@ class Campaign:
     async def _accept(self) -> None:
         missing = self.payments - len(self.bench.payments)
         expected = self.payments * self.happened // max(1, self.faults)
-        if missing > 0 and len(self.bench.payments) <= expected:
+        if missing > 0 and len(self.bench.payments) <= expected + _AHEAD:
             await self.bench.accept(min(missing, self.chance.randint(1, _ACCEPTED_AT_ONCE)))
 
     async def _tend(self) -> None:
         """Bury workers that ended, and start others."""
         for each in list(self.bench.workers):
             if each.is_alive:
+                await self._give_up(each)
                 continue
             self.bench.workers.remove(each)
-            if each.status == AT_FAILPOINT and each.failpoint:
-                self.note(f"kill at {each.failpoint.partition(':')[0]}")
+            self._final_at_death = self._final_now
+            window = each.failpoint.partition(":")[0]
+            if each.status == AT_FAILPOINT and window:
+                self.note(f"kill at {window}")
+                self._windows.died(window)
             elif each.status != KILLED:
                 raise self.failed(f"a worker ended by itself, status {each.status}")
+            elif window:
+                self._windows.missed(window)
         while sum(1 for each in self.bench.workers if not each.is_stopped) < WORKERS:
             await self._born()
 
+    async def _give_up(self, worker: Worker) -> None:
+        """It did not come to its window: another one gets another."""
+        old = time.monotonic() > self._born_at[worker.pid] + _LIFE_S_MAX
+        if old and self._is_calm() and not worker.is_stopped and self.happened < self.faults:
+            await worker.kill()
+            self.note("kill -9")
+
+    def _is_calm(self) -> bool:
+        """Whether the node came further since a worker ended; on a busy machine starts are slow."""
+        self._final_at_death = min(self._final_at_death, self._final_now)
+        return self._final_now - self._final_at_death >= _DEATHS_APART_BLOCKS
+
     async def _born(self) -> None:
         """A worker that dies at a window; every window has its turn, and what leads there."""
-        self._windows.rotate(-1)
-        window = self._windows[0]
-        passing = self.chance.randint(1, _PASSINGS_MAX) if self.chance.random() < 0.3 else 1
-        await self.bench.start_worker(f"{window}:{passing}")
+        window = self._windows.next()
+        passing = self.chance.randint(1, PASSINGS_MAX.get(window, 1))
+        worker = await self.bench.start_worker(f"{window}:{passing}")
+        self._born_at[worker.pid] = time.monotonic()
         provoke = PROVOKE.get(window)
         if provoke is not None and self.happened < self.faults:
             await self._attempt(provoke)
@@ -268,10 +363,12 @@ class Campaign:
         workers = [await bench.start_worker() for _ in range(WORKERS)]
         end = time.monotonic() + _DRAIN_LIMIT_S
         while time.monotonic() < end:
-            bench.anvil.mine()
+            if await self._behind() < _BEHIND_BLOCKS_MAX:
+                bench.anvil.mine()
             await asyncio.sleep(0.03)
             self._still_alive(workers)
             await operator.look(self)
+            await self._report("draining")
             if await self._is_over():
                 return
         self.open = await self.open_ends()
@@ -288,7 +385,8 @@ class Campaign:
         if not rows:
             return 0
         self._final_now = int(rows[0]["final_number"])
-        return self.bench.height() - int(rows[0]["head_number"])
+        booked = min(int(rows[0]["head_number"]), self._final_now + DEPTH_BLOCKS)
+        return self.bench.height() - booked
 
     async def _settled(self) -> int:
         rows = await self.bench.rows("SELECT count(*) FROM transfer WHERE state = 'settled'")

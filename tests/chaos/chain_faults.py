@@ -1,11 +1,8 @@
-"""Faults of the chain, the token, and strangers with the lane's key."""
+"""Faults of the chain and of the token. Not here: strangers with a lane's key (`stranger`)."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from eth_account import Account
-
-from tests.builders import CHAIN_ID
 from tests.chaos.bench import DEPTH_BLOCKS, LANES, Payment
 from tests.onchain import ADMIN, call
 
@@ -15,6 +12,7 @@ if TYPE_CHECKING:
 _GAS: Final = 200_000
 _GAS_MONEY_WEI: Final = 100 * 10**18
 _FEE_WEI_MAX: Final = 60 * 10**9
+_FEE_WEI_BEYOND: Final = 5 * 10**9
 
 
 async def reorg(campaign: "Campaign") -> None:
@@ -66,6 +64,13 @@ async def base_fee(campaign: "Campaign") -> None:
     campaign.note("base fee jump", str(wei))
 
 
+async def base_fee_beyond(campaign: "Campaign") -> None:
+    """The next block is dearer than what is under way allows, and those after it for a while."""
+    wei = campaign.chance.randint(_FEE_WEI_BEYOND, _FEE_WEI_MAX)
+    campaign.bench.anvil.rpc("anvil_setNextBlockBaseFeePerGas", hex(wei))
+    campaign.note("base fee jump", str(wei))
+
+
 async def pause_token(campaign: "Campaign") -> None:
     """Nobody can be paid for a while."""
     if is_paused(campaign):
@@ -105,31 +110,9 @@ async def empty_lane(campaign: "Campaign") -> None:
     async def refill() -> None:
         campaign.bench.anvil.rpc("anvil_setBalance", lane, hex(_GAS_MONEY_WEI))
 
+    campaign.emptied.add(lane.lower())
     campaign.note("lane out of gas", lane)
     campaign.later(campaign.chance.uniform(0.5, 1.5), refill)
-
-
-async def stranger(campaign: "Campaign") -> None:
-    """Somebody else who has the lane's key sends a transaction of the lane."""
-    anvil = campaign.bench.anvil
-    lane = campaign.bench.keys[f"lanes/{campaign.chance.randrange(LANES)}"]
-    price = _dear_wei(campaign)
-    fees: dict[str, int] = (
-        {"gasPrice": price}
-        if campaign.chance.randrange(4) == 0  # as old wallets do
-        else {"maxFeePerGas": price, "maxPriorityFeePerGas": price, "type": 2}
-    )
-    transaction = {
-        "chainId": CHAIN_ID,
-        "nonce": int(anvil.rpc("eth_getTransactionCount", lane.address, "latest"), 16),
-        "to": lane.address,
-        "value": 0,
-        "gas": 21_000,
-        **fees,
-    }
-    signed = Account.sign_transaction(transaction, lane.private_key)
-    anvil.rpc("eth_sendRawTransaction", "0x" + signed.raw_transaction.hex())
-    campaign.note("stranger sends from the lane", lane.address)
 
 
 async def mend(campaign: "Campaign") -> None:
@@ -213,13 +196,13 @@ def _pending(campaign: "Campaign") -> list[str]:
 def _send(campaign: "Campaign", signature: str, *arguments: object) -> None:
     """A call of the token by its admin, mined with whatever else waits."""
     anvil = campaign.bench.anvil
-    price = _dear_wei(campaign)
+    price = dear_wei(campaign)
     transaction = {**_from_admin(campaign, signature, *arguments), "gasPrice": hex(price)}
     anvil.rpc("eth_sendTransaction", transaction)
     anvil.mine()
 
 
-def _dear_wei(campaign: "Campaign") -> int:
+def dear_wei(campaign: "Campaign") -> int:
     """Above the base fee for a while. What the chain suggests follows what was paid before."""
     block = campaign.bench.anvil.rpc("eth_getBlockByNumber", "latest", False)
     return 2 * int(block["baseFeePerGas"], 16) + 2 * _FEE_WEI_MAX

@@ -26,7 +26,7 @@ async def cut(campaign: "Campaign") -> None:
 async def expire(campaign: "Campaign") -> None:
     """A payment has no more than a second."""
     if await campaign.bench.accept(1, hasty=True):
-        campaign.note("expiry")
+        campaign.note_ordinary("expiry")
 
 
 async def back_up(campaign: "Campaign") -> None:
@@ -35,7 +35,7 @@ async def back_up(campaign: "Campaign") -> None:
         return
     async with campaign.everybody_down():
         campaign.backup = campaign.bench.copy()
-    campaign.tell(f"backup after {len(campaign.bench.payments)} payments")
+    campaign.note_ordinary("backup taken", f"after {len(campaign.bench.payments)} payments")
 
 
 async def restore(campaign: "Campaign") -> None:

@@ -64,7 +64,7 @@ async def _pause(campaign: "Campaign", *, hard: bool) -> None:
         async with campaign.bench.node.units() as unit:
             await unit.settlement.resume(PauseReason.OPERATOR, OPERATOR.key)
 
-    campaign.note("hard pause" if hard else "pause")
+    campaign.note_ordinary("hard pause" if hard else "pause")
     campaign.later(campaign.chance.uniform(0.2, 1.5), go_on)
 
 
@@ -97,7 +97,7 @@ async def movement(campaign: "Campaign") -> None:
         render_error=render_error,
     )
     if answer.status < 300:
-        campaign.note("treasury movement", kind)
+        campaign.note_ordinary("treasury movement", kind)
 
 
 def _newest(campaign: "Campaign") -> Payment | None:

@@ -1,7 +1,8 @@
 """The laws after the drain: read from the chain and the database, not from what the program says.
 
-Numbers that a restored backup forgot are told apart by the bench's own memory of what it accepted;
-everything else has to agree to the unit.
+What a restored backup forgot is told apart by the bench's own memory of what it accepted, and what
+a stranger did by the hashes of what it sent; everything else has to agree to the unit. Open breaks
+and what they explain: `tests.chaos.open_breaks`.
 """
 
 from collections import Counter
@@ -10,17 +11,15 @@ from typing import Any, Final
 
 from eth_utils.crypto import keccak
 
-from node.core.ledger import chain_account, customer_account
-from node.core.paging import ListQuery
+from node.core.ledger import customer_account
 from node.core.ports.transfers import Transfer
-from node.core.reconcile import BreakCode
 from node.core.transfers import TERMINAL, State
 from tests.chaos.bench import Bench, Payment
+from tests.chaos.open_breaks import Causes, Unbooked, compare
 
 _SETTLED: Final = "0x" + keccak(text="Settled(uint64)").hex()
 _VOIDED: Final = "0x" + keccak(text="Voided(uint64)").hex()
 _TRANSFER: Final = "0x" + keccak(text="Transfer(address,address,uint256)").hex()
-_PAGE: Final = 200
 _HONEST_ENDS: Final = frozenset({State.UNKNOWN, State.ON_HOLD})
 
 
@@ -43,19 +42,35 @@ class Verdict:
 
 @dataclass(frozen=True)
 class _Paid:
-    """What the canonical chain says."""
+    """What the canonical chain says.
+
+    Attributes:
+        logs: Every payout: where its log is, number, to whom, how much, by whose transaction.
+    """
 
     settled: Counter[int]
     voided: Counter[int]
     transfers: Counter[tuple[str, int]]
+    logs: list["_Payout"]
 
 
-async def judge(bench: Bench, explained: frozenset[str] = frozenset()) -> Verdict:
+@dataclass(frozen=True)
+class _Payout:
+    """A `Settled` and the token's `Transfer` before it."""
+
+    number: int
+    address: str
+    amount: int
+    tx_hash: str
+    places: frozenset[int]
+
+
+async def judge(bench: Bench, causes: Causes) -> Verdict:
     """Check every law.
 
     Args:
         bench: Drained.
-        explained: Codes of breaks that the faults of this campaign leave behind.
+        causes: What happened that may leave breaks behind.
     """
     verdict = Verdict()
     transfers = await bench.transfers()
@@ -63,11 +78,12 @@ async def judge(bench: Bench, explained: frozenset[str] = frozenset()) -> Verdic
     paid = _paid(bench)
     _every_transfer_has_ended(transfers.values(), verdict)
     _each_number_is_used_once(paid, verdict)
-    _each_is_paid_what_was_promised(bench, transfers, paid, verdict)
+    unbooked = _each_is_paid_what_was_promised(bench, transfers, paid, causes, verdict)
     await _money_is_back(bench, transfers.values(), verdict)
     await _nonces_are_contiguous(bench, verdict)
     await _books_are_proven(bench, verdict)
-    await _books_are_the_chain(bench, explained, paid, verdict)
+    verdict.breaks, differences = await compare(bench, causes, unbooked)
+    verdict.differences += differences
     return verdict
 
 
@@ -77,8 +93,27 @@ def _paid(bench: Bench) -> _Paid:
     for each in events:
         numbers[each["topics"][0]][int(each["topics"][1], 16)] += 1
     out = _logs(bench, bench.onchain.token, [_TRANSFER, _topic(bench.onchain.contract)])
-    moved = Counter(("0x" + each["topics"][2][26:], int(each["data"], 16)) for each in out)
-    return _Paid(numbers[_SETTLED], numbers[_VOIDED], moved)
+    moved = Counter((_to(each), int(each["data"], 16)) for each in out)
+    places = {(each["transactionHash"], int(each["logIndex"], 16)): each for each in out}
+    payouts = []
+    for each in events:
+        tx_hash, index = each["transactionHash"], int(each["logIndex"], 16)
+        if each["topics"][0] == _SETTLED:
+            payout = places[tx_hash, index - 1]  # directly before, as the contract promises
+            payouts.append(
+                _Payout(
+                    int(each["topics"][1], 16),
+                    _to(payout),
+                    int(payout["data"], 16),
+                    tx_hash,
+                    frozenset({index - 1, index}),
+                )
+            )
+    return _Paid(numbers[_SETTLED], numbers[_VOIDED], moved, payouts)
+
+
+def _to(log: Any) -> str:
+    return "0x" + str(log["topics"][2])[26:]
 
 
 def _logs(bench: Bench, address: bytes, topics: list[Any]) -> list[Any]:
@@ -108,24 +143,43 @@ def _each_number_is_used_once(paid: _Paid, verdict: Verdict) -> None:
 
 
 def _each_is_paid_what_was_promised(
-    bench: Bench, transfers: dict[Any, Transfer], paid: _Paid, verdict: Verdict
-) -> None:
-    left = paid.transfers.copy()
+    bench: Bench, transfers: dict[Any, Transfer], paid: _Paid, causes: Causes, verdict: Verdict
+) -> Unbooked:
+    """What the node cannot have booked: paid to whom it forgot, or by a stranger."""
+    by_terms: dict[tuple[str, int], list[_Payout]] = {}
+    for payout in paid.logs:
+        by_terms.setdefault((payout.address, payout.amount), []).append(payout)
+    left, unbooked = paid.transfers.copy(), Unbooked()
     for payment in bench.payments.values():
-        times = left.pop((payment.address, payment.amount), 0)
+        terms = payment.address, payment.amount
+        times = left.pop(terms, 0)
+        payouts = by_terms.pop(terms, [])
         transfer = transfers.get(payment.transfer_id)
         if transfer is None:
+            unbooked.numbers.add(payment.number)
             if times:
                 verdict.forgotten.append(payment.number)
-            wrong = times > 1
+                unbooked.add(payouts)
+            wrong = times > 1 or not causes.restored
+        elif transfer.state is not State.SETTLED and _are_strange(payouts, causes):
+            unbooked.add(payouts)
+            wrong = times != len(payouts)
         else:
             wrong = times != int(transfer.state is State.SETTLED)
         if wrong:
             verdict.differences.append(_told(payment, transfer, times))
     own = "0x" + bench.node.keys.treasury.hex() if bench.node.keys.treasury else ""
     for (address, amount), times in left.items():
-        if address != own:
+        payouts = by_terms.get((address, amount), [])
+        unbooked.add(payouts)
+        by_stranger = len(payouts) == times and _are_strange(payouts, causes)
+        if address != own and not by_stranger:
             verdict.differences.append(f"{address} got {amount} units {times} times, for nothing")
+    return unbooked
+
+
+def _are_strange(payouts: list[_Payout], causes: Causes) -> bool:
+    return bool(payouts) and all(each.tx_hash in causes.strange for each in payouts)
 
 
 def _told(payment: Payment, transfer: Transfer | None, times: int) -> str:
@@ -164,57 +218,3 @@ async def _nonces_are_contiguous(bench: Bench, verdict: Verdict) -> None:
 async def _books_are_proven(bench: Bench, verdict: Verdict) -> None:
     outcome = await bench.node.verifying.verify()
     verdict.differences += [f"verify: {each}" for each in outcome.differences]
-
-
-async def _books_are_the_chain(
-    bench: Bench, explained: frozenset[str], paid: _Paid, verdict: Verdict
-) -> None:
-    run = await bench.node.reconciling.run("operator:chaos")
-    known = await bench.transfers()
-    forgotten = {each.number for each in bench.payments.values() if each.transfer_id not in known}
-    forgotten |= set(paid.voided)  # a void that an older copy does not know of was the node's too
-    query = ListQuery(limit=_PAGE, filters={"status": "open"}, scope="breaks")
-    for each in (await bench.node.reconciling.breaks(query)).items:
-        verdict.breaks[each.code] += 1
-        number = int(each.evidence.get("payment_number", -1))
-        if each.code not in explained or (number >= 0 and number not in forgotten):
-            verdict.differences.append(f"break {each.code} is open: {each.summary}; {each.actual}")
-    if not explained:
-        verdict.differences += [
-            f"reconcile: {each.name}: expected {each.expected}, is {each.actual}"
-            for each in run.checks
-            if not each.ok
-        ]
-    held = bench.onchain.balance(bench.onchain.contract)
-    account = chain_account(31337, bench.onchain.contract, "USDC")
-    async with bench.node.units() as unit:
-        booked = (await unit.ledger.balances([account]))[account].posted
-    unbooked = sum(
-        int(row["amount"])
-        for row in await bench.rows(
-            "SELECT amount FROM token_log WHERE cause = 'orphan_outbound' AND status = 'final'"
-            " AND from_address = $1",
-            bytes(bench.onchain.contract),
-        )
-    )
-    if booked != held + unbooked:
-        verdict.differences.append(
-            f"the ledger says {booked}, the contract holds {held}, unexplained {unbooked}"
-        )
-
-
-_EXPLAINED_BY: Final = {
-    "backup restored": frozenset(
-        {BreakCode.ORPHAN_OUTBOUND, BreakCode.PAID_WRONG, BreakCode.LEDGER_OFF_CHAIN}
-    ),
-    "lane out of gas": frozenset(
-        {BreakCode.NATIVE_UNEXPLAINED, BreakCode.LEDGER_OFF_CHAIN, BreakCode.UNKNOWN_DEPOSIT}
-    ),
-}
-
-
-def explained(faults: Counter[str]) -> frozenset[str]:
-    """Codes of the breaks that these faults leave behind for people to close."""
-    return frozenset(
-        code for name, codes in _EXPLAINED_BY.items() if faults[name] for code in codes
-    )

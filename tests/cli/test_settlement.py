@@ -261,12 +261,14 @@ def test_a_movement_says_what_it_waits_for_and_why_it_failed(run: Run, node: Set
     shown = run("settlement", "movement", examples.MOVEMENT_ID).out
     assert "gas_low" in shown
     assert "too_large: more [than] there is" in shown
+    assert "requested (too_large)" in run("settlement", "movements").out
+    node.movements = [{**treasury_examples.MOVEMENT, "waiting": "gas_low"}]
     assert "requested (gas_low)" in run("settlement", "movements", "--state", "requested").out
     assert node.paths[-1].endswith("/movements?state=requested")
 
 
 def test_a_rule_is_made_listed_and_ended(run: Run, node: SettlingNode) -> None:
-    limits = ("--below", "1", "--fill-to", "5", "--daily", "20")
+    limits = ("--mark", "1", "--fill-to", "5", "--daily-limit", "20")
     assert run("settlement", "rules", "add", "gas", *limits, "--to", "0xab").status == Status.DONE
     assert node.bodies[-1] == {
         "kind": "lane_gas", "currency": "ETH", "mark": "1", "fill_to": "5", "daily_limit": "20",
@@ -331,6 +333,44 @@ def test_no_figure_is_cut_however_narrow_the_terminal_is(
         shown = run("settlement", "batches").out
         for figure in ("230.074048", "96000", "0.000096000000672"):
             assert figure in shown.split(), columns
+
+
+@pytest.mark.parametrize("columns", ["80", "100", "120", "200"])
+def test_addresses_and_hashes_are_whole_words_that_can_be_copied(
+    run: Run, node: SettlingNode, monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    node.look = LOOK
+    tx_hash = "0x" + "ab" * 32
+    payments: Any = BATCH["payments"]
+    for command, words in (
+        (("status",), {CONTRACT, TREASURY, LANE["address"]}),
+        (("adopt",), {LANE["address"], tx_hash}),
+        (("batch", examples.BATCH_ID), {tx_hash, payments[0]["beneficiary"]}),
+    ):
+        shown = {word.rstrip(",:") for word in run("settlement", *command).out.split()}
+        assert words <= shown, (command, columns)
+        assert all(len(word) in (42, 66) for word in shown if word.startswith("0x")), command
+
+
+@pytest.mark.parametrize("amount", ["1,000", "1e3", "5.", ".5", "five", "\u0665", "1" * 39])
+def test_what_is_no_amount_is_told_before_anything_is_asked(
+    run: Run, node: SettlingNode, amount: str
+) -> None:
+    usual = {"--mark": "1", "--fill-to": "5", "--daily-limit": "20"}
+    rules = [[word for pair in (usual | {name: amount}).items() for word in pair] for name in usual]
+    for command in (
+        ["top-up", amount],
+        ["gas", amount, "--to", "0xab"],
+        ["sweep", amount, "--from", "0xab"],
+        ["rescue", amount],
+        *(["rules", "add", "float", *each] for each in rules),
+    ):
+        outcome = run("settlement", *command)
+        assert (outcome.status, node.paths) == (Status.USAGE, []), command
+        assert amount in outcome.err
+    as_json = json.loads(run("settlement", "top-up", amount, "--yes", "--json").out)
+    assert amount in as_json["error"]["message"]
 
 
 @pytest.mark.parametrize(

@@ -303,7 +303,7 @@ def test_whoever_may_be_paid_keeps_its_number_and_nobody_goes_two_ways(
         transfer = by_id[transfer_id]
         use = paid[transfer.number]  # it is used, and not by its own payment
         assert not transfer.was_written
-        assert use.amount != transfer.amount or transfer.created_at > use.mined_at
+        assert use.amount != transfer.amount  # whatever the clocks say
     for transfer in known.transfers:
         use_of_it = paid.get(transfer.number)
         if use_of_it is None or transfer.state is State.CANCELED:
@@ -347,3 +347,38 @@ def test_without_an_event_of_its_number_nobody_is_renumbered(
     known: Sequence[KnownTransfer],
 ) -> None:
     assert renumberable(known, ()) == []
+
+
+@pytest.mark.parametrize("has_transfer", [True, False])
+def test_nobody_is_renumbered_while_a_payment_on_its_terms_has_no_transfer(
+    has_transfer: bool,
+) -> None:
+    transfer = a_transfer(1)
+    used = settled(mined(1), replace(transfer, amount=7))
+    elsewhere = settled(mined(2), replace(transfer, number=5))
+    uses = [used, replace(elsewhere, has_transfer=has_transfer)]
+    assert renumberable([transfer], uses) == ([transfer.id] if has_transfer else [])
+
+
+def test_a_payment_on_its_own_terms_is_no_proof_whatever_the_clocks_say() -> None:
+    young = a_transfer(1, created_at=NOON + timedelta(days=1))
+    assert renumberable([young], [settled(mined(1), young)]) == []
+    voided = settled(mined(1), young, SettlementKind.VOIDED)
+    assert renumberable([young], [voided]) == [young.id]
+
+
+@pytest.mark.parametrize("kind", [SettlementKind.SETTLED, SettlementKind.FAILED, None])
+def test_a_transfer_in_a_slot_that_can_be_mined_leaves_it_only_if_it_was_paid(
+    kind: SettlementKind | None,
+) -> None:
+    later = a_slot(2, mined(2), hashes=frozenset())
+    transfer = a_transfer(1, state=State.SUBMITTED, was_written=True, slot_id=later.id)
+    call = mined(1, settle_calldata([record(transfer)]))
+    told = [] if kind is None else [settled(call, transfer, kind)]
+    is_paid = kind is SettlementKind.SETTLED
+    assigned = plan(OWN, [call], Knowledge((), [transfer], told)).assigned
+    assert assigned == ({transfer.id: call.tx_hash} if is_paid else {})
+    # Its own slot is overtaken: it goes with whoever carries it.
+    own = a_slot(1, mined(1, void_calldata([9])), id=later.id, hashes=frozenset())
+    assigned = plan(OWN, [call], Knowledge([own], [transfer], told)).assigned
+    assert assigned == {transfer.id: call.tx_hash}

@@ -1,15 +1,19 @@
 """The rules of treasury movements: what a key can pay for, and what a rule tops up."""
 
 from eth_utils.abi import function_signature_to_4byte_selector
+from eth_utils.crypto import keccak
 from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.evm.artifacts import load
+from node.core.catalog import ETH, USDC
 from node.core.ledger import WEI_PER_UNIT
 from node.core.settlement import TRANSFER_SELECTOR
 from node.core.treasury import (
     BALANCE_OF_SELECTOR,
     PAUSED_CALL,
+    PAUSED_TOPIC,
+    UNPAUSED_TOPIC,
     Failure,
     Hold,
     MovementKind,
@@ -35,6 +39,8 @@ def test_the_selectors_are_those_of_the_contracts() -> None:
         (TRANSFER_SELECTOR, "transfer(address,uint256)"),
     ):
         assert function_signature_to_4byte_selector(signature) == selector
+    assert keccak(text="Paused(address)") == PAUSED_TOPIC
+    assert keccak(text="Unpaused(address)") == UNPAUSED_TOPIC
     assert PAUSED_CALL in load("TransferSettlement").bytecode
     assert BALANCE_OF_SELECTOR in load("TestUSD").bytecode
 
@@ -60,6 +66,8 @@ def test_the_nodes_keys_are_each_named_once() -> None:
 
 def purse(balance_wei: int, *, left_wei: int | None = None, tokens: int = 0) -> Purse:
     return Purse(
+        ETH,
+        USDC,
         balance_wei,
         balance_wei if left_wei is None else left_wei,
         5 * GAS_WEI,
@@ -84,8 +92,22 @@ def test_tokens_that_only_earlier_ones_hold_wait_and_coin_goes_on() -> None:
     assert held.take(MovementKind.SWEEP, LANE, 1, 0, GAS_WEI) is Hold.EARLIER_FIRST
     assert held.take(MovementKind.SWEEP, LANE, 0, GAS_WEI, GAS_WEI) is None
     failure = held.take(MovementKind.SWEEP, LANE, 6, 0, GAS_WEI)
-    assert isinstance(failure, Failure)
-    assert failure.code == "insufficient_funds"
+    assert failure == Failure("insufficient_funds", "`from` holds 0.000005 USDC")
+
+
+def test_a_movement_of_too_much_coin_is_told_what_can_go_and_what_stays_for_gas() -> None:
+    held = Purse(ETH, USDC, 10**18 + 7, 10**18 + 7, 10**16 + 1, {}, {})
+    gift = held.take(MovementKind.LANE_GAS, LANE, 0, 10**18, 10**15)
+    assert gift == Failure(
+        "insufficient_funds",
+        "`from` does not hold this and its gas; at most 0.999000000 ETH can go",
+    )
+    sweep = held.take(MovementKind.SWEEP, LANE, 0, 10**18, 10**15)
+    assert sweep == Failure(
+        "insufficient_funds",
+        "`from` does not hold this and its gas; at most 0.989000000 ETH can go"
+        " (0.010000001 ETH stay, the gas of 16 transactions)",
+    )
 
 
 def test_without_coin_for_gas_a_movement_of_tokens_waits_for_it() -> None:

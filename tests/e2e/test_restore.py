@@ -126,7 +126,8 @@ def test_a_restored_backup_stops_adopts_and_resumes(network: Network) -> None:
         network.completed(each)
     assert answers(network, "GET", f"/v1/transfers/{lost[0]['id']}") == "not_found"
     until(lambda: _breaks(network) == (_LOST, _LOST), "each payment nobody knows is a break")
-    for reason in (_OPERATOR, "foreign_nonce", "orphan_outbound"):
+    until(lambda: "float" in _pauses(network), "the ledger is seen to lack what was paid")
+    for reason in (_OPERATOR, "foreign_nonce", "orphan_outbound", "float"):
         network.post("/v1/settlement/resume", {"reason": reason}, status=200)
     (after,) = send_many(network, customer_id, 1 + _KNOWN + _LOST, 1)
     network.completed(after)
@@ -142,6 +143,11 @@ def _answered(network: Network) -> Any:
         return network.quote("10.00")
     except (AssertionError, OSError, httpx.HTTPError):
         return None
+
+
+def _pauses(network: Network) -> set[str]:
+    """Reasons of the pauses in force."""
+    return {each["reason"] for each in network.get("/v1/settlement")["pauses"]}
 
 
 def _breaks(network: Network) -> tuple[int, int]:

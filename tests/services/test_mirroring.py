@@ -216,6 +216,26 @@ async def test_a_reorg_past_finality_stops_mirror_and_payouts(node: MirroredNode
     assert await node.follow() == 0
 
 
+async def test_a_slow_mirror_never_moves_the_head_below_what_another_made_final(
+    node: MirroredNode,
+) -> None:
+    node.mine(3)
+    await node.follow()
+    read = await node.cursor()  # what the slow one goes by
+    async with node.ledger.units() as unit:
+        blocks = await unit.mirror.canonical(CHAIN_ID, read.start_number)
+        assert await unit.mirror.move_final(CHAIN_ID, held=read.final.hash, to=read.head)
+    below = BlockPoint(read.head.number - 1, blocks[read.head.number - 1])
+    beside = BlockPoint(read.head.number, BlockHash(bytes(32)))
+    for to in (below, beside):
+        async with node.ledger.units() as unit:
+            assert not await unit.mirror.move_head(CHAIN_ID, held=read.head.hash, to=to)
+    node.mine(3)
+    await node.follow()
+    now = await node.cursor()
+    assert (now.halted_reason, now.head.number) == (None, read.head.number + 3)
+
+
 async def test_two_mirrors_on_one_database_book_everything_once(node: MirroredNode) -> None:
     mirrors = [node.mirror() for _ in range(3)]
     for _ in range(3):

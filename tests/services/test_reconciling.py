@@ -24,10 +24,11 @@ from node.core.parties import Principal, Role
 from node.core.ports.idempotency import Answer, Claim
 from node.core.ports.reconciliation import Break
 from node.core.ports.transfers import Transfer
+from node.core.settlement import PauseReason
 from node.services.reconciling import ReconciliationService
 from tests.builders import CHAIN_ID, render_error
 from tests.mirrored import BUY, DEPTH_BLOCKS, TREASURY, Lying, MirroredNode, failing
-from tests.onchain import LANE
+from tests.onchain import LANE, address_of
 from tests.rig import AnvilServer
 
 OPERATOR = Principal(Role.OPERATOR, "olga")
@@ -234,6 +235,43 @@ async def test_a_balance_that_was_changed_behind_the_nodes_back_is_off_the_chain
     ]
 
 
+async def reasons_paused(node: MirroredNode) -> set[str]:
+    async with node.ledger.units() as unit:
+        return {pause.reason for pause in await unit.settlement.pauses()}
+
+
+TAMPERED_BALANCE = (
+    "ALTER TABLE account DISABLE TRIGGER USER; UPDATE account SET debits_posted = debits_posted + 1"
+    " WHERE path = '{}'; ALTER TABLE account ENABLE TRIGGER USER"
+)
+
+
+@pytest.mark.parametrize("full", [True, False])
+async def test_settlement_pauses_when_the_ledger_and_the_contracts_tokens_differ(
+    node: MirroredNode, full: bool
+) -> None:
+    service = node.reconciliation()
+    await service.run("operator:test")
+    held = chain_account(CHAIN_ID, node.onchain.contract, "USDC")
+    await node.execute(TAMPERED_BALANCE.format(held))
+    await service.run("operator:test", full=full)
+    assert await reasons_paused(node) == {"float"}
+    async with node.ledger.units() as unit:
+        (pause,) = await unit.settlement.pauses()
+        await unit.settlement.resume(PauseReason.FLOAT, OPERATOR.key)
+    assert (pause.paused_by, pause.hard) == ("reconciliation", False)
+    await service.run("operator:test", full=full)
+    assert await reasons_paused(node) == set()  # one difference pauses once
+
+
+async def test_a_difference_of_another_balance_is_a_break_and_no_pause(node: MirroredNode) -> None:
+    await paid(node)
+    gas = chain_account(CHAIN_ID, address_of(LANE), "ETH")
+    await node.execute(TAMPERED_BALANCE.format(gas))
+    assert f"balance.native:{LANE.lower()}" in failing(await node.reconcile())
+    assert await reasons_paused(node) == set()
+
+
 async def test_a_difference_that_is_gone_closes_by_itself(node: MirroredNode) -> None:
     await paid(node)
     await node.execute("UPDATE token_log SET amount = amount + 1")
@@ -270,9 +308,7 @@ async def test_a_stranger_with_a_lanes_key_is_found_by_the_nonce_and_stops_settl
     service = node.reconciliation()
     assert await service.run_once() == 1
     assert [each.code for each in await node.open_breaks()] == ["B12"]
-    async with node.ledger.units() as unit:
-        reasons = {pause.reason for pause in await unit.settlement.pauses()}
-    assert "foreign_nonce" in reasons
+    assert "foreign_nonce" in await reasons_paused(node)
 
 
 async def test_the_job_compares_only_when_finality_has_moved(node: MirroredNode) -> None:

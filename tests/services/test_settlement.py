@@ -251,8 +251,8 @@ async def test_a_number_to_void_is_voided_and_never_paid(rig: Rig) -> None:
             changes=lambda _: {"void_outcome": "canceled"},
         )
         await unit.events.append(events)
-    await rig.execute("UPDATE slot_member SET live = false")  # as if its batch had reverted
-    await rig.execute("UPDATE slot SET state = 'final'")
+    await rig.execute("UPDATE slot SET state = 'final'")  # as if its batch had reverted
+    await rig.execute("UPDATE slot_member SET live = false")
     await rig.execute("UPDATE lane SET next_nonce = 0")
     await rig.execute(
         "ALTER TABLE slot DISABLE TRIGGER keeps_its_call; UPDATE slot SET nonce = nonce + 1000;"
@@ -266,6 +266,28 @@ async def test_a_number_to_void_is_voided_and_never_paid(rig: Rig) -> None:
     assert rig.onchain.used(number)
     assert rig.onchain.payouts() == []
     assert await worker.run_once() == 0  # one live void is enough
+
+
+async def test_nothing_is_voided_while_a_lane_has_to_be_adopted(rig: Rig) -> None:
+    transfers = await rig.funded(1)
+    async with rig.node.units() as unit:
+        events = await transfer_moves.apply(
+            unit,
+            await unit.transfers.lock_many(ids(transfers)),
+            Happening.VOID_ASKED,
+            changes=lambda _: {"void_outcome": "canceled"},
+        )
+        await unit.events.append(events)
+    await rig.execute(
+        "INSERT INTO lane (chain_id, address, next_nonce, status)"
+        " SELECT chain_id, decode(repeat('aa', 20), 'hex'), 1, 'ahead' FROM settlement_contract"
+    )
+    worker = rig.worker()
+    await worker.run_once()
+    assert await rig.slots() == []
+    await rig.execute("UPDATE lane SET status = 'active'")
+    await worker.run_once()
+    assert [each["purpose"] for each in await rig.slots()] == ["void"]
 
 
 async def test_what_is_still_funded_after_its_time_expires_and_the_money_is_free(

@@ -129,6 +129,43 @@ def test_gas_is_low_below_four_full_batches_at_twice_the_last_price() -> None:
     assert codes(lanes=with_lane(balance_wei=None)) == []
 
 
+@pytest.mark.parametrize("role", ["settle", "treasury", "pauser"])
+def test_gas_is_low_below_the_mark_of_the_settings_whatever_it_costs(role: str) -> None:
+    rules = AlertRules.patient_for(3, 12, payments_max=256, lane_gas_low_wei=10**18)
+    usual = {"rules": rules, "roles": [(LANE, role)]}
+    for price_wei in (None, 1, GWEI):
+        assert codes(lanes=with_lane(role=role, balance_wei=10**18), gas_price_wei=price_wei,
+                     **usual) == []  # fmt: skip
+        (alert,) = alerts(
+            facts(
+                lanes=with_lane(role=role, balance_wei=10**18 - 1), gas_price_wei=price_wei, **usual
+            )
+        )
+        assert (alert.code, alert.severity) == (AlertCode.GAS_LOW, Severity.WARNING)
+        assert str(10**18) in alert.seen
+    dear = 10_000 * GWEI  # where gas costs more than the mark allows for, the price counts
+    assert codes(lanes=with_lane(role=role, balance_wei=10**18), gas_price_wei=dear, **usual) == [
+        AlertCode.GAS_LOW
+    ]
+
+
+def test_the_treasury_is_filled_from_outside_and_other_keys_by_the_treasury() -> None:
+    for role, told in (("treasury", "from outside"), ("pauser", "corridor settlement gas")):
+        (alert,) = alerts(facts(lanes=with_lane(role=role, balance_wei=1), roles=[(LANE, role)]))
+        assert told in alert.next_action
+        assert ("corridor settlement gas" in alert.next_action) == (role != "treasury")
+
+
+def test_the_float_is_low_when_what_is_free_of_it_is_below_the_mark_of_the_settings() -> None:
+    rules = AlertRules.patient_for(3, 12, payments_max=256, float_low_units=900)
+    assert codes(rules=rules, committed_units=100) == []
+    (alert,) = alerts(facts(rules=rules, committed_units=101))
+    assert (alert.code, alert.severity) == (AlertCode.FLOAT_LOW, Severity.WARNING)
+    assert "899" in alert.seen
+    assert "900" in alert.seen
+    assert codes(rules=rules, contract=None) == []
+
+
 def test_low_gas_is_critical_once_a_payment_waits_for_it() -> None:
     low = with_lane(balance_wei=5)
     (alert,) = alerts(facts(lanes=low))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 
@@ -9,7 +10,7 @@ from adapters.evm.addresses import Eip55
 from adapters.evm.client import EvmChain
 from adapters.evm.signer import KeystoreSigner
 from adapters.machine import new_id
-from node.core.errors import InvalidInput, NodeError, NotFound, Refused
+from node.core.errors import AddressInvalid, InvalidInput, NodeError, NotFound, Refused
 from node.core.ids import Prefix, encode_id
 from node.core.parties import Principal, Role
 from node.core.ports.idempotency import Answer, Claim
@@ -252,23 +253,38 @@ async def test_an_operator_who_resumes_starts_lanes_that_stopped_but_none_that_i
 
 
 @pytest.mark.parametrize(
-    ("kind", "to", "amount", "error"),
+    ("kind", "to", "amount", "error", "pointer"),
     [
-        ("gift", LANE, Money(1, ETH), InvalidInput),
-        ("float_top_up", LANE, Money(1, USDC), Refused),
-        ("lane_gas", TREASURY, Money(1, ETH), Refused),
-        ("lane_gas", LANE, Money(1, USDC), Refused),
-        ("lane_gas", LANE, Money(0, ETH), Refused),
-        ("rescue", LANE, Money(1, ETH), Refused),
+        ("gift", LANE, Money(1, ETH), InvalidInput, "/kind"),
+        ("float_top_up", LANE, Money(1, USDC), Refused, "/to"),
+        ("lane_gas", TREASURY, Money(1, ETH), Refused, "/to"),
+        ("lane_gas", LANE[:-1], Money(1, ETH), AddressInvalid, "/to"),
+        ("lane_gas", LANE, Money(1, USDC), Refused, "/currency"),
+        ("lane_gas", LANE, Money(0, ETH), Refused, "/amount"),
+        ("rescue", LANE, Money(1, ETH), Refused, None),
     ],
 )
 async def test_only_known_movements_between_own_addresses_are_accepted(
-    desk: Desk, kind: str, to: str, amount: Money, error: type[NodeError]
+    desk: Desk, kind: str, to: str, amount: Money, error: type[NodeError], pointer: str | None
 ) -> None:
-    with pytest.raises(error):
+    with pytest.raises(error) as caught:
         await desk.ask(kind, to, amount)
-    with pytest.raises(Refused):
+    assert pointer_of(caught.value) == pointer
+
+
+def pointer_of(error: NodeError) -> str | None:
+    """Which member of the body is wrong; None: the request as a whole."""
+    faults: Any = error.context.get("errors", [])
+    assert [each["message"] for each in faults] in ([], [error.detail])
+    return faults[0]["pointer"] if faults else None
+
+
+async def test_a_movement_from_elsewhere_is_told_from_where_it_goes(desk: Desk) -> None:
+    with pytest.raises(Refused) as caught:
         await desk.ask("lane_gas", LANE, Money(1, ETH), source=LANE)
+    assert pointer_of(caught.value) == "/from"
+    treasury, lane = (Eip55().text(address_of(each)) for each in (TREASURY, LANE))
+    assert caught.value.detail == f"coin for gas goes from {treasury} to {lane}"
 
 
 async def test_a_movement_that_is_not_there_is_not_found(desk: Desk) -> None:

@@ -1,15 +1,18 @@
 """Sweeps, rescues and the hard pause: what keys of other roles than the treasury's do."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 import pytest
 
+from adapters.evm.rpc import Providers
 from node.core.errors import Refused
+from node.core.ledger import WEI_PER_UNIT
 from node.core.paging import ListQuery
 from node.core.ports.idempotency import Answer
 from node.core.settlement import settle_gas
 from node.core.treasury import SLOTS_OF_GAS_KEPT
-from node.core.units import Money
+from node.core.units import Money, parse_minor
 from node.services.settlement_operations import SettlementOperations
 from tests.builders import CHAIN_ID, render_error
 from tests.mirrored import PAUSER, RESCUER, TREASURY, failing
@@ -26,6 +29,15 @@ async def keyed(database_url: str, start_anvil: MakeAnvil) -> AsyncIterator[Keye
     """A chain that mines only when told, its start mirrored."""
     async with Keyed.open(database_url, start_anvil(automine=False)) as keyed:
         yield keyed
+
+
+class Forgetful(Providers):
+    """A provider that has no logs of any block."""
+
+    async def call(self, method: str, params: Sequence[Any] = ()) -> Any:
+        """As told, without the logs."""
+        told = await super().call(method, params)
+        return [] if method == "eth_getLogs" else told
 
 
 async def assert_sound(keyed: Keyed) -> None:
@@ -73,7 +85,8 @@ async def test_a_sweep_leaves_the_gas_of_sixteen_transactions(keyed: Keyed) -> N
     assert (failed.state, failed.slot_id) == ("failed", None)
     assert failed.failure is not None
     assert failed.failure["code"] == "insufficient_funds"
-    left_wei = int(failed.failure["message"].split(" wei can go")[0].split()[-1])
+    left = failed.failure["message"].split(" ETH can go")[0].split()[-1]
+    left_wei = parse_minor(left, ETH) * WEI_PER_UNIT
     asked = await keyed.ask("sweep", LANE_ADDRESS, TREASURY, Money(left_wei // 10**9 - 10**6, ETH))
     await worker.run_once()
     await keyed.settle()
@@ -242,6 +255,81 @@ async def test_what_somebody_else_paused_stays_paused(keyed: Keyed) -> None:
     await keyed.carry_out(pauser)
     assert keyed.is_paused()
     assert await keyed.slots("admin") == []
+
+
+async def test_an_emergency_pause_after_the_nodes_own_was_ended_by_hand_stays(
+    keyed: Keyed,
+) -> None:
+    node, contract = keyed.node, keyed.node.onchain.contract
+    await keyed.pause()
+    pauser = await node.pauser()
+    await keyed.carry_out(pauser)
+    assert keyed.is_paused()
+    await keyed.resume()
+    node.onchain.send(contract, "unpause()")  # the admin is quicker than the pauser's job
+    await keyed.carry_out(pauser)
+    assert not keyed.is_paused()
+    node.onchain.send(contract, "pause()")  # and has a reason of its own, later
+    await node.locks[-1].release()
+    await keyed.carry_out(await node.pauser())
+    assert keyed.is_paused()
+    assert len(await keyed.slots("admin")) == 1
+    (lane,) = await node.rows("SELECT status, status_reason FROM lane WHERE role = 'pauser'")
+    assert lane["status"] == "active"
+    assert lane["status_reason"] == f"the contract stays paused: {ADMIN.lower()} paused it last"
+    await keyed.pause()  # a hard pause of the node meanwhile takes nothing over
+    await node.locks[-1].release()
+    await keyed.carry_out(await node.pauser())
+    await keyed.resume()
+    await node.locks[-1].release()
+    await keyed.carry_out(await node.pauser())
+    assert keyed.is_paused()
+    assert len(await keyed.slots("admin")) == 1
+    node.onchain.send(contract, "unpause()")
+    await node.locks[-1].release()
+    await keyed.carry_out(await node.pauser())
+    assert not keyed.is_paused()
+    assert await node.rows("SELECT 1 FROM lane WHERE status_reason IS NOT NULL") == []
+
+
+async def test_a_pause_of_somebody_elses_that_a_reorg_put_before_the_nodes_own_stays(
+    keyed: Keyed,
+) -> None:
+    node, contract = keyed.node, keyed.node.onchain.contract
+    await keyed.pause()
+    pauser = await node.pauser()
+    await keyed.work(pauser)
+    node.mine()
+    await node.follow()
+    node.onchain.anvil.rpc("anvil_reorg", 1, [])
+    (attempt,) = await node.rows("SELECT raw FROM attempt")
+    if not node.pool():
+        node.onchain.anvil.rpc("eth_sendRawTransaction", "0x" + attempt["raw"].hex())
+    await keyed.resume()
+    keyed.by_admin(contract, "pause()")  # in the block before the node's own, which reverts
+    await keyed.work(pauser)  # the mirror has not told of the reorg yet
+    assert len(await keyed.slots("admin")) == 1
+    await keyed.settle()
+    await keyed.carry_out(pauser)
+    await keyed.carry_out(pauser)
+    assert keyed.is_paused()
+    assert [each["succeeded"] for each in await keyed.slots("admin")] == [False]
+
+
+async def test_a_provider_that_tells_of_no_pause_lets_nothing_be_unpaused(keyed: Keyed) -> None:
+    node = keyed.node
+    await keyed.pause()
+    await keyed.carry_out(await node.pauser())
+    await keyed.resume()
+    honest = node.providers
+    node.providers = Forgetful(honest.all)
+    await node.locks[-1].release()
+    await keyed.work(await node.pauser())
+    assert len(await keyed.slots("admin")) == 1
+    node.providers = honest
+    await node.locks[-1].release()
+    await keyed.carry_out(await node.pauser())
+    assert not keyed.is_paused()
 
 
 async def test_a_contract_that_somebody_unpauses_during_a_hard_pause_is_paused_again(

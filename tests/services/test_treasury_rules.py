@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from adapters.evm.client import EvmChain
 from adapters.evm.rpc import Providers
-from node.core.errors import InvalidInput, Refused
+from node.core.errors import InvalidInput, NodeError, Refused
 from node.core.paging import ListQuery
 from node.core.ports.chain import FeeHistory
 from node.core.signing import KeyRole
@@ -305,25 +306,40 @@ async def test_a_rule_makes_nothing_during_a_pause_and_nothing_once_it_ended(
 
 
 @pytest.mark.parametrize(
-    ("mark", "fill_to", "daily_limit"), [(0, 5, 10), (5, 5, 10), (6, 5, 10), (5, 10, 4)]
+    ("mark", "fill_to", "daily_limit", "pointer"),
+    [
+        (0, 5, 10, "/mark"),
+        (5, 5, 10, "/fill_to"),
+        (6, 5, 10, "/fill_to"),
+        (5, 10, 4, "/daily_limit"),
+    ],
 )
 async def test_the_amounts_of_a_rule_fit_together(
-    keyed: Keyed, mark: int, fill_to: int, daily_limit: int
+    keyed: Keyed, mark: int, fill_to: int, daily_limit: int, pointer: str
 ) -> None:
-    with pytest.raises(InvalidInput):
+    with pytest.raises(InvalidInput) as caught:
         await keyed.rule("lane_gas", ETH, mark=mark, fill_to=fill_to, daily_limit=daily_limit)
+    assert pointers(caught.value) == [(pointer, "too_small")]
+
+
+def pointers(error: NodeError) -> list[tuple[str, str]]:
+    """Where the faults are, and their codes; each says what to do."""
+    faults: Any = error.context["errors"]
+    assert [each["message"] for each in faults] == [error.detail]
+    return [(each["pointer"], each["code"]) for each in faults]
 
 
 async def test_a_rule_fills_only_what_the_node_has_in_the_coin_it_needs(keyed: Keyed) -> None:
-    for kind, asset, to in (
-        ("lane_gas", USDC, None),
-        ("lane_gas", ETH, TREASURY),
-        ("lane_gas", ETH, keyed.node.onchain.contract),
-        ("float_top_up", ETH, None),
-        ("float_top_up", USDC, LANE_ADDRESS),
+    for kind, asset, to, pointer in (
+        ("lane_gas", USDC, None, "/currency"),
+        ("lane_gas", ETH, TREASURY, "/to"),
+        ("lane_gas", ETH, keyed.node.onchain.contract, "/to"),
+        ("float_top_up", ETH, None, "/currency"),
+        ("float_top_up", USDC, LANE_ADDRESS, "/to"),
     ):
-        with pytest.raises(Refused):
+        with pytest.raises(Refused) as caught:
             await keyed.rule(kind, asset, mark=1, fill_to=2, daily_limit=2, to=to)
+        assert pointers(caught.value) == [(pointer, "not_one_of")]
     with pytest.raises(InvalidInput):
         await keyed.rule("sweep", ETH, mark=1, fill_to=2, daily_limit=2)
     keyless = replace(keyed.node.own, treasury_signs=False)

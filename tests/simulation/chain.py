@@ -239,6 +239,11 @@ class ModelChain:
     async def native_balance(self, address: Address, at: At) -> int:
         return self.at(at).wei.get(address, 0)
 
+    async def event_topics(
+        self, contract: Address, kinds: Sequence[bytes], first: int, last: int
+    ) -> Sequence[Sequence[bytes]]:
+        raise ChainUnavailable("nobody pauses the model's contract by a transaction")
+
     async def code_hash(self, address: Address, at: At) -> bytes:
         return keccak(address if address in (CONTRACT, TOKEN) else b"")
 

@@ -52,7 +52,9 @@ class MirrorMemory:
     async def move_head(self, chain_id: int, *, held: BlockHash, to: BlockPoint) -> bool:
         cursor = self.tables.cursor
         assert cursor is not None
-        if cursor.head.hash != held:
+        if cursor.head.hash != held or to.number < cursor.final.number:
+            return False
+        if to.number == cursor.final.number and to.hash != cursor.final.hash:
             return False
         self.tables.cursor = replace(cursor, head=to)
         return True
@@ -169,6 +171,10 @@ class MirrorMemory:
                     amount=log.payout.amount if log.payout else None,
                     transfer_id=transfer.id if transfer else None,
                     agrees=transfer is not None and self._agrees(log, transfer),
+                    differs=transfer is not None
+                    and log.payout is not None
+                    and (log.payout.to_address, log.payout.amount)
+                    != (transfer.beneficiary_address, transfer.amounts.buy),
                     slot_id=slot_id,
                     slot_is_its=any(
                         m.slot_id == slot_id and m.record.number == log.payment_number

@@ -42,6 +42,8 @@ class ModelContract:
             token_paused=world.is_token_paused,
             operator_left=CAP,
             contract_left=CAP,
+            operator_cap=CAP,
+            contract_cap=CAP,
         )
 
     async def token_code(self, block: BlockHash) -> bytes:

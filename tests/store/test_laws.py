@@ -407,6 +407,40 @@ async def test_the_call_of_a_slot_never_changes(node: Speaker, owner: Speaker) -
     )
 
 
+async def test_a_number_is_free_only_when_its_slot_is_decided_and_then_for_ever(
+    database: Database, node: Speaker, owner: Speaker
+) -> None:
+    books = LedgerNode(StoreUnits(database))
+    await books.fund_contract()
+    payer = await books.remitter(eur_minor=10**6)
+    await books.funded(payer, 1, sell_minor=100, buy_minor=10**6)
+    await owner.execute(
+        "INSERT INTO lane (chain_id, address, next_nonce)"
+        " VALUES (1, decode(repeat('aa', 20), 'hex'), 1)"
+    )
+    await owner.execute(
+        "INSERT INTO slot (id, lane_id, nonce, purpose, to_address, calldata, gas_limit)"
+        " SELECT gen_random_uuid(), id, 0, 'settle', address, '', 1 FROM lane"
+    )
+    await owner.execute(
+        "INSERT INTO slot_member SELECT s.id, 0, t.id, t.payment_number, t.contract,"
+        " t.beneficiary_address, t.buy_amount, 'settle' FROM transfer t, slot s"
+    )
+    for state in ("written", "submitted", "unknown", "included"):
+        await owner.execute(f"UPDATE slot SET state = '{state}'")
+        for speaker in (node, owner):
+            with pytest.raises(asyncpg.RestrictViolationError):
+                await speaker.execute("UPDATE slot_member SET live = false")
+    for state in ("final", "foreign"):
+        await owner.execute(f"UPDATE slot SET state = '{state}'")
+        await node.execute("UPDATE slot_member SET live = false")
+        with pytest.raises(asyncpg.RestrictViolationError):
+            await node.execute("UPDATE slot_member SET live = true")
+        await owner.execute("ALTER TABLE slot_member DISABLE TRIGGER lives_until_decided")
+        await owner.execute("UPDATE slot_member SET live = true")
+        await owner.execute("ALTER TABLE slot_member ENABLE TRIGGER lives_until_decided")
+
+
 async def test_the_node_deletes_nothing(node: Speaker) -> None:
     tables = await node.fetch(
         "SELECT table_name FROM information_schema.tables"

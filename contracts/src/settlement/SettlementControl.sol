@@ -90,7 +90,7 @@ abstract contract SettlementControl {
     event Proposed(Right indexed right, address indexed account, uint64 cap, uint40 readyAt);
     /// @notice The proposal is in force; the event of the changed right goes with it.
     event ProposalApplied(Right indexed right, address indexed account, uint64 cap);
-    /// @notice The proposal is gone: cancelled, or overtaken by a tightening of the same right.
+    /// @notice The proposal is gone: cancelled, or overtaken by a lower cap or the removal of its operator.
     event ProposalCancelled(Right indexed right, address indexed account, uint64 cap);
 
     // ------------------------------------------------------------------------------------------------ errors
@@ -255,13 +255,14 @@ abstract contract SettlementControl {
         emit OperatorRemoved(operator);
     }
 
-    /// @notice Leaves the right to stop and resume to the admin alone.
+    /// @notice Leaves the right to stop and resume to the admin alone. Proposed pausers stay proposed: a successor can
+    /// be named before the pauser goes. Only the admin applies or cancels that.
     function removePauser() external onlyAdmin {
         emit PauserChanged(pauser, address(0));
         pauser = address(0);
     }
 
-    /// @notice Leaves nobody who may rescue.
+    /// @notice Leaves nobody who may rescue. Proposed rescuers stay proposed, as with the pauser.
     function removeRescuer() external onlyAdmin {
         emit RescuerChanged(rescuer, address(0));
         rescuer = address(0);

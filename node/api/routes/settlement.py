@@ -26,6 +26,7 @@ from node.api.views import PageView
 from node.core.errors import (
     NotFound,
     PeriodInvalid,
+    SettlementRecovering,
 )
 from node.core.ports.idempotency import Answer
 
@@ -164,11 +165,13 @@ async def pause_settlement(call: Call[PauseBody, None]) -> Answer:
     status=200,
     answer=PausesDocument,
     example=Example({"data": []}, body=examples.RESUME_BODY),
+    refusals=(SettlementRecovering,),
 )
 async def resume_settlement(call: Call[ResumeBody, None]) -> Answer:
     """End a pause.
 
-    Names the reason of the pause that ends; the answer lists those still in force.
+    Names the reason of the pause that ends; the answer lists those still in force. `foreign_nonce`
+    ends once no lane has to be adopted any more.
     """
     return await call.services.settlement.resume(
         call.principal,

@@ -35,6 +35,7 @@ from node.core.errors import (
     LiquidityUnavailable,
     NodeError,
     NotFound,
+    NumberUsed,
     Overloaded,
     QuoteExpired,
     QuoteRevoked,
@@ -165,13 +166,14 @@ async def cancel_transfer(call: Call[EmptyBody, None]) -> Answer:
     status=202,
     answer=TransferView,
     example=Example(examples.VOIDING, body={}, path=_PATH),
-    refusals=(NotFound, WrongState, SettlementRecovering, ChainUnavailable),
+    refusals=(NotFound, WrongState, NumberUsed, SettlementRecovering, ChainUnavailable),
 )
 async def void_transfer(call: Call[EmptyBody, None]) -> Answer:
     """Ask for a void on chain.
 
     For a transfer that was written into a batch. Whichever becomes final first decides: the void,
-    and the money is back, or the payment.
+    and the money is back, or the payment. Where the contract has finally used its payment number
+    for something else, it can never be paid, and the money is back at once.
     """
     return await call.services.transfers.void(
         call.principal,
@@ -190,12 +192,13 @@ async def void_transfer(call: Call[EmptyBody, None]) -> Answer:
     answer=TransferView,
     status=200,
     example=Example(examples.TRANSFER, body={}, path=_PATH),
-    refusals=(NotFound, WrongState),
+    refusals=(NotFound, WrongState, NumberUsed),
 )
 async def release_transfer(call: Call[EmptyBody, None]) -> Answer:
     """Let a transfer on hold try again.
 
-    For a transfer that is `on_hold`: it is `funded` again, with three batches before it.
+    For a transfer that is `on_hold`: it is `funded` again, with three batches before it. Not while
+    its payment number is used on chain: it would only be held again.
     """
     return await call.services.transfers.release(
         call.principal,

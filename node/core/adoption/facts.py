@@ -79,6 +79,8 @@ class NumberUse:
 
     Attributes:
         beneficiary, amount: Of Settled, as the token told.
+        has_transfer: Whether a transfer of the database has this number, and for Settled the same
+            beneficiary and amount too.
     """
 
     number: int
@@ -87,6 +89,7 @@ class NumberUse:
     mined_at: datetime
     beneficiary: Address | None = None
     amount: int | None = None
+    has_transfer: bool = True
 
     @property
     def is_used(self) -> bool:
@@ -133,7 +136,8 @@ class Knowledge:
         slots: At the nonces of the transactions found.
         transfers: With the numbers of those transactions, in their slots, and every other that
             was never written and whose number is used.
-        uses: Events of the transactions found and of the numbers of `transfers`.
+        uses: Events of the transactions found, of the numbers of `transfers`, and payments on
+            equal terms that no transfer has.
         movements: Requested, by age.
     """
 

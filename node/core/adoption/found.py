@@ -90,6 +90,20 @@ class FoundTransaction:
 
 
 @dataclass(frozen=True, slots=True)
+class SkippedNonces:
+    """Nonces that the chain is past and that no transaction of the account explains.
+
+    An authorisation of EIP-7702 uses its signer's nonce up, and so does each contract that the code
+    it names creates; or a transaction is in a block that became final unexplained. `first` to
+    `last`, both within.
+    """
+
+    sender: Address
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
 class AdoptionPlan:
     """What adoption would write.
 
@@ -100,6 +114,7 @@ class AdoptionPlan:
             else the last that carried it.
         renumbered: Never written, with a number that the chain has used for something else.
         numbers_to: Every number below it is used up; 0: nothing was found.
+        skipped: Nonces that nothing explains; they are left behind.
     """
 
     transactions: Sequence[FoundTransaction]
@@ -107,6 +122,7 @@ class AdoptionPlan:
     assigned: Mapping[UUID, TxHash]
     renumbered: Sequence[UUID]
     numbers_to: int
+    skipped: Sequence[SkippedNonces] = ()
 
     @property
     def orphans(self) -> Sequence[FoundRecord]:

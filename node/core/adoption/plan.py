@@ -1,6 +1,6 @@
 """From facts to a plan: what each unexplained transaction is, and what follows from it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -23,6 +23,7 @@ from node.core.adoption.found import (
     FoundRecord,
     FoundTransaction,
     Link,
+    SkippedNonces,
 )
 from node.core.errors import InvariantBroken
 from node.core.mirror import SettlementKind
@@ -51,12 +52,22 @@ class _Planning:
 
 
 def plan(
-    own: OwnAccounts, transactions: Iterable[MinedTransaction], known: Knowledge
+    own: OwnAccounts,
+    transactions: Iterable[MinedTransaction],
+    known: Knowledge,
+    passed: Mapping[Address, range] | None = None,
 ) -> AdoptionPlan:
     """Say what each transaction is, and what follows for slots, transfers and numbers.
 
     What the database explains already is left out: an attempt it has, in the block it has.
+
+    Args:
+        own: The node's accounts.
+        transactions: Of them, in any order.
+        known: What the database has of that.
+        passed: Nonces of each account that a final block is past and the database has not mined.
     """
+    transactions = list(transactions)
     planning = _Planning(
         own,
         {(each.sender, each.nonce): each for each in known.slots},
@@ -67,17 +78,32 @@ def plan(
     for each in sorted(transactions, key=lambda found: (found.block.number, found.index)):
         if not _is_explained(planning, each):
             planning.found.append(_found(planning, each))
-    assigned = _assigned(planning.found)
+    skipped = _skipped(passed or {}, transactions, known.slots)
+    overtaken = [
+        each.slot_id
+        for each in planning.found
+        if each.finding is Finding.OVERTAKES and each.slot_id is not None
+    ]
+    overtaken += [
+        slot.id
+        for slot in known.slots
+        if any(
+            each.sender == slot.sender and each.first <= slot.nonce <= each.last for each in skipped
+        )
+    ]
+    carried = {
+        each.id
+        for each in known.transfers
+        if each.slot_id is not None and each.slot_id not in overtaken
+    }
+    assigned = _assigned(planning.found, carried)
     return AdoptionPlan(
         planning.found,
-        [
-            each.slot_id
-            for each in planning.found
-            if each.finding is Finding.OVERTAKES and each.slot_id is not None
-        ],
+        overtaken,
         assigned,
         renumberable([each for each in known.transfers if each.id not in assigned], known.uses),
         _numbers_to(planning.found, known.uses),
+        skipped,
     )
 
 
@@ -97,17 +123,27 @@ def link_of(transfer: KnownTransfer | None, record: PaymentRecord, mined_at: dat
 def renumberable(transfers: Iterable[KnownTransfer], uses: Iterable[NumberUse]) -> list[UUID]:
     """Transfers that were never written and whose number is used for something else, provably.
 
-    One whose own payment it may be keeps its number: another would pay it twice.
+    One whose own payment it may be keeps its number: another would pay it twice. So does one while
+    a payment on the same terms has no transfer: a database that was lost may have renumbered this
+    very transfer, and paid it with that number.
+
+    Args:
+        transfers: Whom to look at.
+        uses: Of their numbers, and payments on equal terms that no transfer has.
     """
     by_number: dict[int, list[NumberUse]] = {}
+    unclaimed: set[tuple[Address | None, int | None]] = set()
     for use in uses:
         if use.is_used:
             by_number.setdefault(use.number, []).append(use)
+        if use.kind is SettlementKind.SETTLED and not use.has_transfer:
+            unclaimed.add((use.beneficiary, use.amount))
     return [
         each.id
         for each in transfers
         if not each.was_written and each.slot_id is None
         if each.state in (State.FUNDED, State.ON_HOLD)
+        if (each.beneficiary, each.amount) not in unclaimed
         if (found := by_number.get(each.number)) and all(_is_anothers(each, use) for use in found)
     ]
 
@@ -188,16 +224,18 @@ def _in_time(transfer: KnownTransfer, mined_at: datetime) -> Link:
 
 
 def _is_anothers(transfer: KnownTransfer, use: NumberUse) -> bool:
-    if use.kind is SettlementKind.SETTLED and (use.beneficiary, use.amount) != (
-        transfer.beneficiary,
-        transfer.amount,
-    ):
-        return True
+    """A payment is another's by its terms alone: clocks may be wrong. A void names none."""
+    if use.kind is SettlementKind.SETTLED:
+        return (use.beneficiary, use.amount) != (transfer.beneficiary, transfer.amount)
     return _in_time(transfer, use.mined_at) is Link.TOO_YOUNG
 
 
-def _assigned(found: Sequence[FoundTransaction]) -> dict[UUID, TxHash]:
-    """Which transaction decides about each linked transfer."""
+def _assigned(found: Sequence[FoundTransaction], carried: Collection[UUID]) -> dict[UUID, TxHash]:
+    """Which transaction decides about each linked transfer.
+
+    One that a slot of the database carries stays with it, whoever else tried to pay it: that slot
+    can still be mined. Only a transaction that paid it takes it over.
+    """
     assigned: dict[UUID, TxHash] = {}
     settled: set[UUID] = set()
     for each in found:
@@ -207,6 +245,8 @@ def _assigned(found: Sequence[FoundTransaction]) -> dict[UUID, TxHash]:
             if record.link is not Link.LINKED or record.transfer_id is None:
                 continue
             if record.transfer_id in settled or record.outcome is SettlementKind.SKIPPED:
+                continue
+            if record.transfer_id in carried and record.outcome is not SettlementKind.SETTLED:
                 continue
             assigned[record.transfer_id] = each.transaction.tx_hash
             if record.outcome is SettlementKind.SETTLED:
@@ -221,6 +261,30 @@ def _outcomes(uses: Iterable[NumberUse]) -> dict[tuple[TxHash, int], SettlementK
         if use.is_used or (use.tx_hash, use.number) not in told:
             told[use.tx_hash, use.number] = use.kind
     return told
+
+
+def _skipped(
+    passed: Mapping[Address, range],
+    transactions: Iterable[MinedTransaction],
+    slots: Iterable[KnownSlot],
+) -> list[SkippedNonces]:
+    """Rows of nonces that no transaction has; there may be more of them than could be listed."""
+    used: dict[Address, set[int]] = {}
+    for each in transactions:
+        used.setdefault(each.sender, set()).add(each.nonce)
+    for slot in slots:
+        if slot.state in (SlotState.INCLUDED, SlotState.FINAL):
+            used.setdefault(slot.sender, set()).add(slot.nonce)
+    skipped: list[SkippedNonces] = []
+    for sender, nonces in passed.items():
+        first = nonces.start
+        for nonce in sorted(each for each in used.get(sender, ()) if each in nonces):
+            if first < nonce:
+                skipped.append(SkippedNonces(sender, first, nonce - 1))
+            first = nonce + 1
+        if first < nonces.stop:
+            skipped.append(SkippedNonces(sender, first, nonces.stop - 1))
+    return skipped
 
 
 def _numbers_to(found: Iterable[FoundTransaction], uses: Iterable[NumberUse]) -> int:

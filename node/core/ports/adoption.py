@@ -38,10 +38,11 @@ class LaneProgress:
     """How far a lane is explained up to a block.
 
     Attributes:
-        mined: The database explains every transaction with a lower nonce up to that block, and
-            has one at least below it there; 0: it knows of none.
+        mined: The nonce after the newest transaction of it that the database has in that block or
+            before; 0: it knows of none.
         unexplained: The lowest nonce up to which it explains the lane at most: a transaction with
-            it, in that block or before, is one it does not know.
+            it, in that block or before, is one it does not know. Nonces that adoption has left
+            behind are explained, whatever the block.
     """
 
     lane: OwnLane
@@ -56,18 +57,23 @@ class LaneFound:
     Attributes:
         next_nonce: The lane's after adoption.
         chain_nonce: Transactions of the account that some block or pool has.
-        unexplained: How many of them the database does not know, among those found.
+        unexplained: How many of them the database does not know, among those found; and how many
+            nonces are used up without one.
+        is_pending: Whether a pool has transactions that no block and no slot has.
     """
 
     lane: OwnLane
     next_nonce: int
     chain_nonce: int
     unexplained: int
+    is_pending: bool = False
 
     @property
     def is_affected(self) -> bool:
         """Whether adoption changes it."""
-        return self.unexplained > 0 or self.lane.status is LaneStatus.AHEAD
+        return self.unexplained > 0 or (
+            self.lane.status is LaneStatus.AHEAD and not self.is_pending
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +99,7 @@ class Adoption:
     @property
     def is_needed(self) -> bool:
         """Whether a lane has to be adopted."""
-        return any(each.is_affected for each in self.lanes)
+        return any(each.is_affected or each.lane.status is LaneStatus.AHEAD for each in self.lanes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +153,10 @@ class AdoptionRepository(Protocol):
         ...
 
     async def uses(self, transfers: Sequence[UUID]) -> Sequence[NumberUse]:
-        """What the contract told of these transfers' numbers, in blocks the mirror has."""
+        """What the contract told of these transfers' numbers, in blocks the mirror has.
+
+        And payments on the terms of one of them that no transfer has, where a number is used.
+        """
         ...
 
     async def raise_epochs(self, nonces: Mapping[int, int]) -> None:
@@ -163,6 +172,17 @@ class AdoptionRepository(Protocol):
 
     async def add_slots(self, slots: Sequence[AdoptedSlot]) -> None:
         """Slots with their members and their one attempt."""
+        ...
+
+    async def skip_nonces(self, rows: Sequence[tuple[UUID, int, int]]) -> None:
+        """Rows of nonces (slot's id, lane, last nonce) that nothing explains, as `foreign` slots.
+
+        They have no attempt. The lane is explained up to the last of them from now on.
+        """
+        ...
+
+    async def skipped(self, chain_id: int) -> Sequence[tuple[OwnLane, int]]:
+        """Lane and last nonce of such rows, while nobody has closed the break that tells of it."""
         ...
 
     async def add_attempts(self, attempts: Sequence[tuple[UUID, FoundTransaction]]) -> None:

@@ -201,6 +201,22 @@ class Chain(Protocol):
         """
         ...
 
+    async def event_topics(
+        self, contract: Address, kinds: Sequence[bytes], first: int, last: int
+    ) -> Sequence[Sequence[bytes]]:
+        """Events of a contract in the canonical blocks of these numbers, in the chain's order.
+
+        Args:
+            contract: Whose events.
+            kinds: Their first topics; others are left out.
+            first: Number of the oldest block.
+            last: Number of the newest; providers refuse long ranges.
+
+        Returns:
+            Per event its topics, the kind first.
+        """
+        ...
+
     async def fee_history(self, blocks: int, percentile: int) -> FeeHistory:
         """Base fee of the next block and tips of the newest `blocks` blocks."""
         ...

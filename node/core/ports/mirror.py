@@ -111,6 +111,7 @@ class OutcomeRow:
         transfer_id: The transfer with this number of this contract; None: no such transfer.
         agrees: Of Settled: the transfer's beneficiary and amount are those paid, and the number
             is in a written batch of the node.
+        differs: Of Settled: it paid another beneficiary or amount than the transfer's.
         slot_id: The node's slot whose transaction emitted it; None: a stranger's transaction.
         slot_is_its: That slot has the number among its members.
         reason: Of Failed: first bytes of what the token answered.
@@ -125,6 +126,7 @@ class OutcomeRow:
     amount: int | None
     transfer_id: UUID | None
     agrees: bool
+    differs: bool
     slot_id: UUID | None
     slot_is_its: bool
     reason: bytes
@@ -196,7 +198,10 @@ class MirrorRepository(Protocol):
         ...
 
     async def move_head(self, chain_id: int, *, held: BlockHash, to: BlockPoint) -> bool:
-        """The fence: move the head from the block `held`; False when it is not there any more."""
+        """The fence: move the head from the block `held`; False when it is not there any more.
+
+        Nor when it would leave what is final: another mirror may have made that final since.
+        """
         ...
 
     async def move_final(self, chain_id: int, *, held: BlockHash, to: BlockPoint) -> bool:

@@ -389,6 +389,7 @@ class ContractFacts:
         token_paused: Whether the token says that it is paused; False where it has no such word.
         operator_left: Token units left under the operator's cap; None: no operator was asked for.
         contract_left: Token units left under the contract's cap; None likewise.
+        operator_cap, contract_cap: The caps themselves, which nothing left ever exceeds.
     """
 
     paused: bool
@@ -397,6 +398,8 @@ class ContractFacts:
     token_paused: bool = False
     operator_left: int | None = None
     contract_left: int | None = None
+    operator_cap: int | None = None
+    contract_cap: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from typing import Protocol
 from uuid import UUID
 
 from node.core.ledger import TransferAmounts
+from node.core.mirror import SettlementKind
 from node.core.paging import ListQuery, Page
 from node.core.parties import Principal
 from node.core.transfers import State
@@ -77,6 +78,31 @@ class Transfer:
     def is_cancellable(self) -> bool:
         """Until it is written into a batch."""
         return self.state is State.FUNDED and not self.was_written
+
+
+@dataclass(frozen=True, slots=True)
+class UsedNumber:
+    """What the contract has done with a transfer's payment number, in a block of the mirror.
+
+    Attributes:
+        kind: Settled or Voided.
+        beneficiary, amount: Of Settled, as the token told; None: it did not.
+        is_final: Whether the block is.
+    """
+
+    kind: SettlementKind
+    tx_hash: TxHash
+    block_number: int
+    beneficiary: Address | None
+    amount: int | None
+    is_final: bool
+
+    def pays(self, transfer: Transfer) -> bool:
+        """Whether it may have paid the transfer: not that it paid somebody else or otherwise."""
+        return self.kind is SettlementKind.SETTLED and (
+            self.beneficiary in (None, transfer.beneficiary_address)
+            and self.amount in (None, transfer.amounts.buy)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +217,10 @@ class TransferRepository(Protocol):
 
         What the database says of batches may be older than the chain: a restored copy forgets.
         """
+        ...
+
+    async def used_numbers(self, ids: Sequence[UUID]) -> Mapping[UUID, UsedNumber]:
+        """Of those that `used_on_chain` tells of, what used their numbers."""
         ...
 
     async def open_elsewhere(self, chain_id: int, contract: Address) -> int:

@@ -50,8 +50,6 @@ def now_s() -> int:
 
 def _mined(anvil: AnvilServer, transaction: dict[str, str]) -> dict[str, str]:
     tx_hash = anvil.rpc("eth_sendTransaction", {"from": OWNER, **transaction})
-    if anvil.rpc("eth_getTransactionReceipt", tx_hash) is None:
-        anvil.mine()
-    receipt = anvil.rpc("eth_getTransactionReceipt", tx_hash)
+    receipt = anvil.mined(tx_hash)
     assert receipt["status"] == "0x1"
-    return dict(receipt)
+    return receipt

@@ -29,6 +29,7 @@ from node.store import schema
 
 TEMPLATE = "migrated"
 _ATTEMPTS = 3
+_LOOKS_MAX = 1000
 
 
 class PostgresServer:
@@ -121,6 +122,18 @@ class AnvilServer:
     def mine(self, blocks: int = 1) -> None:
         """Mine so many blocks now."""
         self.rpc("anvil_mine", hex(blocks))
+
+    def mined(self, tx_hash: str) -> dict[str, Any]:
+        """Receipt of a transaction; mines the block if the chain does not do so by itself.
+
+        A chain that mines each transaction at once does it a moment after its answer.
+        """
+        if not self.rpc("anvil_getAutomine"):
+            self.mine()
+        for _ in range(_LOOKS_MAX):
+            if receipt := self.rpc("eth_getTransactionReceipt", tx_hash):
+                return dict(receipt)
+        raise AssertionError(f"{tx_hash} was not mined")
 
     def stop(self) -> None:
         """End it and remove its files."""

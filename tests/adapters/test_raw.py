@@ -35,7 +35,6 @@ def newest(anvil: AnvilServer) -> BlockPoint:
     return BlockPoint(int(block["number"], 16), BlockHash(bytes.fromhex(block["hash"][2:])))
 
 
-_LOOKS_MAX = 1000
 LEGACY = {"gasPrice": hex(10**10)}
 MARKET = {"maxFeePerGas": hex(10**10), "maxPriorityFeePerGas": hex(10**9)}
 LIST = {"accessList": [{"address": ADMIN, "storageKeys": ["0x" + "01" * 32, "0x" + "00" * 32]}]}
@@ -51,9 +50,7 @@ async def test_what_an_account_sent_is_read_whole(
 ) -> None:
     call = {"from": LANE, "data": "0x60006000f3", "gas": hex(200_000), **changes}
     tx_hash = anvil.rpc("eth_sendTransaction", {**call, **({"to": to} if to else {})})
-    for _ in range(_LOOKS_MAX):  # it is mined by itself, a moment later
-        if anvil.rpc("eth_getTransactionReceipt", tx_hash):
-            break
+    anvil.mined(tx_hash)
     assert int(anvil.rpc("eth_getTransactionByHash", tx_hash)["type"], 16) == kind
     (sent,) = await reader.sent_by([address_of(LANE)], [newest(anvil)])
     assert sent.tx_hash.hex() == tx_hash[2:]

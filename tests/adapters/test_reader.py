@@ -34,15 +34,13 @@ def onchain(anvil: AnvilServer) -> OnChain:
         number.to_bytes(8) + bytes([number * 17]) * 20 + (100 + number).to_bytes(8)
         for number in (1, 2, 3)
     )
-    anvil.rpc(
-        "eth_sendTransaction",
-        {
-            "from": LANE,
-            "to": "0x" + onchain.contract.hex(),
-            "data": call("settle(bytes)", records),
-            "gas": hex(2_000_000),
-        },
-    )
+    settle = {
+        "from": LANE,
+        "to": "0x" + onchain.contract.hex(),
+        "data": call("settle(bytes)", records),
+        "gas": hex(2_000_000),
+    }
+    anvil.mined(anvil.rpc("eth_sendTransaction", settle))
     return onchain
 
 

@@ -25,11 +25,9 @@ def chain() -> Iterator[AnvilServer]:
 
 def send(chain: AnvilServer, sender: str, to: str | None, data: bytes) -> dict[str, str]:
     transaction = {"from": sender, "data": "0x" + data.hex()} | ({"to": to} if to else {})
-    tx_hash = chain.rpc("eth_sendTransaction", transaction)
-    chain.mine()
-    receipt = chain.rpc("eth_getTransactionReceipt", tx_hash)
+    receipt = chain.mined(chain.rpc("eth_sendTransaction", transaction))
     assert receipt["status"] == "0x1"
-    return dict(receipt)
+    return receipt
 
 
 def deploy(chain: AnvilServer, artifact: Artifact, arguments: bytes = b"") -> str:

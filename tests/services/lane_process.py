@@ -13,6 +13,7 @@ from adapters.evm.rpc import Providers
 from adapters.evm.signer import Eip1559Reader, KeystoreSigner
 from adapters.failpoint import failpoint
 from adapters.machine import new_id
+from node.core.errors import DatabaseUnavailable
 from node.core.settlement import BatchRules
 from node.core.submission import FeeRules
 from node.services.settlement import SettlementService
@@ -48,7 +49,10 @@ async def main(database_url: str, rpc_url: str, contract: str, token: str, owner
     )
     service = SettlementService(parts)
     while True:
-        done = await service.run_once()
+        try:
+            done = await service.run_once()
+        except DatabaseUnavailable:  # as after a sleep in which the server cut the connection
+            done = 0
         sys.stdout.write(f"pass {done}\n")
         sys.stdout.flush()
         await asyncio.sleep(_PAUSE_S)

@@ -694,20 +694,16 @@ CREATE UNIQUE INDEX one_live_slot ON slot_member (contract, payment_number, purp
 -- A number is free again only when its slot cannot pay it any more, and then for ever.
 CREATE FUNCTION member_lives_until_decided() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF EXISTS (
-        SELECT FROM before b JOIN after a USING (slot_id, position) JOIN slot s ON s.id = a.slot_id
-        WHERE (a.live AND NOT b.live)
-            OR (b.live AND NOT a.live AND s.state NOT IN ('final', 'foreign')
-                AND s.purpose <> 'noop'))
+    IF NEW.live OR EXISTS (SELECT FROM slot WHERE id = NEW.slot_id
+        AND state NOT IN ('final', 'foreign') AND purpose <> 'noop')
     THEN
         RAISE EXCEPTION 'a number is free only when its slot is final, foreign or a no-op'
             USING ERRCODE = 'restrict_violation';
     END IF;
     RETURN NULL;
 END $$;
-CREATE TRIGGER lives_until_decided AFTER UPDATE ON slot_member
-    REFERENCING OLD TABLE AS before NEW TABLE AS after
-    FOR EACH STATEMENT EXECUTE FUNCTION member_lives_until_decided();
+CREATE TRIGGER lives_until_decided AFTER UPDATE ON slot_member FOR EACH ROW
+    WHEN (OLD.live <> NEW.live) EXECUTE FUNCTION member_lives_until_decided();
 CREATE INDEX slot_member_by_transfer ON slot_member (transfer_id);
 CREATE INDEX slot_member_by_number ON slot_member (contract, payment_number);
 

@@ -37,14 +37,16 @@ from node.store.mirror_rows import (
 _NUMBER: Final = (
     "(CASE WHEN l.payment_number < 9223372036854775808 THEN l.payment_number::bigint END)"
 )
-_OWN: Final = f"""
-    t.chain_id = l.chain_id AND t.contract = l.contract AND t.payment_number = {_NUMBER}
-"""
+# OFFSET 0 keeps both a look into an index for each of the few events. Without it the planner may
+# begin with all transfers that wait: its statistics are older than the blocks that are asked for.
+_ITS_TRANSFER: Final = f"""LATERAL (
+    SELECT * FROM transfer o WHERE o.chain_id = l.chain_id AND o.contract = l.contract
+        AND o.payment_number = {_NUMBER} OFFSET 0) t"""  # noqa: S608 - constants
 _AGREES: Final = """
     t.beneficiary_address = l.beneficiary AND t.buy_amount = l.amount
     AND EXISTS (SELECT FROM slot_member m WHERE m.contract = t.contract
                 AND m.payment_number = t.payment_number AND m.transfer_id = t.id
-                AND m.purpose = 'settle')
+                AND m.purpose = 'settle' OFFSET 0)
 """
 
 _ADD_BLOCKS: Final = """
@@ -72,15 +74,16 @@ UPDATE slot s SET state = 'included', included_block_hash = mined.block_hash,
 FROM mined JOIN held ON held.id = mined.slot_id WHERE s.id = mined.slot_id
 """
 _PAYOUTS_SEEN: Final = f"""
-SELECT t.id, l.tx_hash, l.block_number, l.block_hash FROM settlement_log l JOIN transfer t ON {_OWN}
+SELECT t.id, l.tx_hash, l.block_number, l.block_hash FROM settlement_log l, {_ITS_TRANSFER}
 WHERE l.chain_id = $1 AND l.block_hash = ANY($2::bytea[]) AND l.kind = 'settled'
   AND t.state = ANY($3::text[]) AND {_AGREES}
 ORDER BY t.created_at, t.id
 """  # noqa: S608 - constants
 _FORGET_PAYOUTS: Final = f"""
-UPDATE transfer t SET tx_hash = NULL, block_number = NULL
-FROM settlement_log l WHERE {_OWN} AND l.chain_id = $1 AND l.block_hash = ANY($2::bytea[])
-  AND l.kind = 'settled' AND t.state = $3
+UPDATE transfer SET tx_hash = NULL, block_number = NULL WHERE id IN (
+    SELECT t.id FROM settlement_log l, {_ITS_TRANSFER}
+    WHERE l.chain_id = $1 AND l.block_hash = ANY($2::bytea[]) AND l.kind = 'settled'
+      AND t.state = $3)
 """  # noqa: S608 - constants
 _TAKE_SLOTS_BACK: Final = """
 WITH held AS (
@@ -115,8 +118,9 @@ SELECT l.block_number, l.block_hash, l.log_index, l.tx_hash, l.kind, l.payment_n
        coalesce(l.kind = 'settled' AND (t.beneficiary_address <> l.beneficiary
                 OR t.buy_amount <> l.amount), false) AS differs,
        EXISTS (SELECT FROM slot_member m WHERE m.slot_id = a.slot_id
-               AND m.payment_number = {_NUMBER}) AS slot_is_its
-FROM settlement_log l LEFT JOIN transfer t ON {_OWN} LEFT JOIN attempt a ON a.tx_hash = l.tx_hash
+               AND m.payment_number = {_NUMBER} OFFSET 0) AS slot_is_its
+FROM settlement_log l LEFT JOIN {_ITS_TRANSFER} ON true
+    LEFT JOIN attempt a ON a.tx_hash = l.tx_hash
 WHERE l.chain_id = $1 AND l.block_number > $2 AND l.block_number <= $3 AND l.status <> 'orphaned'
 ORDER BY l.block_number, l.log_index
 """  # noqa: S608 - constants

@@ -28,7 +28,7 @@ from node.services.lane_guard import LaneGuard
 from node.services.renumbering import NUMBER_USED
 
 _LOGS_PER_STEP: Final = 20_000
-_VOIDED_ON_CHAIN: Final = {"code": "canceled", "message": "its payment number was voided on chain"}
+VOIDED_ON_CHAIN: Final = {"code": "canceled", "message": "its payment number was voided on chain"}
 _NUMBER_USED: Final = {
     "code": NUMBER_USED,
     "message": "its batch skipped it: the contract has used this payment number before",
@@ -243,7 +243,7 @@ async def _bring_to_voiding(
             unit,
             group,
             happening,
-            changes=lambda each: {} if each.void_outcome else {"failure": _VOIDED_ON_CHAIN},
+            changes=lambda each: {} if each.void_outcome else {"failure": VOIDED_ON_CHAIN},
             detail=lambda _: {"reason": "voided on chain"},
         )
         moved |= {each.id: transfer_moves.after(each, happening) for each in group}

@@ -361,15 +361,19 @@ class Campaign:
         bench.workers.clear()
         await chain_faults.mend(self)
         workers = [await bench.start_worker() for _ in range(WORKERS)]
-        end = time.monotonic() + _DRAIN_LIMIT_S
+        end, over_at = time.monotonic() + _DRAIN_LIMIT_S, None
         while time.monotonic() < end:
             if await self._behind() < _BEHIND_BLOCKS_MAX:
                 bench.anvil.mine()
             await asyncio.sleep(0.03)
             self._still_alive(workers)
-            await operator.look(self)
+            await insist(lambda: operator.look(self))
             await self._report("draining")
-            if await self._is_over():
+            if not await self._is_over():
+                over_at = None
+                continue
+            over_at = over_at or bench.height()
+            if self._final_now >= over_at:  # nothing is on the way that would undo it
                 return
         self.open = await self.open_ends()
         raise self.failed("not everything ended")

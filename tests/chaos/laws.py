@@ -14,6 +14,7 @@ from eth_utils.crypto import keccak
 from node.core.ledger import customer_account
 from node.core.ports.transfers import Transfer
 from node.core.transfers import TERMINAL, State
+from node.services.finalizing import VOIDED_ON_CHAIN
 from tests.chaos.bench import Bench, Payment
 from tests.chaos.open_breaks import Causes, Unbooked, compare
 
@@ -161,6 +162,9 @@ def _each_is_paid_what_was_promised(
                 verdict.forgotten.append(payment.number)
                 unbooked.add(payouts)
             wrong = times > 1 or not causes.restored
+        elif causes.restored and _was_voided_before_the_copy(transfer):
+            unbooked.numbers.add(transfer.payment_number)
+            wrong = times > 0
         elif transfer.state is not State.SETTLED and _are_strange(payouts, causes):
             unbooked.add(payouts)
             wrong = times != len(payouts)
@@ -176,6 +180,13 @@ def _each_is_paid_what_was_promised(
         if address != own and not by_stranger:
             verdict.differences.append(f"{address} got {amount} units {times} times, for nothing")
     return unbooked
+
+
+def _was_voided_before_the_copy(transfer: Transfer) -> bool:
+    """The chain says that its number is void, and the database does not know who asked for it."""
+    return (
+        transfer.failure is not None and transfer.failure["message"] == VOIDED_ON_CHAIN["message"]
+    )
 
 
 def _are_strange(payouts: list[_Payout], causes: Causes) -> bool:

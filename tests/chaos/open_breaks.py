@@ -57,7 +57,8 @@ class Unbooked:
     Attributes:
         amount: Token units in all.
         places: Transaction and index of each log of it.
-        numbers: Payment numbers of all that was forgotten, paid or not.
+        numbers: Payment numbers of all that was forgotten, paid or not, and of those of which only
+            the chain knows that they are void.
     """
 
     amount: int = 0

@@ -19,6 +19,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / ".venv" / "home"
 
+EVERYTHING = ["--numprocesses", "auto", "--maxprocesses", "4", "--dist", "loadfile"]
+"""All tests, side by side; the tests of a file stay in one process, for they share servers."""
+
 
 @dataclass(frozen=True)
 class Check:
@@ -42,7 +45,7 @@ def main() -> None:
         return
     rest = arguments[1:] if arguments[:1] == ["--only-pytest"] else arguments
     print("== tests", flush=True)
-    pytest = [sys.executable, "-m", "pytest", *rest]
+    pytest = [sys.executable, "-m", "pytest", *(rest or EVERYTHING)]
     os.execve(sys.executable, pytest, environment())  # noqa: S606 - no shell is the point
 
 

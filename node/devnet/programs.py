@@ -6,11 +6,13 @@ been given to a stranger since. Not here: which processes there are (`supervisor
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +23,7 @@ from node.devnet.errors import DevnetError
 _LAUNCHER = Path(__file__).with_name("launch.py")
 _POLL_S = 0.02
 _LOG_TAIL_LINES = 15
+_KEPT: set[int] = set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,9 +193,13 @@ def log_tail(log: Path) -> str:
 
 
 def free_port(preferred: int | None = None) -> int:
-    """`preferred` on 127.0.0.1 when nobody has it, else a free port of the system's choice."""
+    """`preferred` on 127.0.0.1 when nobody has it, else a free port of the system's choice.
+
+    The preferred one is kept for this process until it ends: two networks that begin at the same
+    moment want the same, while nothing listens there yet.
+    """
     for port in (preferred, 0):
-        if port is None:
+        if port is None or (port and not _keep(port)):
             continue
         with socket.socket() as listener:
             # As servers do: a port whose connections are merely winding down counts as free.
@@ -203,6 +210,24 @@ def free_port(preferred: int | None = None) -> int:
                 continue
             return int(listener.getsockname()[1])
     raise DevnetError("no free TCP port on 127.0.0.1", remedy="close some programs and try again")
+
+
+def _keep(port: int) -> bool:
+    """Whether the port is this process's among all that ask here; the lock ends with it."""
+    if port in _KEPT:
+        return True
+    file = Path(tempfile.gettempdir(), f"corridor-port-{port}.lock")
+    try:
+        lock = os.open(file, os.O_CREAT | os.O_RDWR, 0o600)
+    except OSError:  # another user's
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        return False
+    _KEPT.add(port)  # never closed: the lock ends with this process
+    return True
 
 
 def command_line(pid: int) -> str:

@@ -105,3 +105,22 @@ def test_a_taken_port_is_replaced_by_a_free_one() -> None:
         port = taken.getsockname()[1]
         assert free_port(port) != port
     assert free_port(port) == port
+
+
+KEEPS = """
+import sys, time
+from node.devnet.programs import free_port
+print(free_port(int(sys.argv[1])), flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_port_that_another_process_wants_to_listen_on_is_left_to_it() -> None:
+    port = free_port()
+    command = [sys.executable, "-c", KEEPS, str(port)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert int(other.stdout.readline()) == port
+        assert free_port(port) != port
+        other.kill()
+    assert free_port(port) == port

@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from node.cli.connection import DEFAULT_STATE_DIR, Where
-from node.cli.options import PAY, AsJson, Force, Output, StateDir, Token, Url
+from node.cli.connection import Where
+from node.cli.options import PAY, AsJson, Force, LastDay, Output, asks_a_node
 
 accounts_app = typer.Typer()
 
@@ -17,13 +17,12 @@ CustomerId = Annotated[str, typer.Argument(metavar="CUSTOMER_ID", help="cus_..."
 
 
 @accounts_app.command(rich_help_panel=PAY)
+@asks_a_node
 def balances(
+    where: Where,
     customer_id: CustomerId,
     at: At = None,
     sequence: Sequence = None,
-    url: Url = None,
-    token: Token = None,
-    state_dir: StateDir = DEFAULT_STATE_DIR,
     as_json: AsJson = False,
 ) -> None:
     """Show what a customer has, now or as of then, and what open transfers hold of it.
@@ -32,20 +31,20 @@ def balances(
     """
     from node.cli import statements
 
-    statements.balances(Where(url, token, state_dir), customer_id, at, sequence, as_json=as_json)
+    statements.balances(where, customer_id, at, sequence, as_json=as_json)
 
 
 @accounts_app.command(rich_help_panel=PAY)
+@asks_a_node
 def statement(
+    where: Where,
     customer_id: CustomerId,
     currency: Annotated[str, typer.Option(metavar="CODE", help="Such as EUR.")],
     first: Annotated[
         str | None,
         typer.Option("--from", metavar="DAY", help="First day, UTC; default: of --to's month."),
     ] = None,
-    last: Annotated[
-        str | None, typer.Option("--to", metavar="DAY", help="Last day, UTC; default: today.")
-    ] = None,
+    last: LastDay = None,
     at: At = None,
     sequence: Sequence = None,
     form: Annotated[
@@ -53,9 +52,6 @@ def statement(
     ] = None,
     output: Output = None,
     force: Force = False,
-    url: Url = None,
-    token: Token = None,
-    state_dir: StateDir = DEFAULT_STATE_DIR,
     as_json: AsJson = False,
 ) -> None:
     """Show what moved a customer's balance of one currency, from day to day.
@@ -70,4 +66,4 @@ def statement(
 
     wanted = statements.Wanted(customer_id, currency.upper(), first, last, at, sequence)
     manner = documents.Manner(form, as_json, output, force)
-    statements.run(Where(url, token, state_dir), wanted, manner)
+    statements.run(where, wanted, manner)

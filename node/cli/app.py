@@ -12,7 +12,19 @@ import typer
 from node import __version__
 from node.cli.account_commands import accounts_app
 from node.cli.connection import DEFAULT_STATE_DIR, Where
-from node.cli.options import PAY, AsJson, Force, Output, StateDir, Token, Url, plain_amount
+from node.cli.options import (
+    PAY,
+    AsJson,
+    Force,
+    LastDay,
+    Note,
+    Output,
+    StateDir,
+    TransferId,
+    Yes,
+    asks_a_node,
+    plain_amount,
+)
 from node.cli.settlement_commands import settlement_app
 
 _STATUSES: Final = (
@@ -75,7 +87,9 @@ def doctor(state_dir: StateDir = DEFAULT_STATE_DIR, as_json: AsJson = False) -> 
 
 
 @app.command(rich_help_panel=PAY)
+@asks_a_node
 def quote(
+    where: Where,
     amount: Amount,
     sell: Sell,
     buy: Buy,
@@ -83,9 +97,6 @@ def quote(
     customer: Annotated[
         str | None, typer.Option(help="Only this customer may use the quote.")
     ] = None,
-    url: Url = None,
-    token: Token = None,
-    state_dir: StateDir = DEFAULT_STATE_DIR,
     as_json: AsJson = False,
 ) -> None:
     """Ask for a firm quote, with every fee and the rate's source.
@@ -94,7 +105,6 @@ def quote(
     """
     from node.cli import quoting
 
-    where = Where(url, token, state_dir)
     quoting.run(
         where,
         amount,
@@ -107,7 +117,9 @@ def quote(
 
 
 @app.command(rich_help_panel=PAY)
+@asks_a_node
 def send(
+    where: Where,
     amount: Amount,
     sell: Sell,
     buy: Buy,
@@ -119,13 +131,10 @@ def send(
     ] = None,
     country: Annotated[str | None, typer.Option(help="Their country, such as PH.")] = None,
     reference: Annotated[str | None, typer.Option(help="Your own reference.")] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Yes = False,
     watch: Annotated[
         bool, typer.Option(help="Follow it to its end, or return once it is accepted.")
     ] = True,
-    url: Url = None,
-    token: Token = None,
-    state_dir: StateDir = DEFAULT_STATE_DIR,
     as_json: AsJson = False,
 ) -> None:
     """Send money: see the quote, say yes, follow it to its end.
@@ -151,18 +160,17 @@ def send(
         client_reference=reference,
     )
     manner = sending.Manner(assume_yes=yes, watch=watch, as_json=as_json)
-    sending.run(Where(url, token, state_dir), order, manner)
+    sending.run(where, order, manner)
 
 
 @app.command(rich_help_panel=PAY)
+@asks_a_node
 def watch(
-    transfer_id: Annotated[str, typer.Argument(metavar="TRANSFER_ID", help="tra_...")],
+    where: Where,
+    transfer_id: TransferId,
     wait_s: Annotated[
         int | None, typer.Option(min=1, help="Give up after so many seconds (status 4).")
     ] = None,
-    url: Url = None,
-    token: Token = None,
-    state_dir: StateDir = DEFAULT_STATE_DIR,
     as_json: AsJson = False,
 ) -> None:
     """Follow a transfer as it happens, to its end.
@@ -174,17 +182,16 @@ def watch(
     """
     from node.cli import watching
 
-    watching.run(Where(url, token, state_dir), transfer_id, wait_s=wait_s, as_json=as_json)
+    watching.run(where, transfer_id, wait_s=wait_s, as_json=as_json)
 
 
 @app.command(rich_help_panel=_PROVE)
+@asks_a_node
 def reconcile(
+    where: Where,
     explain: Annotated[
         bool, typer.Option("--explain", help="Show what was compared, and each break in full.")
     ] = False,
-    url: Url = None,
-    token: Token = None,
-    state_dir: StateDir = DEFAULT_STATE_DIR,
     as_json: AsJson = False,
 ) -> None:
     """Compare the ledger with the chain at the final block.
@@ -195,7 +202,7 @@ def reconcile(
     """
     from node.cli import reconciling
 
-    reconciling.run(Where(url, token, state_dir), explain=explain, as_json=as_json)
+    reconciling.run(where, explain=explain, as_json=as_json)
 
 
 @app.command(rich_help_panel=_PROVE)
@@ -229,13 +236,13 @@ def verify(
 
 
 @app.command(rich_help_panel=_OPERATE)
+@asks_a_node
 def positions(
+    where: Where,
     first: Annotated[
         str | None, typer.Option("--from", metavar="DAY", help="First day, UTC; default: as --to.")
     ] = None,
-    last: Annotated[
-        str | None, typer.Option("--to", metavar="DAY", help="Last day, UTC; default: today.")
-    ] = None,
+    last: LastDay = None,
     currency: Annotated[
         str | None, typer.Option(metavar="CODE", help="Only this one, such as EUR.")
     ] = None,
@@ -244,9 +251,6 @@ def positions(
     ] = None,
     output: Output = None,
     force: Force = False,
-    url: Url = None,
-    token: Token = None,
-    state_dir: StateDir = DEFAULT_STATE_DIR,
     as_json: AsJson = False,
 ) -> None:
     """Show what the node is long and short of, what it earned, and what that is worth now.
@@ -261,7 +265,7 @@ def positions(
 
     code = currency.upper() if currency else None
     manner = documents.Manner(form, as_json, output, force)
-    positions_command.run(Where(url, token, state_dir), first, last, code, manner)
+    positions_command.run(where, first, last, code, manner)
 
 
 @app.command(rich_help_panel=_OPERATE)
@@ -432,13 +436,8 @@ Currency = Annotated[str, typer.Argument(metavar="CURRENCY", help="Such as EUR; 
 
 
 @fx_app.callback()
-def fx(
-    context: typer.Context,
-    url: Url = None,
-    token: Token = None,
-    state_dir: StateDir = DEFAULT_STATE_DIR,
-    as_json: AsJson = False,
-) -> None:
+@asks_a_node
+def fx(where: Where, context: typer.Context, as_json: AsJson = False) -> None:
     """Rates, what they are made of, halts of quoting, and exposure; halt and resume.
 
     Example: [bold]corridor fx[/]
@@ -446,37 +445,30 @@ def fx(
     if context.invoked_subcommand is None:
         from node.cli import fx as fx_command
 
-        fx_command.show(Where(url, token, state_dir), as_json=as_json)
+        fx_command.show(where, as_json=as_json)
 
 
 @fx_app.command("halt")
-def fx_halt(
-    currency: Currency,
-    note: Annotated[str | None, typer.Option(help="Why, for other operators.")] = None,
-    url: Url = None,
-    token: Token = None,
-    state_dir: StateDir = DEFAULT_STATE_DIR,
-    as_json: AsJson = False,
-) -> None:
+@asks_a_node
+def fx_halt(where: Where, currency: Currency, note: Note = None, as_json: AsJson = False) -> None:
     """Quote nothing more in a currency, and revoke its open quotes. Transfers go on.
 
     Example: [bold]corridor fx halt EUR --note "looking at the source"[/]
     """
     from node.cli import fx as fx_command
 
-    fx_command.halt(Where(url, token, state_dir), currency, note, as_json=as_json)
+    fx_command.halt(where, currency, note, as_json=as_json)
 
 
 @fx_app.command("resume")
+@asks_a_node
 def fx_resume(
+    where: Where,
     currency: Currency,
     mid_rate: Annotated[
         str | None,
         typer.Option(help="The mid rate you have seen: where the node has another, it refuses."),
     ] = None,
-    url: Url = None,
-    token: Token = None,
-    state_dir: StateDir = DEFAULT_STATE_DIR,
     as_json: AsJson = False,
 ) -> None:
     """End the halt of a currency; after a jump, accept its mid rate as it is now.
@@ -485,7 +477,7 @@ def fx_resume(
     """
     from node.cli import fx as fx_command
 
-    fx_command.resume(Where(url, token, state_dir), currency, mid_rate, as_json=as_json)
+    fx_command.resume(where, currency, mid_rate, as_json=as_json)
 
 
 app.add_typer(accounts_app)

@@ -4,8 +4,8 @@ from typing import Annotated, Final
 
 import typer
 
-from node.cli.connection import DEFAULT_STATE_DIR, Where
-from node.cli.options import AsJson, StateDir, Token, Url
+from node.cli.connection import Where
+from node.cli.options import AsJson, Cursor, Limit, Note, TransferId, asks_a_node
 from node.cli.treasury_commands import rules_app, treasury_app
 
 settlement_app = typer.Typer(no_args_is_help=True, help="Lanes, batches, pauses, own money.")
@@ -14,18 +14,10 @@ _LOOK: Final = "Look"
 _STEER: Final = "Steer"
 _MONEY: Final = "Own money"
 
-TransferId = Annotated[str, typer.Argument(metavar="TRANSFER_ID", help="tra_...")]
-Cursor = Annotated[str | None, typer.Option(help="From where the page before ended.")]
-Limit = Annotated[int | None, typer.Option(min=1, max=200, help="Rows; default: 50.")]
-
 
 @settlement_app.command(rich_help_panel=_LOOK)
-def status(
-    url: Url = None,
-    token: Token = None,
-    state_dir: StateDir = DEFAULT_STATE_DIR,
-    as_json: AsJson = False,
-) -> None:
+@asks_a_node
+def status(where: Where, as_json: AsJson = False) -> None:
     """Show what needs a person, and everything in one look.
 
     Status 1 when something critical does.
@@ -34,27 +26,25 @@ def status(
     """
     from node.cli import settlement
 
-    settlement.status(Where(url, token, state_dir), as_json=as_json)
+    settlement.status(where, as_json=as_json)
 
 
 @settlement_app.command(rich_help_panel=_LOOK)
-def lanes(
-    url: Url = None,
-    token: Token = None,
-    state_dir: StateDir = DEFAULT_STATE_DIR,
-    as_json: AsJson = False,
-) -> None:
+@asks_a_node
+def lanes(where: Where, as_json: AsJson = False) -> None:
     """Show the keys that send: nonces, coin, who works them, what waits, what they spent.
 
     Example: [bold]corridor settlement lanes[/]
     """
     from node.cli import settlement
 
-    settlement.lanes(Where(url, token, state_dir), as_json=as_json)
+    settlement.lanes(where, as_json=as_json)
 
 
 @settlement_app.command(rich_help_panel=_LOOK)
+@asks_a_node
 def batches(
+    where: Where,
     lane: Annotated[str | None, typer.Option(help="Only of this key, 0x...")] = None,
     state: Annotated[
         str | None,
@@ -65,9 +55,6 @@ def batches(
     ] = None,
     limit: Limit = None,
     cursor: Cursor = None,
-    url: Url = None,
-    token: Token = None,
-    state_dir: StateDir = DEFAULT_STATE_DIR,
     as_json: AsJson = False,
 ) -> None:
     """List batches, newest first, with gas and fee.
@@ -78,15 +65,14 @@ def batches(
     from node.cli.documents import given
 
     query = given(lane=lane, state=state, purpose=purpose, limit=limit, cursor=cursor)
-    settlement.batches(Where(url, token, state_dir), query, as_json=as_json)
+    settlement.batches(where, query, as_json=as_json)
 
 
 @settlement_app.command(rich_help_panel=_LOOK)
+@asks_a_node
 def batch(
+    where: Where,
     batch_id: Annotated[str, typer.Argument(metavar="BATCH_ID", help="bat_...")],
-    url: Url = None,
-    token: Token = None,
-    state_dir: StateDir = DEFAULT_STATE_DIR,
     as_json: AsJson = False,
 ) -> None:
     """Show a batch: every signed attempt with its fees and answers, and every payment.
@@ -95,11 +81,13 @@ def batch(
     """
     from node.cli import settlement
 
-    settlement.batch(Where(url, token, state_dir), batch_id, as_json=as_json)
+    settlement.batch(where, batch_id, as_json=as_json)
 
 
 @settlement_app.command(rich_help_panel=_LOOK)
+@asks_a_node
 def spending(
+    where: Where,
     since: Annotated[
         str | None,
         typer.Option("--from", metavar="TIME", help="From then on; default: a day before --to."),
@@ -107,9 +95,6 @@ def spending(
     before: Annotated[
         str | None, typer.Option("--to", metavar="TIME", help="Before then; default: now.")
     ] = None,
-    url: Url = None,
-    token: Token = None,
-    state_dir: StateDir = DEFAULT_STATE_DIR,
     as_json: AsJson = False,
 ) -> None:
     """Show what gas cost, in all and per payment, of what became final in a period.
@@ -120,18 +105,17 @@ def spending(
     from node.cli.documents import given
 
     query = given(from_=since, to=before)
-    settlement.spending(Where(url, token, state_dir), query, as_json=as_json)
+    settlement.spending(where, query, as_json=as_json)
 
 
 @settlement_app.command(rich_help_panel=_STEER)
+@asks_a_node
 def pause(
+    where: Where,
     hard: Annotated[
         bool, typer.Option("--hard", help="Stop fee bumps too, and pause the contract itself.")
     ] = False,
-    note: Annotated[str | None, typer.Option(help="Why, for other operators.")] = None,
-    url: Url = None,
-    token: Token = None,
-    state_dir: StateDir = DEFAULT_STATE_DIR,
+    note: Note = None,
     as_json: AsJson = False,
 ) -> None:
     """Write no new batch. What was sent goes on; transfers are still taken, and wait.
@@ -140,12 +124,13 @@ def pause(
     """
     from node.cli import settlement_steering
 
-    where = Where(url, token, state_dir)
     settlement_steering.pause(where, hard=hard, note=note, as_json=as_json)
 
 
 @settlement_app.command(rich_help_panel=_STEER)
+@asks_a_node
 def resume(
+    where: Where,
     reason: Annotated[
         str,
         typer.Option(
@@ -153,9 +138,6 @@ def resume(
             " float."
         ),
     ] = "operator",
-    url: Url = None,
-    token: Token = None,
-    state_dir: StateDir = DEFAULT_STATE_DIR,
     as_json: AsJson = False,
 ) -> None:
     """End the pause of a reason, and let lanes that stopped themselves go on.
@@ -164,71 +146,52 @@ def resume(
     """
     from node.cli import settlement_steering
 
-    settlement_steering.resume(Where(url, token, state_dir), reason, as_json=as_json)
+    settlement_steering.resume(where, reason, as_json=as_json)
 
 
 @settlement_app.command(rich_help_panel=_STEER)
-def cancel(
-    transfer_id: TransferId,
-    url: Url = None,
-    token: Token = None,
-    state_dir: StateDir = DEFAULT_STATE_DIR,
-    as_json: AsJson = False,
-) -> None:
+@asks_a_node
+def cancel(where: Where, transfer_id: TransferId, as_json: AsJson = False) -> None:
     """Cancel a transfer that is in no batch yet: the money is back at once.
 
     Example: [bold]corridor settlement cancel tra_...[/]
     """
     from node.cli import settlement_steering
 
-    where = Where(url, token, state_dir)
     settlement_steering.move(where, transfer_id, "cancel", as_json=as_json)
 
 
 @settlement_app.command(rich_help_panel=_STEER)
-def void(
-    transfer_id: TransferId,
-    url: Url = None,
-    token: Token = None,
-    state_dir: StateDir = DEFAULT_STATE_DIR,
-    as_json: AsJson = False,
-) -> None:
+@asks_a_node
+def void(where: Where, transfer_id: TransferId, as_json: AsJson = False) -> None:
     """Ask the chain never to pay a transfer that was in a batch; what becomes final decides.
 
     Example: [bold]corridor settlement void tra_...[/]
     """
     from node.cli import settlement_steering
 
-    where = Where(url, token, state_dir)
     settlement_steering.move(where, transfer_id, "void", as_json=as_json)
 
 
 @settlement_app.command(rich_help_panel=_STEER)
-def release(
-    transfer_id: TransferId,
-    url: Url = None,
-    token: Token = None,
-    state_dir: StateDir = DEFAULT_STATE_DIR,
-    as_json: AsJson = False,
-) -> None:
+@asks_a_node
+def release(where: Where, transfer_id: TransferId, as_json: AsJson = False) -> None:
     """End the hold of a transfer: it waits for a batch again.
 
     Example: [bold]corridor settlement release tra_...[/]
     """
     from node.cli import settlement_steering
 
-    where = Where(url, token, state_dir)
     settlement_steering.move(where, transfer_id, "release", as_json=as_json)
 
 
 @settlement_app.command(rich_help_panel=_STEER)
+@asks_a_node
 def adopt(
+    where: Where,
     confirm: Annotated[
         bool, typer.Option("--confirm", help="Take over what was shown, in one transaction.")
     ] = False,
-    url: Url = None,
-    token: Token = None,
-    state_dir: StateDir = DEFAULT_STATE_DIR,
     as_json: AsJson = False,
 ) -> None:
     """Show transactions of the node's keys that the database does not know; take them over.
@@ -240,7 +203,7 @@ def adopt(
     """
     from node.cli import settlement_steering
 
-    settlement_steering.adopt(Where(url, token, state_dir), confirm=confirm, as_json=as_json)
+    settlement_steering.adopt(where, confirm=confirm, as_json=as_json)
 
 
 settlement_app.add_typer(treasury_app, rich_help_panel=_MONEY)

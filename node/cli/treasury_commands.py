@@ -4,8 +4,8 @@ from typing import Annotated, Final
 
 import typer
 
-from node.cli.connection import DEFAULT_STATE_DIR, Where
-from node.cli.options import AsJson, StateDir, Token, Url, plain_amount
+from node.cli.connection import Where
+from node.cli.options import AsJson, Cursor, Limit, Yes, asks_a_node, plain_amount
 
 treasury_app = typer.Typer()
 rules_app = typer.Typer(
@@ -18,18 +18,11 @@ Amount = Annotated[
     str,
     typer.Argument(metavar="AMOUNT", help="Plain decimal, such as 1000.00.", callback=plain_amount),
 ]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 @treasury_app.command("top-up", rich_help_panel=_MONEY)
-def top_up(
-    amount: Amount,
-    yes: Yes = False,
-    url: Url = None,
-    token: Token = None,
-    state_dir: StateDir = DEFAULT_STATE_DIR,
-    as_json: AsJson = False,
-) -> None:
+@asks_a_node
+def top_up(where: Where, amount: Amount, yes: Yes = False, as_json: AsJson = False) -> None:
     """Move tokens from the treasury to the contract's float.
 
     Example: [bold]corridor settlement top-up 5000.00[/]
@@ -37,17 +30,16 @@ def top_up(
     from node.cli import settlement_treasury as treasury
 
     ask = treasury.Ask("float_top_up", "treasury", "contract", None, amount)
-    treasury.move(Where(url, token, state_dir), ask, assume_yes=yes, as_json=as_json)
+    treasury.move(where, ask, assume_yes=yes, as_json=as_json)
 
 
 @treasury_app.command("gas", rich_help_panel=_MONEY)
+@asks_a_node
 def gas(
+    where: Where,
     amount: Amount,
     to: Annotated[str, typer.Option(help="The key that is filled, 0x...")],
     yes: Yes = False,
-    url: Url = None,
-    token: Token = None,
-    state_dir: StateDir = DEFAULT_STATE_DIR,
     as_json: AsJson = False,
 ) -> None:
     """Move the chain's coin from the treasury to a key of the node, for gas.
@@ -57,20 +49,19 @@ def gas(
     from node.cli import settlement_treasury as treasury
 
     ask = treasury.Ask("lane_gas", "treasury", to, None, amount)
-    treasury.move(Where(url, token, state_dir), ask, assume_yes=yes, as_json=as_json)
+    treasury.move(where, ask, assume_yes=yes, as_json=as_json)
 
 
 @treasury_app.command("sweep", rich_help_panel=_MONEY)
+@asks_a_node
 def sweep(
+    where: Where,
     amount: Amount,
     source: Annotated[str, typer.Option("--from", help="The key that is emptied, 0x...")],
     currency: Annotated[
         str | None, typer.Option(metavar="CODE", help="The chain's coin; default: the token.")
     ] = None,
     yes: Yes = False,
-    url: Url = None,
-    token: Token = None,
-    state_dir: StateDir = DEFAULT_STATE_DIR,
     as_json: AsJson = False,
 ) -> None:
     """Move tokens or coin from a key of the node back to the treasury.
@@ -83,18 +74,12 @@ def sweep(
 
     code = currency.upper() if currency else None
     ask = treasury.Ask("sweep", source, "treasury", code, amount)
-    treasury.move(Where(url, token, state_dir), ask, assume_yes=yes, as_json=as_json)
+    treasury.move(where, ask, assume_yes=yes, as_json=as_json)
 
 
 @treasury_app.command("rescue", rich_help_panel=_MONEY)
-def rescue(
-    amount: Amount,
-    yes: Yes = False,
-    url: Url = None,
-    token: Token = None,
-    state_dir: StateDir = DEFAULT_STATE_DIR,
-    as_json: AsJson = False,
-) -> None:
+@asks_a_node
+def rescue(where: Where, amount: Amount, yes: Yes = False, as_json: AsJson = False) -> None:
     """Move the float out of the contract to the treasury; only while the contract is paused.
 
     Example: [bold]corridor settlement pause --hard[/], then
@@ -103,22 +88,21 @@ def rescue(
     from node.cli import settlement_treasury as treasury
 
     ask = treasury.Ask("rescue", "contract", "treasury", None, amount)
-    treasury.move(Where(url, token, state_dir), ask, assume_yes=yes, as_json=as_json)
+    treasury.move(where, ask, assume_yes=yes, as_json=as_json)
 
 
 @treasury_app.command("movements", rich_help_panel=_MONEY)
+@asks_a_node
 def movements(
+    where: Where,
     state: Annotated[
         str | None, typer.Option(help="requested, submitted, settled or failed.")
     ] = None,
     kind: Annotated[
         str | None, typer.Option(help="float_top_up, lane_gas, sweep or rescue.")
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, max=200, help="Rows; default: 50.")] = None,
-    cursor: Annotated[str | None, typer.Option(help="From where the page before ended.")] = None,
-    url: Url = None,
-    token: Token = None,
-    state_dir: StateDir = DEFAULT_STATE_DIR,
+    limit: Limit = None,
+    cursor: Cursor = None,
     as_json: AsJson = False,
 ) -> None:
     """List movements of the node's own money, newest first.
@@ -129,15 +113,14 @@ def movements(
     from node.cli.documents import given
 
     query = given(state=state, kind=kind, limit=limit, cursor=cursor)
-    treasury.movements(Where(url, token, state_dir), query, as_json=as_json)
+    treasury.movements(where, query, as_json=as_json)
 
 
 @treasury_app.command("movement", rich_help_panel=_MONEY)
+@asks_a_node
 def movement(
+    where: Where,
     movement_id: Annotated[str, typer.Argument(metavar="MOVEMENT_ID", help="mov_...")],
-    url: Url = None,
-    token: Token = None,
-    state_dir: StateDir = DEFAULT_STATE_DIR,
     as_json: AsJson = False,
 ) -> None:
     """Show a movement: how far it is, what it waits for, why it failed.
@@ -146,15 +129,14 @@ def movement(
     """
     from node.cli import settlement_treasury as treasury
 
-    treasury.movement(Where(url, token, state_dir), movement_id, as_json=as_json)
+    treasury.movement(where, movement_id, as_json=as_json)
 
 
 @rules_app.command("list")
+@asks_a_node
 def rules_list(
+    where: Where,
     everything: Annotated[bool, typer.Option("--all", help="Those that ended, too.")] = False,
-    url: Url = None,
-    token: Token = None,
-    state_dir: StateDir = DEFAULT_STATE_DIR,
     as_json: AsJson = False,
 ) -> None:
     """List the rules in force.
@@ -163,11 +145,13 @@ def rules_list(
     """
     from node.cli import settlement_treasury as treasury
 
-    treasury.rules(Where(url, token, state_dir), everything=everything, as_json=as_json)
+    treasury.rules(where, everything=everything, as_json=as_json)
 
 
 @rules_app.command("add")
+@asks_a_node
 def rules_add(
+    where: Where,
     what: Annotated[str, typer.Argument(metavar="WHAT", help="float, or gas.")],
     mark: Annotated[
         str, typer.Option(metavar="AMOUNT", help="It acts below this.", callback=plain_amount)
@@ -186,9 +170,6 @@ def rules_add(
     to: Annotated[
         str | None, typer.Option(help="The key that gets gas, 0x...; default: every lane.")
     ] = None,
-    url: Url = None,
-    token: Token = None,
-    state_dir: StateDir = DEFAULT_STATE_DIR,
     as_json: AsJson = False,
 ) -> None:
     """Make a rule: amounts are of the token for the float, of the chain's coin for gas.
@@ -204,15 +185,14 @@ def rules_add(
             f"there is no rule for {what!r}", remedy="WHAT is float or gas", status=Status.USAGE
         )
     limits = (mark, fill_to, daily_limit)
-    treasury.add_rule(Where(url, token, state_dir), kinds[what], to, limits, as_json=as_json)
+    treasury.add_rule(where, kinds[what], to, limits, as_json=as_json)
 
 
 @rules_app.command("end")
+@asks_a_node
 def rules_end(
+    where: Where,
     rule_id: Annotated[str, typer.Argument(metavar="RULE_ID", help="As `rules list` shows it.")],
-    url: Url = None,
-    token: Token = None,
-    state_dir: StateDir = DEFAULT_STATE_DIR,
     as_json: AsJson = False,
 ) -> None:
     """End a rule; what it has asked for goes on.
@@ -221,4 +201,4 @@ def rules_end(
     """
     from node.cli import settlement_treasury as treasury
 
-    treasury.end_rule(Where(url, token, state_dir), rule_id, as_json=as_json)
+    treasury.end_rule(where, rule_id, as_json=as_json)

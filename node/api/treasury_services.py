@@ -7,26 +7,20 @@ from node.core.paging import ListQuery, Page
 from node.core.parties import Principal
 from node.core.ports.idempotency import Answer, Claim
 from node.core.ports.movements import Movement
-from node.core.units import Money
 from node.services.idempotency import RenderError
-from node.services.treasury_operations import RuleLimits
+from node.services.treasury_operations import MovementRequest, RuleLimits, RuleRequest
 
 
 class Treasury(Protocol):
     """See `node.services.treasury_operations.TreasuryOperations`."""
 
-    async def request_movement(  # noqa: PLR0913 - all by name
+    async def request_movement(
         self,
-        principal: Principal,
-        /,
-        *,
-        kind: str,
-        from_address: str,
-        to_address: str,
-        amount: Money,
+        request: MovementRequest,
         claim: Claim | None,
         render: Callable[[Movement], Answer],
         render_error: RenderError,
+        /,
     ) -> Answer:
         """Ask for a treasury movement."""
         ...
@@ -39,19 +33,13 @@ class Treasury(Protocol):
         """Movements."""
         ...
 
-    async def add_rule(  # noqa: PLR0913 - all by name
+    async def add_rule(
         self,
-        principal: Principal,
-        /,
-        *,
-        kind: str,
-        to_address: str | None,
-        mark: Money,
-        fill_to: Money,
-        daily_limit: Money,
+        request: RuleRequest,
         claim: Claim | None,
         render: Callable[[RuleLimits], Answer],
         render_error: RenderError,
+        /,
     ) -> Answer:
         """Top up below a mark."""
         ...

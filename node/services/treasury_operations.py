@@ -35,6 +35,36 @@ _NOT_PAUSED = (
 
 
 @dataclass(frozen=True, slots=True)
+class MovementRequest:
+    """What an operator asks to be moved; addresses as written."""
+
+    principal: Principal
+    kind: str
+    from_address: str
+    to_address: str
+    amount: Money
+
+
+@dataclass(frozen=True, slots=True)
+class RuleRequest:
+    """A rule as an operator wants it, all three amounts of one asset.
+
+    Attributes:
+        to_address: As written; None: the contract, or every settling lane.
+        mark: Below it the rule acts.
+        fill_to: Up to where.
+        daily_limit: The most it moves within any `RULE_WINDOW_S`.
+    """
+
+    principal: Principal
+    kind: str
+    to_address: str | None
+    mark: Money
+    fill_to: Money
+    daily_limit: Money
+
+
+@dataclass(frozen=True, slots=True)
 class RuleLimits:
     """A rule with what it may still move now."""
 
@@ -54,15 +84,9 @@ class TreasuryOperations:
 
     # ------------------------------------------------------------------------------ movements
 
-    async def request_movement(  # noqa: PLR0913 - all by name
+    async def request_movement(
         self,
-        principal: Principal,
-        /,
-        *,
-        kind: str,
-        from_address: str,
-        to_address: str,
-        amount: Money,
+        request: MovementRequest,
         claim: Claim | None,
         render: Callable[[Movement], Answer],
         render_error: RenderError,
@@ -76,26 +100,26 @@ class TreasuryOperations:
                 or not now.
             ChainUnavailable: Whether the contract is paused cannot be read.
         """
-        wanted = _kind(kind, tuple(MovementKind))
-        source = self._address(from_address, "/from")
-        to = self._address(to_address, "/to")
-        fault = await self._rescue_fault() if wanted is MovementKind.RESCUE else None
+        kind = _kind(request.kind, tuple(MovementKind))
+        source = self._address(request.from_address, "/from")
+        to = self._address(request.to_address, "/to")
+        fault = await self._rescue_fault() if kind is MovementKind.RESCUE else None
 
         async def store(unit: Unit) -> Answer:
-            sender = self._sender(wanted, source, to, amount)
+            sender = self._sender(kind, source, to, request.amount)
             if fault is not None:
                 raise fault
             movement = Movement(
                 id=self.new_id(),
-                kind=wanted.value,
+                kind=kind.value,
                 sender=sender,
                 from_address=source,
                 to_address=to,
-                asset=amount.asset.code,
-                amount=amount.minor,
+                asset=request.amount.asset.code,
+                amount=request.amount.minor,
                 state="requested",
                 slot_id=None,
-                made_by=principal.key,
+                made_by=request.principal.key,
                 failure=None,
                 created_at=unit.now,
             )
@@ -169,21 +193,14 @@ class TreasuryOperations:
 
     # ---------------------------------------------------------------------------------- rules
 
-    async def add_rule(  # noqa: PLR0913 - all by name
+    async def add_rule(
         self,
-        principal: Principal,
-        /,
-        *,
-        kind: str,
-        to_address: str | None,
-        mark: Money,
-        fill_to: Money,
-        daily_limit: Money,
+        request: RuleRequest,
         claim: Claim | None,
         render: Callable[[RuleLimits], Answer],
         render_error: RenderError,
     ) -> Answer:
-        """Top up below a mark from now on. Without a target: the contract, or every settling lane.
+        """Top up below a mark from now on.
 
         Raises:
             InvalidInput: The kind is unknown, or the three amounts do not fit together; `errors`
@@ -191,26 +208,26 @@ class TreasuryOperations:
             AddressInvalid: The address is none.
             Refused: The node has no treasury key, or does not move this to there.
         """
-        wanted = _kind(kind, _RULE_KINDS)
-        _check_limits(mark, fill_to, daily_limit)
-        to = None if to_address is None else self._address(to_address, "/to")
-        if wanted is MovementKind.FLOAT_TOP_UP and to is None:
+        kind = _kind(request.kind, _RULE_KINDS)
+        _check_limits(request.mark, request.fill_to, request.daily_limit)
+        to = None if request.to_address is None else self._address(request.to_address, "/to")
+        if kind is MovementKind.FLOAT_TOP_UP and to is None:
             to = self.addresses.contract
 
         async def store(unit: Unit) -> Answer:
             if self.addresses.treasury is None:
                 raise Refused(_NO_TREASURY)
             target = self.addresses.lanes[0] if to is None else to
-            self._sender(wanted, self.addresses.treasury, target, mark)
+            self._sender(kind, self.addresses.treasury, target, request.mark)
             rule = TreasuryRule(
                 id=self.new_id(),
-                kind=wanted.value,
+                kind=kind.value,
                 to_address=to,
-                asset=mark.asset.code,
-                mark=mark.minor,
-                fill_to=fill_to.minor,
-                daily_limit=daily_limit.minor,
-                made_by=principal.key,
+                asset=request.mark.asset.code,
+                mark=request.mark.minor,
+                fill_to=request.fill_to.minor,
+                daily_limit=request.daily_limit.minor,
+                made_by=request.principal.key,
                 created_at=unit.now,
             )
             await unit.movements.add_rule(rule)

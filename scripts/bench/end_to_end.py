@@ -16,16 +16,15 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from types import FrameType
 
 import orjson
 
 from node.devnet.errors import DevnetError
 from scripts.bench import corridor_side, naive_side
+from scripts.bench.command import end_on_sigterm, numbers
 from scripts.bench.measure import BenchFailed, Figures, best, cores
 from scripts.bench.proof import beneficiaries
 
@@ -46,7 +45,7 @@ class Options:
 def main() -> int:
     """Measure, print one line; the exit status."""
     options = _options()
-    signal.signal(signal.SIGTERM, _end)
+    end_on_sigterm()
     load_before = os.getloadavg()[0]
     runs: dict[str, list[Figures]] = {}
     try:
@@ -162,13 +161,13 @@ def _options() -> Options:
     )
     parser.add_argument(
         "--corridor-clients",
-        type=_numbers,
+        type=numbers,
         default=(32, 128, 192),
         metavar="N,N",
         help="payments under way at once, a run for each number (32,128,192)",
     )
     parser.add_argument(
-        "--naive-clients", type=_numbers, default=(1, 8, 32), metavar="N,N", help="(1,8,32)"
+        "--naive-clients", type=numbers, default=(1, 8, 32), metavar="N,N", help="(1,8,32)"
     )
     parser.add_argument(
         "--beneficiaries", type=int, default=1_000, help="addresses that are paid in turn (1000)"
@@ -188,18 +187,6 @@ def _options() -> Options:
         beneficiaries=given.beneficiaries,
         json=given.json,
     )
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    numbers = tuple(int(part) for part in text.split(","))
-    if min(numbers) < 1:
-        raise ValueError(text)
-    return numbers
-
-
-def _end(_number: int, _frame: FrameType | None) -> None:
-    """SIGTERM unwinds like Ctrl-C, so that everything is stopped."""
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -29,13 +28,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count, product
 from pathlib import Path
-from types import FrameType
 from typing import Final
 
 import uvloop
 
 from node.core.errors import NodeError
 from node.devnet.errors import DevnetError
+from scripts.bench.command import end_on_sigterm
 from scripts.bench.measure import BenchFailed, cores
 from scripts.bench.postings import node_side, orm_side, server
 from scripts.bench.postings.cases import CASES, Case, Figures
@@ -212,7 +211,7 @@ class _Progress:
 def main() -> int:
     """Measure and print; the exit status."""
     options = _options()
-    signal.signal(signal.SIGTERM, _end)
+    end_on_sigterm()
     print(f"machine cores={cores()} load_before={os.getloadavg()[0]:.1f}", flush=True)
     try:
         with server.running(options.directory) as postgres:
@@ -261,11 +260,6 @@ def _options() -> Options:
     if options.seconds <= 0 or options.windows < 1:
         parser.error("--seconds and --windows must be above zero")
     return options
-
-
-def _end(_number: int, _frame: FrameType | None) -> None:
-    """SIGTERM unwinds like Ctrl-C, so that everything is stopped."""
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

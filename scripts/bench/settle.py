@@ -25,17 +25,16 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
-from types import FrameType
 
 from node.devnet.errors import DevnetError
 from node.devnet.rpc import call
 from scripts.bench import corridor_side
+from scripts.bench.command import end_on_sigterm, numbers
 from scripts.bench.corridor_side import CorridorNode
 from scripts.bench.measure import BenchFailed, cores
 from scripts.bench.proof import beneficiaries
@@ -67,7 +66,7 @@ class Options:
 def main() -> int:
     """Measure, print; the exit status."""
     options = _options()
-    signal.signal(signal.SIGTERM, _end)
+    end_on_sigterm()
     load_before = os.getloadavg()[0]
     try:
         with corridor_side.running() as node:
@@ -182,7 +181,7 @@ def _options() -> Options:
         "--naive-seconds", type=float, default=15.0, help="length of a naive window (15)"
     )
     parser.add_argument(
-        "--naive-clients", type=_numbers, default=(1, 8, 32), metavar="N,N", help="(1,8,32)"
+        "--naive-clients", type=numbers, default=(1, 8, 32), metavar="N,N", help="(1,8,32)"
     )
     parser.add_argument(
         "--beneficiaries", type=int, default=1_000, help="addresses that are paid in turn (1000)"
@@ -198,18 +197,6 @@ def _options() -> Options:
         naive_clients=given.naive_clients,
         beneficiaries=given.beneficiaries,
     )
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    numbers = tuple(int(part) for part in text.split(","))
-    if min(numbers) < 1:
-        raise ValueError(text)
-    return numbers
-
-
-def _end(_number: int, _frame: FrameType | None) -> None:
-    """SIGTERM unwinds like Ctrl-C, so that everything is stopped."""
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

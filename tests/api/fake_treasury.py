@@ -12,9 +12,8 @@ from node.core.paging import ListQuery, Page
 from node.core.parties import Principal
 from node.core.ports.idempotency import Answer, Claim
 from node.core.ports.movements import Movement, TreasuryRule
-from node.core.units import Money
 from node.services.idempotency import RenderError
-from node.services.treasury_operations import RuleLimits
+from node.services.treasury_operations import MovementRequest, RuleLimits, RuleRequest
 from tests.api.fake_world import CONTRACT, LANE, NOW, Memory
 
 A_MOVEMENT = Movement(
@@ -34,24 +33,19 @@ class FakeTreasury:
 
     async def request_movement(
         self,
-        principal: Principal,
-        /,
-        *,
-        kind: str,
-        from_address: str,
-        to_address: str,
-        amount: Money,
+        request: MovementRequest,
         claim: Claim | None,
         render: Callable[[Movement], Answer],
         render_error: RenderError,
+        /,
     ) -> Answer:
         async def work() -> Answer:
-            codec = Eip55()
-            source, to = codec.parse(from_address), codec.parse(to_address)
+            codec, amount = Eip55(), request.amount
+            source, to = codec.parse(request.from_address), codec.parse(request.to_address)
             return render(
                 Movement(
-                    new_id(), kind, source, source, to, amount.asset.code, amount.minor,
-                    "requested", None, principal.key, None, NOW,
+                    new_id(), request.kind, source, source, to, amount.asset.code, amount.minor,
+                    "requested", None, request.principal.key, None, NOW,
                 )
             )  # fmt: skip
 
@@ -66,23 +60,17 @@ class FakeTreasury:
 
     async def add_rule(
         self,
-        principal: Principal,
-        /,
-        *,
-        kind: str,
-        to_address: str | None,
-        mark: Money,
-        fill_to: Money,
-        daily_limit: Money,
+        request: RuleRequest,
         claim: Claim | None,
         render: Callable[[RuleLimits], Answer],
         render_error: RenderError,
+        /,
     ) -> Answer:
         async def work() -> Answer:
-            to = None if to_address is None else Eip55().parse(to_address)
+            to = None if request.to_address is None else Eip55().parse(request.to_address)
             rule = TreasuryRule(
-                new_id(), kind, to, mark.asset.code, mark.minor, fill_to.minor, daily_limit.minor,
-                principal.key, NOW,
+                new_id(), request.kind, to, request.mark.asset.code, request.mark.minor,
+                request.fill_to.minor, request.daily_limit.minor, request.principal.key, NOW,
             )  # fmt: skip
             return render(RuleLimits(rule, rule.daily_limit))
 

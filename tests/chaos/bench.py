@@ -36,6 +36,7 @@ from node.core.ports.transfers import Transfer
 from node.core.units import Money
 from node.devnet.errors import DevnetError
 from node.services.acceptance import Submission
+from node.services.treasury_operations import RuleRequest
 from tests.builders import LedgerNode, a_quote, render_error
 from tests.chaos.pool import Pool, Strictness
 from tests.chaos.proxy import FaultProxy
@@ -197,15 +198,17 @@ class Bench:
     async def rule(self) -> None:
         """The contract's float is topped up by a rule of the treasury, again and again."""
         await self.node.services.treasury.add_rule(
-            OPERATOR,
-            kind="float_top_up",
-            to_address=None,
-            mark=Money(FLOAT_UNITS - 5 * AMOUNT_UNITS, USDC),
-            fill_to=Money(FLOAT_UNITS, USDC),
-            daily_limit=Money(FLOAT_UNITS, USDC),
-            claim=None,
-            render=lambda _: Answer(201, b"{}"),
-            render_error=render_error,
+            RuleRequest(
+                principal=OPERATOR,
+                kind="float_top_up",
+                to_address=None,
+                mark=Money(FLOAT_UNITS - 5 * AMOUNT_UNITS, USDC),
+                fill_to=Money(FLOAT_UNITS, USDC),
+                daily_limit=Money(FLOAT_UNITS, USDC),
+            ),
+            None,
+            lambda _: Answer(201, b"{}"),
+            render_error,
         )
 
     async def open_edge(self) -> None:

@@ -7,6 +7,7 @@ from node.core.errors import NodeError
 from node.core.ports.idempotency import Answer
 from node.core.settlement import PauseReason
 from node.core.units import Money
+from node.services.treasury_operations import MovementRequest
 from tests.builders import a_claim, render, render_error
 from tests.chaos.bench import LANES, OPERATOR, Payment, transfer_name
 
@@ -87,14 +88,10 @@ async def movement(campaign: "Campaign") -> None:
         )
     )
     answer = await bench.node.services.treasury.request_movement(
-        OPERATOR,
-        kind=kind,
-        from_address=source,
-        to_address=to,
-        amount=Money(minor, asset),
-        claim=None,
-        render=lambda _: Answer(201, b"{}"),
-        render_error=render_error,
+        MovementRequest(OPERATOR, kind, source, to, Money(minor, asset)),
+        None,
+        lambda _: Answer(201, b"{}"),
+        render_error,
     )
     if answer.status < 300:
         campaign.note_ordinary("treasury movement", kind)

@@ -1,7 +1,7 @@
 """Rigs for tests of services that need a chain, and books for those that tamper."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -11,8 +11,10 @@ from adapters.evm.rpc import Providers
 from node.store.database import Database
 from node.store.unit_of_work import StoreUnits
 from tests.builders import LedgerNode, target
+from tests.mirrored import MirroredNode
 from tests.onchain import OnChain
 from tests.rig import AnvilServer, PostgresServer
+from tests.services.adopting import Copy
 from tests.services.settling import MakeRig, Rig
 from tests.services.tampering import Tamperer, write_books
 
@@ -39,6 +41,24 @@ async def make_rig(database_url: str) -> AsyncIterator[MakeRig]:
         await each.kill()
         await each.providers.close()
         await each.database.close()
+
+
+@pytest.fixture
+async def node(
+    database_url: str, start_anvil: Callable[..., AnvilServer]
+) -> AsyncIterator[MirroredNode]:
+    """A chain that mines only when told, its start mirrored."""
+    node = await MirroredNode.open(database_url, start_anvil(automine=False))
+    yield node
+    await node.close()
+
+
+@pytest.fixture
+async def copy(node: MirroredNode, postgres_server: PostgresServer) -> AsyncIterator[Copy]:
+    """Makes a copy of the node's database, and later the node over that copy."""
+    made = Copy(node, postgres_server)
+    yield made
+    await made.close()
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 """A node under test whose contract gave the roles of pauser and rescuer to keys of the node."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Self
@@ -17,7 +17,7 @@ from node.core.settlement import PauseReason
 from node.core.units import Address, Asset, Money
 from node.services.settlement_operations import SettlementOperations
 from node.services.treasury import TreasuryService
-from node.services.treasury_operations import TreasuryOperations
+from node.services.treasury_operations import MovementRequest, RuleRequest, TreasuryOperations
 from tests.builders import CHAIN_ID, render_error
 from tests.mirrored import DEPTH_BLOCKS, PAUSER_TEXT, RESCUER_TEXT, MirroredNode
 from tests.onchain import ADMIN, call
@@ -26,6 +26,8 @@ from tests.rig import AnvilServer
 OLGA = Principal(Role.OPERATOR, "olga")
 USDC = Asset("USDC", 6)
 ETH = Asset("ETH", 9)
+MakeAnvil = Callable[..., AnvilServer]
+StartJob = Callable[[], Awaitable[TreasuryService]]
 _FEE_ABOVE_ALL = {"maxFeePerGas": hex(10**12), "maxPriorityFeePerGas": hex(10**11)}
 
 
@@ -65,14 +67,10 @@ class Keyed:
     ) -> UUID:
         """Ask for a movement; its id."""
         answer = await self.requests.request_movement(
-            OLGA,
-            kind=kind,
-            from_address="0x" + source.hex(),
-            to_address="0x" + to.hex(),
-            amount=amount,
-            claim=claim,
-            render=lambda each: Answer(201, encode_id(Prefix.MOVEMENT, each.id).encode()),
-            render_error=lambda error: Answer(422, error.code.encode()),
+            MovementRequest(OLGA, kind, "0x" + source.hex(), "0x" + to.hex(), amount),
+            claim,
+            lambda each: Answer(201, encode_id(Prefix.MOVEMENT, each.id).encode()),
+            lambda error: Answer(422, error.code.encode()),
         )
         return decode_id(Prefix.MOVEMENT, answer.body.decode())
 
@@ -88,15 +86,17 @@ class Keyed:
     ) -> str:
         """Make a rule; its id."""
         answer = await self.requests.add_rule(
-            OLGA,
-            kind=kind,
-            to_address=None if to is None else "0x" + to.hex(),
-            mark=Money(mark, asset),
-            fill_to=Money(fill_to, asset),
-            daily_limit=Money(daily_limit, asset),
-            claim=None,
-            render=lambda each: Answer(201, encode_id(Prefix.RULE, each.rule.id).encode()),
-            render_error=render_error,
+            RuleRequest(
+                principal=OLGA,
+                kind=kind,
+                to_address=None if to is None else "0x" + to.hex(),
+                mark=Money(mark, asset),
+                fill_to=Money(fill_to, asset),
+                daily_limit=Money(daily_limit, asset),
+            ),
+            None,
+            lambda each: Answer(201, encode_id(Prefix.RULE, each.rule.id).encode()),
+            render_error,
         )
         return answer.body.decode()
 
@@ -142,6 +142,23 @@ class Keyed:
         await self.work(job)
         await self.settle()
 
+    async def work_anew(self, start: StartJob) -> None:
+        """Work by a job that starts now; whoever worked before is gone."""
+        for lock in self.node.locks:
+            await lock.release()
+        await self.work(await start())
+
+    async def carry_out_anew(self, start: StartJob) -> None:
+        """The same, mined and mirrored."""
+        await self.work_anew(start)
+        await self.settle()
+
+    async def send_again(self) -> None:
+        """The one attempt there is, back in the pool after a reorg."""
+        (attempt,) = await self.node.rows("SELECT raw FROM attempt")
+        if not self.node.pool():
+            self.node.onchain.anvil.rpc("eth_sendRawTransaction", "0x" + attempt["raw"].hex())
+
     def is_paused(self) -> bool:
         """Whether the contract is paused, at the newest block."""
         onchain = self.node.onchain
@@ -178,6 +195,3 @@ class Keyed:
 def no_answer(_: object) -> Answer:
     """For whoever asks and does not look at the answer."""
     return Answer(200, b"")
-
-
-MakeAnvil = Callable[..., AnvilServer]

@@ -4,7 +4,6 @@ No order fails because its nonce is used: who was not paid is paid later, and af
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
 
 import pytest
 
@@ -16,7 +15,6 @@ from node.core.settlement import Purpose
 from node.core.transfers import State
 from tests.mirrored import DEPTH_BLOCKS, Lying, MirroredNode, failing
 from tests.onchain import ADMIN, LANE, call
-from tests.rig import AnvilServer
 from tests.services.adopting import (
     adopt,
     by_a_stranger,
@@ -29,17 +27,6 @@ from tests.services.adopting import (
     written_unsigned,
 )
 from tests.services.settling import Killed, killer
-
-
-@pytest.fixture
-async def node(
-    database_url: str, start_anvil: Callable[..., AnvilServer]
-) -> AsyncIterator[MirroredNode]:
-    """A chain that mines only when told, its start mirrored."""
-    node = await MirroredNode.open(database_url, start_anvil(automine=False))
-    yield node
-    await node.close()
-
 
 # --------------------------------------------------------------------------------------- a stranger
 

@@ -1,7 +1,5 @@
 """Nonces that nothing explains, and what a pool has: finality goes on, and no filler is sent."""
 
-from collections.abc import AsyncIterator, Callable
-
 import pytest
 from eth_account import Account
 
@@ -16,7 +14,7 @@ from node.services.verifying import VerifyService
 from tests.builders import CHAIN_ID, render_error
 from tests.mirrored import DEPTH_BLOCKS, Lying, MirroredNode, failing
 from tests.onchain import ADMIN, LANE, LANE_KEY
-from tests.rig import DEV_ACCOUNTS, AnvilServer
+from tests.rig import DEV_ACCOUNTS
 from tests.services.adopting import (
     OLGA,
     adopt,
@@ -28,17 +26,6 @@ from tests.services.adopting import (
     settle,
     slots_of,
 )
-
-
-@pytest.fixture
-async def node(
-    database_url: str, start_anvil: Callable[..., AnvilServer]
-) -> AsyncIterator[MirroredNode]:
-    """A chain that mines only when told, its start mirrored."""
-    node = await MirroredNode.open(database_url, start_anvil(automine=False))
-    yield node
-    await node.close()
-
 
 # ----------------------------------------------------------------------- nonces nothing explains
 

@@ -3,9 +3,7 @@
 And no transfer leaves a slot that can still be mined for one that did not pay it.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
-
-import pytest
+from collections.abc import Sequence
 
 from node.core.adoption.found import Link
 from node.core.ports.transfers import Transfer
@@ -13,26 +11,8 @@ from node.core.transfers import State
 from node.services.renumbering import NUMBER_USED
 from tests.mirrored import BUY, DEPTH_BLOCKS, MirroredNode
 from tests.onchain import call
-from tests.rig import AnvilServer, PostgresServer
+from tests.rig import PostgresServer
 from tests.services.adopting import Copy, adopt, by_a_stranger, final, paid, resume, settle
-
-
-@pytest.fixture
-async def node(
-    database_url: str, start_anvil: Callable[..., AnvilServer]
-) -> AsyncIterator[MirroredNode]:
-    """A chain that mines only when told, its start mirrored."""
-    node = await MirroredNode.open(database_url, start_anvil(automine=False))
-    yield node
-    await node.close()
-
-
-@pytest.fixture
-async def copy(node: MirroredNode, postgres_server: PostgresServer) -> AsyncIterator[Copy]:
-    """Makes a copy of the node's database, and later the node over that copy."""
-    made = Copy(node, postgres_server)
-    yield made
-    await made.close()
 
 
 async def test_a_payment_on_its_own_terms_is_not_made_again_though_the_clocks_say_it_is_older(

@@ -3,7 +3,7 @@
 Whatever the copy forgot, and whatever it gave out again: what cannot be explained is told.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Sequence
 from uuid import UUID
 
 import pytest
@@ -25,7 +25,6 @@ from node.services.verifying import VerifyService
 from tests.builders import a_claim, render, render_error
 from tests.mirrored import BUY, TREASURY, MirroredNode, failing
 from tests.onchain import LANE, address_of
-from tests.rig import AnvilServer, PostgresServer
 from tests.services.adopting import (
     OLGA,
     Copy,
@@ -37,24 +36,6 @@ from tests.services.adopting import (
     resume,
     settle,
 )
-
-
-@pytest.fixture
-async def node(
-    database_url: str, start_anvil: Callable[..., AnvilServer]
-) -> AsyncIterator[MirroredNode]:
-    """A chain that mines only when told, its start mirrored."""
-    node = await MirroredNode.open(database_url, start_anvil(automine=False))
-    yield node
-    await node.close()
-
-
-@pytest.fixture
-async def copy(node: MirroredNode, postgres_server: PostgresServer) -> AsyncIterator[Copy]:
-    """Makes a copy of the node's database, and later the node over that copy."""
-    made = Copy(node, postgres_server)
-    yield made
-    await made.close()
 
 
 async def test_a_restored_copy_stops_adopts_and_resumes_and_nobody_is_paid_twice(
@@ -176,14 +157,20 @@ async def test_no_money_goes_back_while_the_chain_is_away(node: MirroredNode) ->
     assert await node.states([transfer]) == {State.FUNDED}
 
 
+async def restored_without(
+    count: int, node: MirroredNode, copy: Copy
+) -> tuple[MirroredNode, Sequence[Transfer]]:
+    """The node over a copy that knows one payment and not the next ones, and those."""
+    await paid(node, 1)
+    node = await copy.make()
+    lost = await paid(node, count, buy=BUY + 1)
+    return await copy.restored(), lost
+
+
 async def test_transfers_that_a_copy_gave_used_numbers_get_others_and_are_paid_once(
     node: MirroredNode, copy: Copy
 ) -> None:
-    await paid(node, 1)
-    node = await copy.make()
-    lost = await paid(node, 2, buy=BUY + 1)
-
-    restored = await copy.restored()
+    restored, lost = await restored_without(2, node, copy)
     taken = await restored.ledger.funded(restored.payer, 2, sell_minor=100, buy_minor=BUY + 2)
     assert [each.payment_number for each in taken] == [each.payment_number for each in lost]
     await (await restored.settlement()).run_once()
@@ -205,11 +192,7 @@ async def test_transfers_that_a_copy_gave_used_numbers_get_others_and_are_paid_o
 async def test_an_order_given_again_right_after_a_restore_is_the_one_that_was_paid(
     node: MirroredNode, copy: Copy
 ) -> None:
-    await paid(node, 1)
-    node = await copy.make()
-    await paid(node, 1, buy=BUY + 1)
-
-    restored = await copy.restored()
+    restored, _ = await restored_without(1, node, copy)
     again = await restored.ledger.funded(restored.payer, 1, sell_minor=100, buy_minor=BUY + 1)
     await (await restored.settlement()).run_once()
     await restored.follow()
@@ -242,11 +225,7 @@ async def test_a_copy_from_before_a_lane_was_ever_used_stops_too(
 async def test_who_was_held_for_its_number_is_funded_again_with_another(
     node: MirroredNode, copy: Copy
 ) -> None:
-    await paid(node, 1)
-    node = await copy.make()
-    await paid(node, 1, buy=BUY + 1)
-
-    restored = await copy.restored()
+    restored, _ = await restored_without(1, node, copy)
     taken = await restored.ledger.funded(restored.payer, 1, sell_minor=100, buy_minor=BUY + 2)
     async with restored.ledger.units() as unit:
         events = await transfer_moves.apply(

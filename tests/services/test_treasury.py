@@ -12,27 +12,24 @@ from adapters.evm.signer import KeystoreSigner
 from adapters.machine import new_id
 from node.core.errors import AddressInvalid, InvalidInput, NodeError, NotFound, Refused
 from node.core.ids import Prefix, encode_id
-from node.core.parties import Principal, Role
 from node.core.ports.idempotency import Answer, Claim
 from node.core.ports.movements import Movement
 from node.core.ports.settlement import Lane
 from node.core.settlement import LaneStatus, PauseReason
 from node.core.signing import KeyRole
 from node.core.treasury import NodeAddresses
-from node.core.units import Asset, Money
+from node.core.units import Money
 from node.services.settlement_operations import SettlementOperations
 from node.services.treasury import TreasuryService
-from node.services.treasury_operations import TreasuryOperations
+from node.services.treasury_operations import MovementRequest, TreasuryOperations
 from node.store.lane_lock import AdvisoryLaneLock
 from tests.builders import CHAIN_ID, render_error
 from tests.onchain import LANE, address_of
 from tests.rig import DEV_ACCOUNTS, AnvilServer
+from tests.services.keyed import ETH, OLGA, USDC, no_answer
 from tests.services.settling import Killed, MakeRig, Rig, killer
 
 TREASURY, TREASURY_KEY = DEV_ACCOUNTS[2]
-OLGA = Principal(Role.OPERATOR, "olga")
-USDC = Asset("USDC", 6)
-ETH = Asset("ETH", 9)
 TOP_UP = 5_000_000
 
 
@@ -54,14 +51,10 @@ class Desk:
         source: str = TREASURY,
     ) -> str:
         answer = await self.requests.request_movement(
-            OLGA,
-            kind=kind,
-            from_address=source,
-            to_address=to,
-            amount=amount,
-            claim=claim,
-            render=lambda each: Answer(201, encode_id(Prefix.MOVEMENT, each.id).encode()),
-            render_error=lambda error: Answer(422, error.code.encode()),
+            MovementRequest(OLGA, kind, source, to, amount),
+            claim,
+            lambda each: Answer(201, encode_id(Prefix.MOVEMENT, each.id).encode()),
+            lambda error: Answer(422, error.code.encode()),
         )
         return answer.body.decode()
 
@@ -152,10 +145,6 @@ async def resumed(operations: SettlementOperations) -> None:
     await operations.resume(
         OLGA, PauseReason.OPERATOR, claim=None, render=no_answer, render_error=render_error
     )
-
-
-def no_answer(_: object) -> Answer:
-    return Answer(200, b"")
 
 
 async def test_the_same_request_twice_is_one_movement(desk: Desk) -> None:

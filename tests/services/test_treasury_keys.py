@@ -130,8 +130,7 @@ async def test_a_movement_that_nobody_signed_before_a_pause_gives_its_nonce_back
     waiting = await keyed.movement(asked)
     assert (waiting.state, waiting.slot_id, waiting.waiting) == ("requested", None, "paused")
     await keyed.resume()
-    await keyed.node.locks[-1].release()
-    await keyed.carry_out(await keyed.node.pauser())
+    await keyed.carry_out_anew(keyed.node.pauser)
     await keyed.carry_out(pauser)
     assert not keyed.is_paused()
     assert (await keyed.movement(asked)).state == "settled"
@@ -214,8 +213,7 @@ async def test_a_rescue_is_made_once_whenever_its_worker_is_killed(
     await keyed.ask("rescue", contract, TREASURY, Money(5, USDC))
     with pytest.raises(Killed):
         await (await node.rescuer(killer(window))).run_once()
-    await node.locks[-1].release()
-    await keyed.carry_out(await node.rescuer())
+    await keyed.carry_out_anew(node.rescuer)
     assert await node.booked(TREASURY) == 5
     assert [each["nonce"] for each in await keyed.slots("admin")] == [0]
     await assert_sound(keyed)
@@ -270,24 +268,20 @@ async def test_an_emergency_pause_after_the_nodes_own_was_ended_by_hand_stays(
     await keyed.carry_out(pauser)
     assert not keyed.is_paused()
     node.onchain.send(contract, "pause()")  # and has a reason of its own, later
-    await node.locks[-1].release()
-    await keyed.carry_out(await node.pauser())
+    await keyed.carry_out_anew(node.pauser)
     assert keyed.is_paused()
     assert len(await keyed.slots("admin")) == 1
     (lane,) = await node.rows("SELECT status, status_reason FROM lane WHERE role = 'pauser'")
     assert lane["status"] == "active"
     assert lane["status_reason"] == f"the contract stays paused: {ADMIN.lower()} paused it last"
     await keyed.pause()  # a hard pause of the node meanwhile takes nothing over
-    await node.locks[-1].release()
-    await keyed.carry_out(await node.pauser())
+    await keyed.carry_out_anew(node.pauser)
     await keyed.resume()
-    await node.locks[-1].release()
-    await keyed.carry_out(await node.pauser())
+    await keyed.carry_out_anew(node.pauser)
     assert keyed.is_paused()
     assert len(await keyed.slots("admin")) == 1
     node.onchain.send(contract, "unpause()")
-    await node.locks[-1].release()
-    await keyed.carry_out(await node.pauser())
+    await keyed.carry_out_anew(node.pauser)
     assert not keyed.is_paused()
     assert await node.rows("SELECT 1 FROM lane WHERE status_reason IS NOT NULL") == []
 
@@ -302,9 +296,7 @@ async def test_a_pause_of_somebody_elses_that_a_reorg_put_before_the_nodes_own_s
     node.mine()
     await node.follow()
     node.onchain.anvil.rpc("anvil_reorg", 1, [])
-    (attempt,) = await node.rows("SELECT raw FROM attempt")
-    if not node.pool():
-        node.onchain.anvil.rpc("eth_sendRawTransaction", "0x" + attempt["raw"].hex())
+    await keyed.send_again()
     await keyed.resume()
     keyed.by_admin(contract, "pause()")  # in the block before the node's own, which reverts
     await keyed.work(pauser)  # the mirror has not told of the reorg yet
@@ -323,12 +315,10 @@ async def test_a_provider_that_tells_of_no_pause_lets_nothing_be_unpaused(keyed:
     await keyed.resume()
     honest = node.providers
     node.providers = Forgetful(honest.all)
-    await node.locks[-1].release()
-    await keyed.work(await node.pauser())
+    await keyed.work_anew(node.pauser)
     assert len(await keyed.slots("admin")) == 1
     node.providers = honest
-    await node.locks[-1].release()
-    await keyed.carry_out(await node.pauser())
+    await keyed.carry_out_anew(node.pauser)
     assert not keyed.is_paused()
 
 
@@ -338,8 +328,7 @@ async def test_a_contract_that_somebody_unpauses_during_a_hard_pause_is_paused_a
     await keyed.pause()
     await keyed.carry_out(await keyed.node.pauser())
     keyed.node.onchain.send(keyed.node.onchain.contract, "unpause()")
-    await keyed.node.locks[-1].release()
-    await keyed.carry_out(await keyed.node.pauser())
+    await keyed.carry_out_anew(keyed.node.pauser)
     assert keyed.is_paused()
     assert len(await keyed.slots("admin")) == 2
 
@@ -353,9 +342,7 @@ async def test_a_reorg_that_takes_the_contracts_pause_back_brings_it_again(keyed
     await node.follow()
     node.onchain.anvil.rpc("anvil_reorg", 1, [])
     await node.follow()
-    (attempt,) = await node.rows("SELECT raw FROM attempt")
-    if not node.pool():
-        node.onchain.anvil.rpc("eth_sendRawTransaction", "0x" + attempt["raw"].hex())
+    await keyed.send_again()
     await keyed.settle()
     await keyed.carry_out(pauser)
     assert keyed.is_paused()

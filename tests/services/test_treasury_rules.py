@@ -58,9 +58,7 @@ async def amounts(keyed: Keyed) -> list[tuple[int, str]]:
 
 async def fresh_pass(keyed: Keyed) -> None:
     """All a newly started treasury job does, mined and mirrored."""
-    for lock in keyed.node.locks:
-        await lock.release()
-    await keyed.carry_out(await keyed.node.treasury())
+    await keyed.carry_out_anew(keyed.node.treasury)
 
 
 async def test_the_float_is_filled_up_when_it_is_below_the_mark_and_only_then(
@@ -268,20 +266,12 @@ async def test_a_reorg_that_takes_a_top_up_back_makes_no_second_one(keyed: Keyed
     node.onchain.anvil.rpc("anvil_reorg", 1, [])
     await node.follow()
     assert await amounts(keyed) == [(1_000, "submitted")]
-    await fresh_pass_without_blocks(keyed)
+    await keyed.work_anew(node.treasury)
     assert await amounts(keyed) == [(1_000, "submitted")]
-    (attempt,) = await node.rows("SELECT raw FROM attempt")
-    if not node.pool():
-        node.onchain.anvil.rpc("eth_sendRawTransaction", "0x" + attempt["raw"].hex())
+    await keyed.send_again()
     await fresh_pass(keyed)
     assert await amounts(keyed) == [(1_000, "settled")]
     assert await node.booked(node.onchain.contract) == FILL_TO
-
-
-async def fresh_pass_without_blocks(keyed: Keyed) -> None:
-    for lock in keyed.node.locks:
-        await lock.release()
-    await keyed.work(await keyed.node.treasury())
 
 
 async def test_a_rule_makes_nothing_during_a_pause_and_nothing_once_it_ended(

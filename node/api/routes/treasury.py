@@ -21,7 +21,7 @@ from node.core.ids import Prefix, encode_id
 from node.core.ports.idempotency import Answer
 from node.core.ports.movements import Movement
 from node.core.units import parse_amount
-from node.services.treasury_operations import RuleLimits
+from node.services.treasury_operations import MovementRequest, RuleLimits, RuleRequest
 
 operations: Final = Operations("Treasury")
 
@@ -52,14 +52,16 @@ async def create_movement(call: Call[MovementBody, None]) -> Answer:
         )
 
     return await services.treasury.request_movement(
-        call.principal,
-        kind=body.kind,
-        from_address=body.from_,
-        to_address=body.to,
-        amount=parse_amount(body.amount, services.catalog.ledger_asset(body.currency)),
-        claim=call.claim,
-        render=render,
-        render_error=call.refusal,
+        MovementRequest(
+            principal=call.principal,
+            kind=body.kind,
+            from_address=body.from_,
+            to_address=body.to,
+            amount=parse_amount(body.amount, services.catalog.ledger_asset(body.currency)),
+        ),
+        call.claim,
+        render,
+        call.refusal,
     )
 
 
@@ -126,15 +128,17 @@ async def create_rule(call: Call[RuleBody, None]) -> Answer:
         return call.answer(rule_document(limits, services.catalog, services.addresses), location)
 
     return await services.treasury.add_rule(
-        call.principal,
-        kind=body.kind,
-        to_address=body.to,
-        mark=parse_amount(body.mark, asset),
-        fill_to=parse_amount(body.fill_to, asset),
-        daily_limit=parse_amount(body.daily_limit, asset),
-        claim=call.claim,
-        render=render,
-        render_error=call.refusal,
+        RuleRequest(
+            principal=call.principal,
+            kind=body.kind,
+            to_address=body.to,
+            mark=parse_amount(body.mark, asset),
+            fill_to=parse_amount(body.fill_to, asset),
+            daily_limit=parse_amount(body.daily_limit, asset),
+        ),
+        call.claim,
+        render,
+        call.refusal,
     )
 
 

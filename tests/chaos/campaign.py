@@ -428,7 +428,29 @@ class Campaign:
             " (SELECT count(*) FROM slot WHERE lane_id = lane.id AND state NOT IN"
             " ('final', 'foreign')) AS open FROM lane"
         )
-        return {row["what"]: row["n"] for row in rows} | {"lanes": [tuple(r) for r in lanes]}
+        return (
+            {row["what"]: row["n"] for row in rows}
+            | {"lanes": [tuple(r) for r in lanes]}
+            | await self._open_transfers()
+        )
+
+    async def _open_transfers(self) -> dict[str, object]:
+        """Number of each transfer that has not ended -> the slots it was in, and its events."""
+        rows = await self.bench.rows(
+            "SELECT 'number ' || payment_number || ' ' || t.state AS what, t.slot_id,"
+            " ARRAY(SELECT concat_ws(' ', s.id, m.purpose, s.state, 'nonce', s.nonce, 'live',"
+            " m.live, 'adopted', s.adopted, 'succeeded', s.succeeded, 'block',"
+            " s.included_block_number, 'final at', s.final_at)"
+            " FROM slot_member m JOIN slot s ON s.id = m.slot_id"
+            " WHERE m.transfer_id = t.id ORDER BY s.created_at) AS slots,"
+            " ARRAY(SELECT concat_ws(' ', l.kind, l.status, 'block', l.block_number)"
+            " FROM settlement_log l WHERE l.payment_number = t.payment_number) AS events,"
+            " (SELECT array_agg(concat_ws(' ', e.type, e.detail) ORDER BY e.object_sequence)"
+            " FROM event e WHERE e.object_id = t.id) AS story"
+            " FROM transfer t WHERE t.state <> ALL($1) ORDER BY payment_number LIMIT 5",
+            [str(each) for each in TERMINAL],
+        )
+        return {row["what"]: dict(row) for row in rows}
 
 
 __all__ = ["Campaign", "CampaignFailed", "State"]

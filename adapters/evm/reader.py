@@ -1,9 +1,9 @@
 """The mirror's reads over JSON-RPC, with the cross-checks that make an answer worth something.
 
 Three ways to the same facts: logs by block hash (the live way), logs by number range, and all
-receipts of a block. A log that names another block, an empty list where the bloom filter of the
-block says otherwise, receipts that are not those of the block's transactions: each is
-`ChainUnavailable`, so the mirror waits instead of believing. Sends are in `client.py`.
+receipts of a block. A log that names another block, a list that lacks what the receipts of the
+block have, receipts that are not those of the block's transactions: each is `ChainUnavailable`, so
+the mirror waits instead of believing. Sends are in `client.py`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -82,7 +82,11 @@ class EvmReader:
         return found
 
     async def facts(self, headers: Sequence[BlockHeader]) -> Sequence[Facts]:
-        """Token logs and settlement events of these blocks, read by hash."""
+        """Token logs and settlement events of these blocks, read by hash.
+
+        Where a block may have any, its receipts must say the same: providers have left logs out of
+        a list, and an answer that lacks one looks like any other.
+        """
         answers = await self._ask(
             [
                 ("eth_getLogs", [{"blockHash": hex_data(header.hash), **each}])
@@ -95,10 +99,14 @@ class EvmReader:
             self._facts(header.point, answers[count * n : count * (n + 1)])
             for n, header in enumerate(headers)
         ]
-        return [
-            await self._doubted(header, each) if self._is_doubtful(header, each) else each
+        compared = [
+            (header, each)
             for header, each in zip(headers, found, strict=True)
+            if each.log_count or self._may_have_facts(header)
         ]
+        for start in range(0, len(compared), _WHOLE_BLOCKS_PER_BATCH):
+            await self._compare(compared[start : start + _WHOLE_BLOCKS_PER_BATCH])
+        return found
 
     async def facts_by_range(self, first: int, last: int) -> Sequence[Facts]:
         """The same by number range, another method; only for final blocks. Blocks with logs."""
@@ -238,8 +246,8 @@ class EvmReader:
         paired = pair_payouts(own, [log for log in events if log is not None], watch.contract)
         return Facts(block, own, paired)
 
-    def _is_doubtful(self, header: BlockHeader, facts: Facts) -> bool:
-        """Whether the block's bloom filter speaks of logs where the answer has none.
+    def _may_have_facts(self, header: BlockHeader) -> bool:
+        """Whether the block's bloom filter speaks of logs that the mirror is to have.
 
         False positives are normal; they cost one more read.
         """
@@ -248,18 +256,16 @@ class EvmReader:
             self._settlement_bits, bloom
         )
         speaks_of_tokens = _all_in(self._token_bits, bloom) and _any_in(self._own_bits, bloom)
-        return (speaks_of_events and not facts.settlement_logs) or (
-            speaks_of_tokens and not facts.token_logs
-        )
+        return speaks_of_events or speaks_of_tokens
 
-    async def _doubted(self, header: BlockHeader, facts: Facts) -> Facts:
-        """The facts, if the block's receipts say the same."""
-        seen = (await self.facts_by_receipts([header]))[0]
-        if seen != facts:
-            raise ChainUnavailable(
-                f"block {header.number}: the provider's logs are not those of its receipts"
-            )
-        return facts
+    async def _compare(self, found: Sequence[tuple[BlockHeader, Facts]]) -> None:
+        """Nothing, if the receipts of each block say the same."""
+        seen = await self.facts_by_receipts([header for header, _ in found])
+        for (header, facts), others in zip(found, seen, strict=True):
+            if facts != others:
+                raise ChainUnavailable(
+                    f"block {header.number}: the provider's logs are not those of its receipts"
+                )
 
     def _of_receipts(self, header: BlockHeader, receipts: Sequence[Mapping[str, Any]]) -> Facts:
         hashes = [from_hex(receipt["transactionHash"]) for receipt in receipts or ()]

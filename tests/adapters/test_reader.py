@@ -88,6 +88,21 @@ async def test_an_empty_answer_that_the_bloom_filter_contradicts_is_not_believed
         await newest_facts(EvmReader(lying, watch(onchain)))
 
 
+@pytest.mark.parametrize("left_out", range(5))
+async def test_a_list_that_lacks_one_log_is_not_believed(
+    onchain: OnChain, providers: Providers, left_out: int
+) -> None:
+    logs = iter(range(5))  # three events and two payouts, in whichever answer they come
+
+    def lie(asked: Call, answer: Any) -> Any:
+        if asked[0] != "eth_getLogs":
+            return answer
+        return [log for log in answer if next(logs) != left_out]
+
+    with pytest.raises(ChainUnavailable, match="not those of its receipts"):
+        await newest_facts(EvmReader(Lying(providers, lie), watch(onchain)))
+
+
 async def test_logs_of_another_block_are_not_believed(
     onchain: OnChain, providers: Providers
 ) -> None:

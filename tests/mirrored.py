@@ -13,12 +13,14 @@ import asyncpg
 
 from adapters.evm.client import EvmChain
 from adapters.evm.contract import EvmSettlementContract
+from adapters.evm.errors import RpcError
 from adapters.evm.reader import EvmReader
 from adapters.evm.rpc import Call, Providers
 from adapters.evm.signer import Eip1559Reader, KeystoreSigner
 from adapters.failpoint import failpoint
 from adapters.machine import new_id
 from node.core.adoption.facts import OwnAccounts
+from node.core.errors import ChainUnavailable
 from node.core.ledger import Balance, chain_account
 from node.core.mirror import Cursor, Finality, Watch
 from node.core.paging import ListQuery
@@ -363,3 +365,10 @@ class Lying(Providers):
         """Results of many calls, some of them lies."""
         answers = await super().batch(calls)
         return [self._lie(each, answer) for each, answer in zip(calls, answers, strict=True)]
+
+    async def batch_of_each(self, calls: Sequence[Call]) -> list[list[Any]]:
+        """There is no other provider who would tell the truth."""
+        answers = await self.batch(calls)
+        if any(isinstance(each, RpcError) for each in answers):
+            raise ChainUnavailable("the provider does not answer all that was asked")
+        return [answers]

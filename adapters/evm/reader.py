@@ -170,6 +170,14 @@ class EvmReader:
         """Transactions sent by each, in that block's state."""
         return await self._account_reads("eth_getTransactionCount", addresses, block)
 
+    async def highest_nonces(self, addresses: Sequence[Address], block: BlockHash) -> Sequence[int]:
+        """The same of all providers, the highest: what one has not seen, another has."""
+        calls: list[Call] = [
+            ("eth_getTransactionCount", [hex_data(each), state(block)]) for each in addresses
+        ]
+        told = await self._providers.batch_of_each(calls)
+        return [max(map(quantity, each)) for each in zip(*told, strict=True)]
+
     async def nonces_now(self, addresses: Sequence[Address]) -> Sequence[int]:
         """Transactions of each that the newest block or the pool has; neither counts lower."""
         answers = await self._ask(

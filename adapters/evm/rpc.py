@@ -125,6 +125,26 @@ class Providers:
         """
         return await self._read(lambda provider: provider.batch(calls), calls)
 
+    async def batch_of_each(self, calls: Sequence[Call]) -> list[list[Any]]:
+        """What each provider answers that answers all of these calls.
+
+        Raises:
+            ChainUnavailable: None does.
+        """
+
+        async def ask(provider: JsonRpc, patience_s: float) -> list[Any] | None:
+            try:
+                async with asyncio.timeout(patience_s):
+                    answers = await provider.batch(calls)
+            except (NoAnswer, RpcError, TimeoutError):
+                return None
+            return None if any(isinstance(each, RpcError) for each in answers) else answers
+
+        told = [each for each in await self.each(ask) if each is not None]
+        if not told:
+            raise ChainUnavailable("no provider of the chain answers all that was asked")
+        return told
+
     async def chain_id(self) -> int:
         """EIP-155 number, asked now. When every provider is of another chain: that chain's.
 

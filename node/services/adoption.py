@@ -186,7 +186,7 @@ class AdoptionService:
         lanes = await unit.adoption.lock_lanes(self.chain_id)
         assert cursor is not None
         found = await self._still_there(unit, cursor, seen)
-        passed = await self._passed(unit, seen)
+        passed = await self._passed(unit, seen, found)
         written_to = {each.address: each.next_nonce for each in lanes}
         knowledge = await unit.adoption.knowledge(
             self.chain_id,
@@ -215,19 +215,26 @@ class AdoptionService:
             renumbered={},
         )
 
-    async def _passed(self, unit: Unit, seen: _Seen) -> dict[Address, range]:
+    async def _passed(
+        self, unit: Unit, seen: _Seen, found: Sequence[MinedTransaction]
+    ) -> dict[Address, range]:
         """Nonces that the final block is past and that no slot explains up to there.
 
         A nonce is used up by other things than a transaction of the account; and what is in a
-        block that became final before anybody compared is not read again.
+        block that became final before anybody compared is not read again. A transaction shows that
+        every nonce below its own is used up, whatever a provider counts.
         """
         if seen.final is None:
             return {}
         progress = await unit.adoption.progress(self.chain_id, seen.final.number)
+        passed = dict(seen.passed)
+        for each in found:
+            if each.block.number <= seen.final.number:
+                passed[each.sender] = max(passed.get(each.sender, 0), each.nonce + 1)
         return {
-            each.lane.address: range(each.unexplained, seen.passed[each.lane.address])
+            each.lane.address: range(each.unexplained, passed[each.lane.address])
             for each in progress
-            if each.unexplained < seen.passed.get(each.lane.address, 0)
+            if each.unexplained < passed.get(each.lane.address, 0)
         }
 
     async def _still_there(self, unit: Unit, cursor: Cursor, seen: _Seen) -> list[MinedTransaction]:

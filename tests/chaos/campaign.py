@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
+from uuid import UUID
 
 from node.core.errors import Unavailable
 from node.core.settlement import LaneStatus
@@ -68,6 +69,7 @@ class Campaign:
         ordinary: What operators and customers do every day, at the worst moment. Not faults.
         strange: Hashes of transactions that somebody else sent with a key of a lane.
         emptied: Addresses whose coin was taken away.
+        releases: How often an operator has released a transfer that was held.
     """
 
     bench: Bench
@@ -80,6 +82,7 @@ class Campaign:
     ordinary: Counter[str] = field(default_factory=Counter)
     strange: set[str] = field(default_factory=set)
     emptied: set[str] = field(default_factory=set)
+    releases: Counter[UUID] = field(default_factory=Counter)
     backup: str | None = None
     adoptions: int = 0
     story: deque[str] = field(default_factory=lambda: deque(maxlen=_NEWEST))
@@ -398,13 +401,16 @@ class Campaign:
 
     async def _is_over(self) -> bool:
         rows = await self.bench.rows(
-            "SELECT count(*) FILTER (WHERE state <> ALL($1)) AS open,"
+            "SELECT count(*) FILTER (WHERE state <> ALL($1)"
+            " AND NOT (state = $3 AND id = ANY($4))) AS open,"
             " (SELECT count(*) FROM slot WHERE state NOT IN ('final', 'foreign')) AS slots,"
             " (SELECT count(*) FROM lane WHERE status <> $2) AS lanes,"
             " (SELECT count(*) FROM movement WHERE state NOT IN ('settled', 'failed')) AS moves,"
             " (SELECT count(*) FROM pause WHERE resumed_at IS NULL) AS pauses FROM transfer",
             [str(each) for each in TERMINAL],
             str(LaneStatus.ACTIVE),
+            str(State.ON_HOLD),
+            [each for each, times in self.releases.items() if times == operator.RELEASES_MAX],
         )
         return not any(rows[0].values())
 

@@ -156,15 +156,14 @@ def _each_is_paid_what_was_promised(
         times = left.pop(terms, 0)
         payouts = by_terms.pop(terms, [])
         transfer = transfers.get(payment.transfer_id)
-        if transfer is None:
-            unbooked.numbers.add(payment.number)
-            if times:
+        if causes.restored and _is_in_part_forgotten(transfer):
+            unbooked.numbers.add(payment.number if transfer is None else transfer.payment_number)
+            unbooked.add(payouts)
+            if times and transfer is None:
                 verdict.forgotten.append(payment.number)
-                unbooked.add(payouts)
-            wrong = times > 1 or not causes.restored
-        elif causes.restored and _was_voided_before_the_copy(transfer):
-            unbooked.numbers.add(transfer.payment_number)
-            wrong = times > 0
+            wrong = times > int(transfer is None or transfer.state is State.ON_HOLD)
+        elif transfer is None:
+            wrong = True
         elif transfer.state is not State.SETTLED and _are_strange(payouts, causes):
             unbooked.add(payouts)
             wrong = times != len(payouts)
@@ -182,8 +181,10 @@ def _each_is_paid_what_was_promised(
     return unbooked
 
 
-def _was_voided_before_the_copy(transfer: Transfer) -> bool:
-    """The chain says that its number is void, and the database does not know who asked for it."""
+def _is_in_part_forgotten(transfer: Transfer | None) -> bool:
+    """Whether an older copy lacks it, or who paid it (it is held), or who voided it."""
+    if transfer is None or transfer.state is State.ON_HOLD:
+        return True
     return (
         transfer.failure is not None and transfer.failure["message"] == VOIDED_ON_CHAIN["message"]
     )

@@ -1,7 +1,7 @@
 """What an operator does when things stand still: look, adopt, resume, release."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from node.core.errors import NodeError
 from node.core.ids import Prefix, encode_id
@@ -11,6 +11,7 @@ from node.core.transfers import State
 from tests.builders import a_claim, render, render_error
 from tests.chaos.bench import OPERATOR
 
+RELEASES_MAX: Final = 3
 if TYPE_CHECKING:
     from tests.chaos.campaign import Campaign
 
@@ -59,9 +60,12 @@ async def resume(campaign: "Campaign", reasons: Sequence[PauseReason]) -> None:
 
 
 async def release(campaign: "Campaign") -> None:
-    """Let what is held try again."""
+    """Let what is held try again; what is held each time is left to a person who books it."""
     rows = await campaign.bench.rows("SELECT id FROM transfer WHERE state = $1", str(State.ON_HOLD))
     for row in rows:
+        if campaign.releases[row["id"]] == RELEASES_MAX:
+            continue
+        campaign.releases[row["id"]] += 1
         name = encode_id(Prefix.TRANSFER, row["id"])
         try:
             await campaign.bench.node.services.transfers.release(

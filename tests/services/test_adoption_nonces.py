@@ -1,10 +1,13 @@
 """Nonces that nothing explains, and what a pool has: finality goes on, and no filler is sent."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import pytest
 from eth_account import Account
 
 from adapters.evm.errors import RpcError
-from adapters.evm.rpc import Call
+from adapters.evm.rpc import Call, Providers
 from node.core.errors import SettlementRecovering
 from node.core.ids import Prefix, encode_id
 from node.core.ports.idempotency import Answer
@@ -63,18 +66,7 @@ async def test_a_nonce_told_one_too_low_once_does_not_stop_finality_for_ever(
 ) -> None:
     await paid(node, 1)
     by_a_stranger(node, LANE)
-    before = hex(node.onchain.nonce())
-    node.mine(1 + DEPTH_BLOCKS)
-
-    def one_too_low(asked: Call, answer: object) -> object:
-        method, params = asked
-        is_it = method == "eth_getTransactionCount" and params[0].lower() == LANE.lower()
-        return before if is_it else answer
-
-    honest = node.providers
-    node.providers = Lying(honest, one_too_low)
-    await node.follow()
-    node.providers = honest
+    await becomes_final_unseen(node)
     await final(node)
     assert (await lane_of(node))["status"] == "ahead"
     stopped_at = (await node.cursor()).final.number
@@ -85,6 +77,73 @@ async def test_a_nonce_told_one_too_low_once_does_not_stop_finality_for_ever(
     await resume(node)
     await settle(node, await node.funded(1))
     assert len(node.onchain.payouts()) == 2
+
+
+async def test_a_transaction_shows_that_the_nonces_below_it_are_used_up(
+    node: MirroredNode,
+) -> None:
+    await paid(node, 1)
+    by_a_stranger(node, LANE)
+    as_told_before = await becomes_final_unseen(node)
+    by_a_stranger(node, LANE)
+    await final(node)
+    assert (await lane_of(node))["status"] == "ahead"
+    newest = int(node.onchain.anvil.rpc("eth_blockNumber"), 16)
+    final_block = node.onchain.anvil.rpc("eth_getBlockByNumber", hex(newest - DEPTH_BLOCKS), False)[
+        "hash"
+    ]
+
+    def at_the_final_block(asked: Call, answer: Any) -> Any:
+        return as_told_before(asked, answer) if final_block in str(asked) else answer
+
+    honest, node.providers = node.providers, Lying(node.providers, at_the_final_block)
+    shown = await node.adoption().look()
+    node.providers = honest
+    assert [(each.first, each.last) for each in shown.plan.skipped] == [(1, 1)]
+    assert [each.transaction.nonce for each in shown.plan.transactions] == [2]
+
+
+async def test_a_nonce_that_one_of_two_providers_tells_too_low_lets_no_block_become_final(
+    node: MirroredNode,
+) -> None:
+    await paid(node, 1)
+    by_a_stranger(node, LANE)
+    honest, node.providers = node.providers, Outvoted(node.providers, as_before(node))
+    await final(node)
+    node.providers = honest
+    assert (await lane_of(node))["status"] == "ahead"
+    adopted = await adopt(node.adoption())
+    assert list(adopted.plan.skipped) == []
+    assert [each.transaction.nonce for each in adopted.plan.transactions] == [1]
+
+
+class Outvoted(Lying):
+    """One of two providers, the one that is asked first, gives other answers."""
+
+    async def batch_of_each(self, calls: Sequence[Call]) -> list[list[Any]]:
+        return [await self.batch(calls), await Providers.batch(self, calls)]
+
+
+async def becomes_final_unseen(node: MirroredNode) -> Callable[[Call, Any], Any]:
+    """What the lane sent is final, and the only provider did not tell of it; how it hid that."""
+    lie = as_before(node)
+    node.mine(1 + DEPTH_BLOCKS)
+    honest, node.providers = node.providers, Lying(node.providers, lie)
+    await node.follow()
+    node.providers = honest
+    return lie
+
+
+def as_before(node: MirroredNode) -> Callable[[Call, Any], Any]:
+    """The lane's count of transactions stays at what it is now, whatever is mined."""
+    before = hex(node.onchain.nonce())
+
+    def lie(asked: Call, answer: Any) -> Any:
+        method, params = asked
+        is_it = method == "eth_getTransactionCount" and params[0].lower() == LANE.lower()
+        return before if is_it else answer
+
+    return lie
 
 
 async def goes_on_and_tells(node: MirroredNode, stopped_at: int) -> None:

@@ -120,6 +120,10 @@ class ModelReader:
     ) -> Sequence[MinedTransaction]:
         raise ChainUnavailable("the model has the state of every block")
 
+    async def highest_nonces(self, addresses: Sequence[Address], block: BlockHash) -> Sequence[int]:
+        """The same: there is one provider."""
+        return await self.nonces(addresses, block)
+
     async def nonces(self, addresses: Sequence[Address], block: BlockHash) -> Sequence[int]:
         world = self.chain.at(block)
         return [world.nonces.get(each, 0) for each in addresses]

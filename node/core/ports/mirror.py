@@ -79,6 +79,10 @@ class ChainReader(Protocol):
         """Transactions sent by each, in that block's state."""
         ...
 
+    async def highest_nonces(self, addresses: Sequence[Address], block: BlockHash) -> Sequence[int]:
+        """The same of all providers, the highest: what one has not seen, another has."""
+        ...
+
     async def nonces_now(self, addresses: Sequence[Address]) -> Sequence[int]:
         """Transactions of each that the newest block or the pool has; neither counts lower."""
         ...

@@ -7,6 +7,7 @@ the mirror waits instead of believing. Sends are in `client.py`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any, Final
@@ -125,13 +126,23 @@ class EvmReader:
 
     async def facts_by_receipts(self, headers: Sequence[BlockHeader]) -> Sequence[Facts]:
         """The same out of all receipts of each block, a third method; counts are checked."""
-        answers = await self._ask(
-            [("eth_getBlockReceipts", [hex_data(header.hash)]) for header in headers]
-        )
+        calls: list[Call] = [("eth_getBlockReceipts", [hex_data(each.hash)]) for each in headers]
+        try:
+            answers = await self._ask(calls)
+        except ChainUnavailable as error:
+            if not isinstance(error.__cause__, RpcError):
+                raise
+            answers = [await self._one_by_one(each) for each in headers]
         return [
             self._of_receipts(header, receipts)
             for header, receipts in zip(headers, answers, strict=True)
         ]
+
+    async def _one_by_one(self, header: BlockHeader) -> list[Any]:
+        """Receipts of a block of a provider that has no method for all, or no room for them."""
+        return await self._ask(
+            [("eth_getTransactionReceipt", [hex_data(each)]) for each in header.tx_hashes]
+        )
 
     async def receipts(self, tx_hashes: Sequence[TxHash]) -> Sequence[Receipt]:
         """Receipts of transactions that are in a block; all of them or an error."""
@@ -170,13 +181,23 @@ class EvmReader:
         """Transactions sent by each, in that block's state."""
         return await self._account_reads("eth_getTransactionCount", addresses, block)
 
-    async def highest_nonces(self, addresses: Sequence[Address], block: BlockHash) -> Sequence[int]:
-        """The same of all providers, the highest: what one has not seen, another has."""
+    async def agreed_nonces(self, addresses: Sequence[Address], block: BlockHash) -> Sequence[int]:
+        """The same, asked of all providers; an error where they differ."""
         calls: list[Call] = [
             ("eth_getTransactionCount", [hex_data(each), state(block)]) for each in addresses
         ]
-        told = await self._providers.batch_of_each(calls)
-        return [max(map(quantity, each)) for each in zip(*told, strict=True)]
+        told: dict[tuple[int, ...], list[str]] = {}
+        for name, answers in (await self._providers.batch_of_each(calls)).items():
+            with suppress(TypeError, ValueError):  # else it is no number
+                told.setdefault(tuple(map(quantity, answers)), []).append(name)
+        if not told:
+            raise ChainUnavailable("no provider tells the nonces of the node's accounts")
+        if len(told) > 1:
+            sides = " against ".join(" and ".join(each) for each in told.values())
+            raise ChainUnavailable(
+                f"providers differ about the nonces at block 0x{block.hex()}: {sides}"
+            )
+        return list(next(iter(told)))
 
     async def nonces_now(self, addresses: Sequence[Address]) -> Sequence[int]:
         """Transactions of each that the newest block or the pool has; neither counts lower."""
@@ -276,7 +297,7 @@ class EvmReader:
                 )
 
     def _of_receipts(self, header: BlockHeader, receipts: Sequence[Mapping[str, Any]]) -> Facts:
-        hashes = [from_hex(receipt["transactionHash"]) for receipt in receipts or ()]
+        hashes = [from_hex(each["transactionHash"]) for each in receipts or () if each]
         if hashes != list(header.tx_hashes):
             raise ChainUnavailable(
                 f"block {header.number} has {len(header.tx_hashes)} transactions, the provider"

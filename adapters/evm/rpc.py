@@ -125,25 +125,27 @@ class Providers:
         """
         return await self._read(lambda provider: provider.batch(calls), calls)
 
-    async def batch_of_each(self, calls: Sequence[Call]) -> list[list[Any]]:
-        """What each provider answers that answers all of these calls.
+    async def batch_of_each(self, calls: Sequence[Call]) -> Mapping[str, list[Any]]:
+        """Name -> what it answers, of every provider that answers all of these calls.
 
-        Raises:
-            ChainUnavailable: None does.
+        One whose breaker is open is waited for no longer than for a probe.
         """
 
-        async def ask(provider: JsonRpc, patience_s: float) -> list[Any] | None:
+        async def ask(link: Link) -> list[Any]:
+            patience_s = ANSWER_TIMEOUT_S if link.breaker.may_ask else _PROBE_TIMEOUT_S
             try:
                 async with asyncio.timeout(patience_s):
-                    answers = await provider.batch(calls)
+                    return await link.rpc.batch(calls)
             except (NoAnswer, RpcError, TimeoutError):
-                return None
-            return None if any(isinstance(each, RpcError) for each in answers) else answers
+                return []
 
-        told = [each for each in await self.each(ask) if each is not None]
-        if not told:
-            raise ChainUnavailable("no provider of the chain answers all that was asked")
-        return told
+        links = [each for each in self._links if each.quarantined is None]
+        answers = await asyncio.gather(*map(ask, links))
+        return {
+            link.rpc.name: found
+            for link, found in zip(links, answers, strict=True)
+            if found and not any(isinstance(each, RpcError) for each in found)
+        }
 
     async def chain_id(self) -> int:
         """EIP-155 number, asked now. When every provider is of another chain: that chain's.

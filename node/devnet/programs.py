@@ -219,8 +219,8 @@ def _keep(port: int) -> bool:
     file = Path(tempfile.gettempdir(), f"corridor-port-{port}.lock")
     try:
         lock = os.open(file, os.O_CREAT | os.O_RDWR, 0o600)
-    except OSError:  # another user's
-        return False
+    except OSError:  # another user's file: whether the port is free decides
+        return True
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

@@ -172,9 +172,9 @@ class AdoptionService:
     async def _nonces(
         self, addresses: Sequence[Address], block: BlockPoint
     ) -> Sequence[int] | None:
-        """None: no provider has the state of that block any more."""
+        """None: no provider has the state of that block any more, or they differ about it."""
         try:
-            return await self.reader.nonces(addresses, block.hash)
+            return await self.reader.agreed_nonces(addresses, block.hash)
         except ChainUnavailable:
             return None
 

@@ -57,7 +57,7 @@ class LaneGuard:
         addresses = [each.lane.address for each in progress]
         sent: Sequence[MinedTransaction] | None = None
         try:
-            nonces = await self.reader.highest_nonces(addresses, target.hash)
+            nonces = await self.reader.agreed_nonces(addresses, target.hash)
         except ChainUnavailable:
             target, sent = await self._read_whole(addresses, blocks, final, target)
             async with self.units() as unit:
@@ -110,7 +110,7 @@ class LaneGuard:
         while high - low > 1:
             middle = (low + high) // 2
             try:
-                nonces = await self.reader.highest_nonces(addresses, blocks[middle])
+                nonces = await self.reader.agreed_nonces(addresses, blocks[middle])
             except ChainUnavailable:
                 last, sent = await self._read_whole(addresses, blocks, final, target)
                 return _first_of(unknown, sent, last)

@@ -80,10 +80,9 @@ WHERE l.chain_id = $1 AND l.block_hash = ANY($2::bytea[]) AND l.kind = 'settled'
 ORDER BY t.created_at, t.id
 """  # noqa: S608 - constants
 _FORGET_PAYOUTS: Final = f"""
-UPDATE transfer SET tx_hash = NULL, block_number = NULL WHERE id IN (
+UPDATE transfer SET tx_hash = NULL, block_number = NULL WHERE state = $3 AND id IN (
     SELECT t.id FROM settlement_log l, {_ITS_TRANSFER}
-    WHERE l.chain_id = $1 AND l.block_hash = ANY($2::bytea[]) AND l.kind = 'settled'
-      AND t.state = $3)
+    WHERE l.chain_id = $1 AND l.block_hash = ANY($2::bytea[]) AND l.kind = 'settled')
 """  # noqa: S608 - constants
 _TAKE_SLOTS_BACK: Final = """
 WITH held AS (

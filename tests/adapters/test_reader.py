@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from adapters.evm.errors import RpcError
 from adapters.evm.reader import EvmReader
 from adapters.evm.rpc import Call, Providers
 from node.core.errors import ChainUnavailable
@@ -124,6 +125,17 @@ async def test_receipts_that_are_not_those_of_the_block_are_not_believed(
     reader = EvmReader(lying, watch(onchain))
     with pytest.raises(ChainUnavailable, match="receipts"):
         await reader.facts_by_receipts([await reader.head()])
+
+
+async def test_a_provider_without_receipts_of_blocks_is_asked_for_one_after_the_other(
+    onchain: OnChain, providers: Providers
+) -> None:
+    def lie(asked: Call, answer: Any) -> Any:
+        has_not = RpcError(-32601, "the method does not exist")
+        return has_not if asked[0] == "eth_getBlockReceipts" else answer
+
+    reader = EvmReader(Lying(providers, lie), watch(onchain))
+    assert await newest_facts(reader) == await newest_facts(EvmReader(providers, watch(onchain)))
 
 
 async def test_state_is_read_at_the_block_asked_for(

@@ -69,7 +69,7 @@ class Campaign:
         ordinary: What operators and customers do every day, at the worst moment. Not faults.
         strange: Hashes of transactions that somebody else sent with a key of a lane.
         emptied: Addresses whose coin was taken away.
-        releases: How often an operator has released a transfer that was held.
+        held: Transfers that no release helps: the chain has used their number.
     """
 
     bench: Bench
@@ -82,7 +82,7 @@ class Campaign:
     ordinary: Counter[str] = field(default_factory=Counter)
     strange: set[str] = field(default_factory=set)
     emptied: set[str] = field(default_factory=set)
-    releases: Counter[UUID] = field(default_factory=Counter)
+    held: set[UUID] = field(default_factory=set)
     backup: str | None = None
     adoptions: int = 0
     story: deque[str] = field(default_factory=lambda: deque(maxlen=_NEWEST))
@@ -410,7 +410,7 @@ class Campaign:
             [str(each) for each in TERMINAL],
             str(LaneStatus.ACTIVE),
             str(State.ON_HOLD),
-            [each for each, times in self.releases.items() if times == operator.RELEASES_MAX],
+            list(self.held if self.done["backup restored"] else ()),
         )
         return not any(rows[0].values())
 

@@ -6,6 +6,7 @@ and what they explain: `tests.chaos.open_breaks`.
 """
 
 from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ from tests.chaos.open_breaks import Causes, Unbooked, compare
 _SETTLED: Final = "0x" + keccak(text="Settled(uint64)").hex()
 _VOIDED: Final = "0x" + keccak(text="Voided(uint64)").hex()
 _TRANSFER: Final = "0x" + keccak(text="Transfer(address,address,uint256)").hex()
+_NONCES_TOLD: Final = 20
 _HONEST_ENDS: Final = frozenset({State.UNKNOWN, State.ON_HOLD})
 
 
@@ -54,6 +56,10 @@ class _Paid:
     transfers: Counter[tuple[str, int]]
     logs: list["_Payout"]
 
+    def of(self, terms: tuple[str, int]) -> list["_Payout"]:
+        """Payouts of these terms: beneficiary and amount."""
+        return [each for each in self.logs if (each.address, each.amount) == terms]
+
 
 @dataclass(frozen=True)
 class _Payout:
@@ -79,7 +85,13 @@ async def judge(bench: Bench, causes: Causes) -> Verdict:
     paid = _paid(bench)
     _every_transfer_has_ended(transfers.values(), verdict)
     _each_number_is_used_once(paid, verdict)
-    unbooked = _each_is_paid_what_was_promised(bench, transfers, paid, causes, verdict)
+    own_hashes = {
+        f"0x{each['tx_hash'].hex()}" for each in await bench.rows("SELECT tx_hash FROM attempt")
+    }
+    unbooked = _each_is_paid_what_was_promised(
+        bench.payments.values(), transfers, paid, causes, own_hashes, verdict
+    )
+    _nothing_else_left(bench, paid, causes, unbooked, verdict)
     await _money_is_back(bench, transfers.values(), verdict)
     await _nonces_are_contiguous(bench, verdict)
     await _books_are_proven(bench, verdict)
@@ -144,19 +156,23 @@ def _each_number_is_used_once(paid: _Paid, verdict: Verdict) -> None:
 
 
 def _each_is_paid_what_was_promised(
-    bench: Bench, transfers: dict[Any, Transfer], paid: _Paid, causes: Causes, verdict: Verdict
+    payments: Iterable[Payment],
+    transfers: Mapping[Any, Transfer],
+    paid: _Paid,
+    causes: Causes,
+    own_hashes: Collection[str],
+    verdict: Verdict,
 ) -> Unbooked:
-    """What the node cannot have booked: paid to whom it forgot, or by a stranger."""
-    by_terms: dict[tuple[str, int], list[_Payout]] = {}
-    for payout in paid.logs:
-        by_terms.setdefault((payout.address, payout.amount), []).append(payout)
-    left, unbooked = paid.transfers.copy(), Unbooked()
-    for payment in bench.payments.values():
+    """What the node cannot have booked: paid to whom it forgot, or by a stranger.
+
+    Terms are every payment's own; those of the payments are taken out of what was paid.
+    """
+    unbooked = Unbooked()
+    for payment in payments:
         terms = payment.address, payment.amount
-        times = left.pop(terms, 0)
-        payouts = by_terms.pop(terms, [])
+        times, payouts = paid.transfers.pop(terms, 0), paid.of(terms)
         transfer = transfers.get(payment.transfer_id)
-        if causes.restored and _is_in_part_forgotten(transfer):
+        if causes.restored and _is_in_part_forgotten(transfer, payouts, own_hashes):
             unbooked.numbers.add(payment.number if transfer is None else transfer.payment_number)
             unbooked.add(payouts)
             if times and transfer is None:
@@ -171,20 +187,30 @@ def _each_is_paid_what_was_promised(
             wrong = times != int(transfer.state is State.SETTLED)
         if wrong:
             verdict.differences.append(_told(payment, transfer, times))
-    own = "0x" + bench.node.keys.treasury.hex() if bench.node.keys.treasury else ""
-    for (address, amount), times in left.items():
-        payouts = by_terms.get((address, amount), [])
-        unbooked.add(payouts)
-        by_stranger = len(payouts) == times and _are_strange(payouts, causes)
-        if address != own and not by_stranger:
-            verdict.differences.append(f"{address} got {amount} units {times} times, for nothing")
     return unbooked
 
 
-def _is_in_part_forgotten(transfer: Transfer | None) -> bool:
-    """Whether an older copy lacks it, or who paid it (it is held), or who voided it."""
-    if transfer is None or transfer.state is State.ON_HOLD:
+def _nothing_else_left(
+    bench: Bench, paid: _Paid, causes: Causes, unbooked: Unbooked, verdict: Verdict
+) -> None:
+    """What no payment asked for went to the treasury, or a stranger sent it."""
+    own = "0x" + bench.node.keys.treasury.hex() if bench.node.keys.treasury else ""
+    for terms, times in paid.transfers.items():
+        payouts = paid.of(terms)
+        unbooked.add(payouts)
+        by_stranger = len(payouts) == times and _are_strange(payouts, causes)
+        if terms[0] != own and not by_stranger:
+            verdict.differences.append(f"{terms[0]} got {terms[1]} units {times} times for nothing")
+
+
+def _is_in_part_forgotten(
+    transfer: Transfer | None, payouts: list[_Payout], own_hashes: Collection[str]
+) -> bool:
+    """Whether an older copy lacks it, or who paid it (it is held then), or who voided it."""
+    if transfer is None:
         return True
+    if transfer.state is State.ON_HOLD:
+        return bool(payouts) and all(each.tx_hash not in own_hashes for each in payouts)
     return (
         transfer.failure is not None and transfer.failure["message"] == VOIDED_ON_CHAIN["message"]
     )
@@ -222,9 +248,32 @@ async def _nonces_are_contiguous(bench: Bench, verdict: Verdict) -> None:
     for row in rows:
         address = "0x" + row["address"].hex()
         count = int(bench.anvil.rpc("eth_getTransactionCount", address, "latest"), 16)
-        if list(row["nonces"]) != list(range(count)):
-            missing = sorted(set(range(count)) ^ set(row["nonces"]))
-            verdict.differences.append(f"lane {address}: nonces {missing[:20]} are off")
+        for nonce in sorted(set(range(count)) ^ set(row["nonces"]))[:_NONCES_TOLD]:
+            verdict.differences.append(
+                f"nonce {nonce} of {address}: {await _slots_at(bench, row['address'], nonce)};"
+                f" {_sent_as(bench, address, nonce)}"
+            )
+
+
+async def _slots_at(bench: Bench, address: bytes, nonce: int) -> str:
+    rows = await bench.rows(
+        "SELECT concat_ws(' ', s.purpose, s.state, 'adopted', s.adopted, 'in block',"
+        " s.included_block_number, 'created', s.created_at) AS told FROM slot s"
+        " JOIN lane l ON l.id = s.lane_id WHERE l.address = $1 AND s.nonce = $2",
+        address,
+        nonce,
+    )
+    return "; ".join(each["told"] for each in rows) or "no slot"
+
+
+def _sent_as(bench: Bench, address: str, nonce: int) -> str:
+    """Which transaction of the chain has the nonce."""
+    for number in range(bench.height() + 1):
+        block: Any = bench.anvil.rpc("eth_getBlockByNumber", hex(number), True)
+        for each in block["transactions"]:
+            if each["from"] == address and int(each["nonce"], 16) == nonce:
+                return f"transaction {each['hash']} in block {number} {block['hash']}"
+    return "no transaction of the chain"
 
 
 async def _books_are_proven(bench: Bench, verdict: Verdict) -> None:

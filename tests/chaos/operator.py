@@ -1,9 +1,9 @@
 """What an operator does when things stand still: look, adopt, resume, release."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from node.core.errors import NodeError
+from node.core.errors import NodeError, NumberUsed
 from node.core.ids import Prefix, encode_id
 from node.core.ports.idempotency import Answer
 from node.core.settlement import LaneStatus, PauseReason
@@ -11,7 +11,6 @@ from node.core.transfers import State
 from tests.builders import a_claim, render, render_error
 from tests.chaos.bench import OPERATOR
 
-RELEASES_MAX: Final = 3
 if TYPE_CHECKING:
     from tests.chaos.campaign import Campaign
 
@@ -60,16 +59,15 @@ async def resume(campaign: "Campaign", reasons: Sequence[PauseReason]) -> None:
 
 
 async def release(campaign: "Campaign") -> None:
-    """Let what is held try again; what is held each time is left to a person who books it."""
+    """Let what is held try again; one whose number is used is left to a person who books it."""
     rows = await campaign.bench.rows("SELECT id FROM transfer WHERE state = $1", str(State.ON_HOLD))
     for row in rows:
-        if campaign.releases[row["id"]] == RELEASES_MAX:
-            continue
-        campaign.releases[row["id"]] += 1
         name = encode_id(Prefix.TRANSFER, row["id"])
         try:
             await campaign.bench.node.services.transfers.release(
                 OPERATOR, name, a_claim(OPERATOR), render, render_error
             )
+        except NumberUsed:
+            campaign.held.add(row["id"])
         except NodeError as error:
             campaign.tell(f"release of {name}: {error.code}")

@@ -1,6 +1,6 @@
 """Nonces that nothing explains, and what a pool has: finality goes on, and no filler is sent."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -108,20 +108,54 @@ async def test_a_nonce_that_one_of_two_providers_tells_too_low_lets_no_block_bec
 ) -> None:
     await paid(node, 1)
     by_a_stranger(node, LANE)
-    honest, node.providers = node.providers, Outvoted(node.providers, as_before(node))
+    node.providers = Contradicted(node.providers, as_before(node))
     await final(node)
-    node.providers = honest
     assert (await lane_of(node))["status"] == "ahead"
     adopted = await adopt(node.adoption())
     assert list(adopted.plan.skipped) == []
     assert [each.transaction.nonce for each in adopted.plan.transactions] == [1]
+    await final(node)
+    cursor = await node.cursor()
+    assert cursor.final.number == cursor.head.number - DEPTH_BLOCKS
 
 
-class Outvoted(Lying):
-    """One of two providers, the one that is asked first, gives other answers."""
+async def test_a_nonce_that_one_of_two_providers_tells_too_high_stops_nothing(
+    node: MirroredNode,
+) -> None:
+    await paid(node, 1)
 
-    async def batch_of_each(self, calls: Sequence[Call]) -> list[list[Any]]:
-        return [await self.batch(calls), await Providers.batch(self, calls)]
+    def one_too_high(asked: Call, answer: Any) -> Any:
+        is_it = asked[0] == "eth_getTransactionCount" and asked[1][0].lower() == LANE.lower()
+        return hex(int(answer, 16) + 1) if is_it and asked[1][1] != "pending" else answer
+
+    node.providers = Contradicted(node.providers, one_too_high)
+    await final(node)
+    cursor = await node.cursor()
+    assert cursor.final.number == cursor.head.number - DEPTH_BLOCKS
+    assert (await lane_of(node))["status"] == "active"
+
+
+@pytest.mark.parametrize("nonsense", [None, "0x", "many", 7])
+async def test_a_count_that_is_no_number_is_not_listened_to(
+    node: MirroredNode, nonsense: object
+) -> None:
+    await paid(node, 1)
+
+    def lie(asked: Call, answer: Any) -> Any:
+        return nonsense if asked[0] == "eth_getTransactionCount" else answer
+
+    honest, node.providers = node.providers, Contradicted(node.providers, lie)
+    await final(node)
+    cursor = await node.cursor()
+    assert cursor.final.number == cursor.head.number - DEPTH_BLOCKS
+    node.providers = honest
+
+
+class Contradicted(Lying):
+    """The first of two providers lies about what both are asked."""
+
+    async def batch_of_each(self, calls: Sequence[Call]) -> Mapping[str, list[Any]]:
+        return {"liar": await self.batch(calls), "honest": await Providers.batch(self, calls)}
 
 
 async def becomes_final_unseen(node: MirroredNode) -> Callable[[Call, Any], Any]:

@@ -120,7 +120,7 @@ class ModelReader:
     ) -> Sequence[MinedTransaction]:
         raise ChainUnavailable("the model has the state of every block")
 
-    async def highest_nonces(self, addresses: Sequence[Address], block: BlockHash) -> Sequence[int]:
+    async def agreed_nonces(self, addresses: Sequence[Address], block: BlockHash) -> Sequence[int]:
         """The same: there is one provider."""
         return await self.nonces(addresses, block)
 

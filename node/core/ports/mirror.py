@@ -79,8 +79,8 @@ class ChainReader(Protocol):
         """Transactions sent by each, in that block's state."""
         ...
 
-    async def highest_nonces(self, addresses: Sequence[Address], block: BlockHash) -> Sequence[int]:
-        """The same of all providers, the highest: what one has not seen, another has."""
+    async def agreed_nonces(self, addresses: Sequence[Address], block: BlockHash) -> Sequence[int]:
+        """The same, asked of all providers; `ChainUnavailable` where they differ."""
         ...
 
     async def nonces_now(self, addresses: Sequence[Address]) -> Sequence[int]:

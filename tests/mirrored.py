@@ -76,6 +76,7 @@ class MirroredNode:
     ledger: LedgerNode
     watch: Watch
     payer: Principal
+    lanes: Mapping[Address, KeyRole] = field(default_factory=dict)
     locks: list[AdvisoryLaneLock] = field(default_factory=list)
 
     @classmethod
@@ -138,6 +139,7 @@ class MirroredNode:
             units=units or self.ledger.units,
             reader=EvmReader(self.providers, self.watch),
             watch=self.watch,
+            lanes=self.lanes,
             finality=finality or Finality(DEPTH_BLOCKS),
             new_id=new_id,
         )

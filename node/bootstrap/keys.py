@@ -1,12 +1,13 @@
 """The node's own addresses and keys by role, as the settings name them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from adapters.evm.signers import settings_fault, signer_addresses
 from node.config import Settings, SettingsInvalid
 from node.core.catalog import USDC
 from node.core.mirror import Watch
-from node.core.signing import SigningFacts
+from node.core.signing import KeyRole, SigningFacts
 from node.core.treasury import NodeAddresses
 from node.core.units import Address
 from node.services.acceptance import SettlementTarget
@@ -41,6 +42,17 @@ class OwnKeys:
         """Every address of the node."""
         others = (each for each in (self.pauser, self.rescuer) if each is not None)
         return frozenset({*self.lanes, *self.holders, *others})
+
+    @property
+    def signers(self) -> Mapping[Address, KeyRole]:
+        """Accounts whose keys are here, and what for."""
+        others = {
+            self.treasury if self.treasury_signs else None: KeyRole.TREASURY,
+            self.pauser: KeyRole.PAUSER,
+            self.rescuer: KeyRole.RESCUER,
+        }
+        lanes = dict.fromkeys(self.lanes, KeyRole.SETTLE)
+        return {each: role for each, role in others.items() if each is not None} | lanes
 
     def target(self, settings: Settings) -> SettlementTarget:
         """What transfers are bound to at acceptance."""

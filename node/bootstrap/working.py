@@ -73,6 +73,7 @@ def _mirror_jobs(node: Node, _stack: AsyncExitStack) -> Iterator[Job]:
         units=node.units,
         reader=node.reader,
         watch=node.watch,
+        lanes=node.keys.signers,
         finality=Finality(node.settings.finality_depth_blocks),
         new_id=new_id,
         failpoint=failpoint(node.settings.failpoint),

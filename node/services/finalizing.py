@@ -20,6 +20,7 @@ from node.core.ports import Unit, UnitOfWork
 from node.core.ports.mirror import ChainReader, OutcomeRow, SlotRow
 from node.core.ports.transfers import NewEvent, Transfer
 from node.core.settlement import LaneStatus, PauseReason, Remedy, cause_of, remedy_of
+from node.core.signing import KeyRole
 from node.core.transfers import ENDINGS, Happening, State, accepts
 from node.core.units import Address
 from node.services import transfer_moves
@@ -43,12 +44,13 @@ class Finalizing:
     units: UnitOfWork
     reader: ChainReader
     watch: Watch
+    lanes: Mapping[Address, KeyRole]
     new_id: Callable[[], UUID]
     failpoint: Callable[[str], None] = lambda _: None
 
     @property
     def _guard(self) -> LaneGuard:
-        return LaneGuard(self.units, self.reader, self.watch, self.new_id)
+        return LaneGuard(self.units, self.reader, self.watch, self.lanes, self.new_id)
 
     async def run(self, cursor: Cursor, number: int) -> int:
         """One step towards the final block `number`, whose facts are stored.

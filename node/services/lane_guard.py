@@ -19,6 +19,7 @@ from node.core.ports.adoption import LaneProgress, OwnLane
 from node.core.ports.mirror import ChainReader
 from node.core.reconcile import BreakCode, Check, NewBreak, break_of, none_of
 from node.core.settlement import LaneStatus, PauseReason
+from node.core.signing import KeyRole
 from node.core.units import Address, BlockHash
 
 _MIRROR: Final = "mirror"
@@ -28,11 +29,16 @@ _BLOCKS_READ_WHOLE: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class LaneGuard:
-    """Compares the node's own lanes with the chain."""
+    """Compares the node's own lanes with the chain.
+
+    Attributes:
+        lanes: Accounts that the node signs for, and what for.
+    """
 
     units: UnitOfWork
     reader: ChainReader
     watch: Watch
+    lanes: Mapping[Address, KeyRole]
     new_id: Callable[[], UUID]
 
     async def explained(self, cursor: Cursor, target: BlockPoint) -> BlockPoint | None:
@@ -47,6 +53,7 @@ class LaneGuard:
             ChainUnavailable: The chain cannot be compared now, or its answer contradicts itself.
         """
         chain_id, final = self.watch.chain_id, cursor.final
+        await self._register_lanes(final)
         async with self.units() as unit:
             progress = await unit.adoption.progress(chain_id, target.number)
             blocks = await unit.mirror.canonical(chain_id, final.number) if progress else {}
@@ -80,6 +87,26 @@ class LaneGuard:
         if first - 1 <= final.number:
             return None
         return BlockPoint(first - 1, blocks[first - 1])
+
+    async def _register_lanes(self, final: BlockPoint) -> None:
+        """A lane that the database does not know begins where its account is at the final block.
+
+        What it has sent since is not of this database's making: an older copy may be from a time
+        before its first batch. Without the state of that block its own worker registers it.
+        """
+        async with self.units() as unit:
+            known = {each.address for each in await unit.adoption.lanes(self.watch.chain_id)}
+        missing = [each for each in sorted(self.lanes) if each not in known]
+        if not missing:
+            return
+        try:
+            nonces = await self.reader.agreed_nonces(missing, final.hash)
+        except ChainUnavailable:
+            return
+        async with self.units() as unit:
+            for address, nonce in zip(missing, nonces, strict=True):
+                role = self.lanes[address]
+                await unit.settlement.add_lane(self.watch.chain_id, address, nonce, role)
 
     async def _read_whole(
         self,

@@ -28,6 +28,7 @@ from node.core.ports.mirror import ChainReader
 from node.core.ports.transfers import NewEvent
 from node.core.reconcile import BreakCode, break_of, native_units
 from node.core.settlement import PauseReason
+from node.core.signing import KeyRole
 from node.core.transfers import Happening, State
 from node.core.units import Address
 from node.services import transfer_moves
@@ -44,12 +45,13 @@ _LOGS_PER_PASS: Final = 20_000
 class MirrorService:
     """The mirror's job."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - keyword-only parts
         self,
         *,
         units: UnitOfWork,
         reader: ChainReader,
         watch: Watch,
+        lanes: Mapping[Address, KeyRole],
         finality: Finality,
         new_id: Callable[[], UUID],
         failpoint: Callable[[str], None] = lambda _: None,
@@ -60,6 +62,7 @@ class MirrorService:
             units: The store.
             reader: The chain.
             watch: What is followed.
+            lanes: Accounts that the node signs for, and what for.
             finality: When a block is final.
             new_id: Ids of breaks.
             failpoint: Called with the name of each window at which a crash must be harmless.
@@ -71,7 +74,12 @@ class MirrorService:
         self._new_id = new_id
         self._failpoint = failpoint
         self._finalizing = Finalizing(
-            units=units, reader=reader, watch=watch, new_id=new_id, failpoint=failpoint
+            units=units,
+            reader=reader,
+            watch=watch,
+            lanes=lanes,
+            new_id=new_id,
+            failpoint=failpoint,
         )
 
     async def run_once(self) -> int:

@@ -12,11 +12,12 @@ from node.core.errors import SettlementRecovering
 from node.core.ids import Prefix, encode_id
 from node.core.ports.idempotency import Answer
 from node.core.settlement import PauseReason
+from node.core.signing import KeyRole
 from node.core.transfers import State
 from node.services.verifying import VerifyService
 from tests.builders import CHAIN_ID, render_error
 from tests.mirrored import DEPTH_BLOCKS, Lying, MirroredNode, failing
-from tests.onchain import ADMIN, LANE, LANE_KEY
+from tests.onchain import ADMIN, LANE, LANE_KEY, address_of
 from tests.rig import DEV_ACCOUNTS
 from tests.services.adopting import (
     OLGA,
@@ -149,6 +150,23 @@ async def test_a_count_that_is_no_number_is_not_listened_to(
     cursor = await node.cursor()
     assert cursor.final.number == cursor.head.number - DEPTH_BLOCKS
     node.providers = honest
+
+
+async def test_a_copy_from_before_the_first_batch_of_a_lane_learns_of_what_it_sent(
+    node: MirroredNode,
+) -> None:
+    node.lanes = {address_of(LANE): KeyRole.SETTLE}
+    assert await node.rows("SELECT FROM lane") == []
+    by_a_stranger(node, LANE)
+    node.mine(1 + DEPTH_BLOCKS)
+    await node.follow()  # before any worker of the lane has looked
+    assert (await lane_of(node))["status"] == "ahead"
+    adopted = await adopt(node.adoption())
+    (found,) = adopted.plan.transactions
+    assert found.transaction.nonce == 0
+    await resume(node)
+    await settle(node, await node.funded(1))
+    assert (await node.cursor()).final.number > found.transaction.block.number
 
 
 class Contradicted(Lying):

@@ -38,6 +38,7 @@ from node.core.ports.chain import Chain
 from node.core.ports.settlement import Pause
 from node.core.ports.transfers import Beneficiary, Transfer
 from node.core.settlement import BatchRules, LaneStatus, PauseReason
+from node.core.signing import KeyRole
 from node.core.submission import FeeRules
 from node.core.transfers import TERMINAL, Happening, State
 from node.core.units import Address
@@ -222,6 +223,7 @@ class History(RuleBasedStateMachine):
             units=self.units,
             reader=ModelReader(self.chain),
             watch=WATCH,
+            lanes=dict.fromkeys(LANES, KeyRole.SETTLE),
             finality=Finality(DEPTH),
             new_id=self.new_id,
         )

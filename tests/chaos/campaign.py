@@ -387,12 +387,19 @@ class Campaign:
                 raise self.failed(f"a worker ended by itself, status {each.status}")
 
     async def _behind(self) -> int:
-        """How far the mirror is behind the chain, which does not run away from it."""
-        rows = await self.bench.rows("SELECT head_number, final_number FROM chain_cursor")
+        """How far the mirror is behind the chain, which does not run away from it.
+
+        Finality waits for an adoption, and that for blocks: the chain goes on then.
+        """
+        rows = await self.bench.rows(
+            "SELECT head_number, final_number,"
+            " EXISTS (SELECT FROM lane WHERE status = $1) AS waits FROM chain_cursor",
+            str(LaneStatus.AHEAD),
+        )
         if not rows:
             return 0
-        self._final_now = int(rows[0]["final_number"])
-        booked = min(int(rows[0]["head_number"]), self._final_now + DEPTH_BLOCKS)
+        head, self._final_now = int(rows[0]["head_number"]), int(rows[0]["final_number"])
+        booked = head if rows[0]["waits"] else min(head, self._final_now + DEPTH_BLOCKS)
         return self.bench.height() - booked
 
     async def _settled(self) -> int:

@@ -334,12 +334,16 @@ class Campaign:
 
     async def _born(self) -> None:
         """A worker that dies at a window; every window has its turn, and what leads there."""
+        if self.happened >= self.faults:
+            worker = await self.bench.start_worker()
+            self._born_at[worker.pid] = time.monotonic()
+            return
         window = self._windows.next()
         passing = self.chance.randint(1, PASSINGS_MAX.get(window, 1))
         worker = await self.bench.start_worker(f"{window}:{passing}")
         self._born_at[worker.pid] = time.monotonic()
         provoke = PROVOKE.get(window)
-        if provoke is not None and self.happened < self.faults:
+        if provoke is not None:
             await self._attempt(provoke)
 
     async def _act_later(self, *, everything: bool = False) -> None:

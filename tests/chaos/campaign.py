@@ -10,7 +10,7 @@ import random  # noqa: TID251 - the seed is an argument
 import time
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
@@ -94,6 +94,7 @@ class Campaign:
         self._began = time.monotonic()
         self._tell_at = self._began + _TELL_EVERY_S
         self._later: list[tuple[float, Callable[[], Awaitable[None]]]] = []
+        self._left: dict[str, float] = {}
         self._look_at = 0.0
         self._calm_until = 0.0
         self._final_now = self._final_then = self._final_at_death = 0
@@ -173,6 +174,18 @@ class Campaign:
         """Let something happen after a while, or at the drain."""
         self._later.append((time.monotonic() + seconds, act))
 
+    def leave(self, name: str, seconds: float) -> None:
+        """Something stays as bad as it is for a while, though somebody could mend it."""
+        self._left[name] = time.monotonic() + seconds
+
+    def is_left(self, name: str) -> bool:
+        """Whether it is too early to mend it."""
+        return time.monotonic() < self._left.get(name, 0)
+
+    def leave_nothing(self) -> None:
+        """Everything is to be mended now."""
+        self._left.clear()
+
     def failed(self, what: str) -> CampaignFailed:
         """What to raise: with the newest faults, the workers' words, and the line to replay."""
         fired = [str(each) for each in self.bench.proxy.fired[-_NEWEST:]]
@@ -220,6 +233,8 @@ class Campaign:
             return
         self._look_at = time.monotonic() + _LOOK_EVERY_S
         await insist(lambda: operator.look_in_passing(self))
+        with suppress(DevnetError):  # the next look does it again
+            await chain_faults.keep(self)
         self.behind_blocks = await self._behind()
         await self._report("playing")
 

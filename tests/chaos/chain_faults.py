@@ -9,6 +9,7 @@ from tests.onchain import ADMIN, call
 if TYPE_CHECKING:
     from tests.chaos.campaign import Campaign
 
+_TOKEN: Final = "token"
 _GAS: Final = 200_000
 _GAS_MONEY_WEI: Final = 100 * 10**18
 _FEE_WEI_MAX: Final = 60 * 10**9
@@ -28,7 +29,7 @@ async def reorg_pause(campaign: "Campaign") -> None:
         return
     if await _reorg_after(campaign, _from_admin(campaign, "pause()")):
         campaign.note("reorg with a pause before the batch")
-        campaign.later(campaign.chance.uniform(0.3, 1.5), lambda: _unpause(campaign))
+        campaign.leave(_TOKEN, campaign.chance.uniform(0.3, 1.5))
 
 
 async def reorg_deny(campaign: "Campaign") -> None:
@@ -77,7 +78,7 @@ async def pause_token(campaign: "Campaign") -> None:
         return
     _send(campaign, "pause()")
     campaign.note("token paused")
-    campaign.later(campaign.chance.uniform(0.2, 1.2), lambda: _unpause(campaign))
+    campaign.leave(_TOKEN, campaign.chance.uniform(0.2, 1.2))
 
 
 async def deny(campaign: "Campaign") -> None:
@@ -106,13 +107,24 @@ async def empty_lane(campaign: "Campaign") -> None:
     """A lane has no coin for gas, until somebody gives it some."""
     lane = campaign.bench.keys[f"lanes/{campaign.chance.randrange(LANES)}"].address
     campaign.bench.anvil.rpc("anvil_setBalance", lane, "0x1")
-
-    async def refill() -> None:
-        campaign.bench.anvil.rpc("anvil_setBalance", lane, hex(_GAS_MONEY_WEI))
-
     campaign.emptied.add(lane.lower())
     campaign.note("lane out of gas", lane)
-    campaign.later(campaign.chance.uniform(0.5, 1.5), refill)
+    campaign.leave(lane, campaign.chance.uniform(0.5, 1.5))
+
+
+async def keep(campaign: "Campaign") -> None:
+    """The token's issuer ends a pause, and somebody fills lanes up, when it is time.
+
+    Again, where a reorg undid it: it gives an account back what it had before.
+    """
+    anvil = campaign.bench.anvil
+    if not campaign.is_left(_TOKEN):
+        await _unpause(campaign)
+    for name, key in campaign.bench.keys.items():
+        balance_wei = int(anvil.rpc("eth_getBalance", key.address, "latest"), 16)
+        if balance_wei < _GAS_MONEY_WEI // 2 and not campaign.is_left(key.address):
+            anvil.rpc("anvil_setBalance", key.address, hex(_GAS_MONEY_WEI))
+            campaign.tell(f"{name} has coin again")
 
 
 async def mend(campaign: "Campaign") -> None:
@@ -120,12 +132,8 @@ async def mend(campaign: "Campaign") -> None:
     anvil = campaign.bench.anvil
     anvil.rpc("anvil_setNextBlockBaseFeePerGas", hex(10**9))
     anvil.mine()
-    await _unpause(campaign)
-    for name, key in campaign.bench.keys.items():
-        # A reorg gives an account back what it had before, and so takes back what was given since.
-        if int(anvil.rpc("eth_getBalance", key.address, "latest"), 16) < _GAS_MONEY_WEI // 2:
-            anvil.rpc("anvil_setBalance", key.address, hex(_GAS_MONEY_WEI))
-            campaign.tell(f"{name} has coin again")
+    campaign.leave_nothing()
+    await keep(campaign)
     for payment in campaign.bench.payments.values():
         if int(_ask(campaign, "isBomb(address)", payment.address), 16):
             _send(campaign, "setBomb(address,bool)", payment.address, False)

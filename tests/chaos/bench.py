@@ -249,6 +249,8 @@ class Bench:
     async def accept(self, count: int, *, hasty: bool = False) -> list[Payment]:
         """So many transfers, each to an address and of an amount of its own; fewer when refused.
 
+        One whose answer was lost counts when the database has it.
+
         Args:
             count: How many.
             hasty: Their time to be settled is over in a second.
@@ -267,21 +269,28 @@ class Bench:
             for place, quote in zip(places, quotes, strict=True)
         ]
         answers = await asyncio.gather(*(_accepted(edge, each) for each in submissions))
-        taken = []
-        for answer, place in zip(answers, places, strict=True):
-            if answer is not None and answer.status == 201:
-                identity = decode_id(Prefix.TRANSFER, _id_in(answer.body))
-                taken.append((identity, place))
-        rows = await self.rows(
-            "SELECT id, payment_number FROM transfer WHERE id = ANY($1)", [i for i, _ in taken]
-        )
-        numbers = {row["id"]: row["payment_number"] for row in rows}
-        accepted = [
-            Payment(identity, numbers[identity], beneficiary(place), AMOUNT_UNITS + place)
-            for identity, place in taken
-        ]
+        promised = {
+            decode_id(Prefix.TRANSFER, _id_in(each.body))
+            for each in answers
+            if each is not None and each.status == 201
+        }
+        accepted = await self._accepted_at(places)
+        assert promised <= {each.transfer_id for each in accepted}, "an answer was no promise"
         self.payments |= {each.transfer_id: each for each in accepted}
         return accepted
+
+    async def _accepted_at(self, places: Sequence[int]) -> list[Payment]:
+        rows = await self.rows(
+            "SELECT id, payment_number, beneficiary_address FROM transfer"
+            " WHERE beneficiary_address = ANY($1)",
+            [address_of(beneficiary(each)) for each in places],
+        )
+        found = {"0x" + row["beneficiary_address"].hex(): row for row in rows}
+        return [
+            Payment(row["id"], row["payment_number"], beneficiary(place), AMOUNT_UNITS + place)
+            for place in places
+            if (row := found.get(beneficiary(place)))
+        ]
 
     async def transfers(self) -> dict[UUID, Transfer]:
         """Every transfer the database knows, as it is now."""

@@ -149,10 +149,11 @@ def test_the_end_of_the_one_who_started_it_is_its_end(state_dir: Path) -> None:
 
 
 def test_a_home_that_cannot_be_used_is_not_used(tmp_path: Path) -> None:
-    home, root = tmp_path / "home", tmp_path / "state"
+    home, temporary, root = tmp_path / "home", tmp_path / "tmp", tmp_path / "state"
     home.mkdir()
+    temporary.mkdir()
     command = [sys.executable, "-m", "node.devnet", str(root)]
-    environment = {"HOME": str(home), "PATH": os.defpath, "TMPDIR": str(home)}
+    environment = {"HOME": str(home), "PATH": os.defpath, "TMPDIR": str(temporary)}
     with subprocess.Popen(command, env=environment, cwd=CHECKOUT) as supervisor:
         try:
             settled = lambda: is_ready(StateDirectory(root)) or supervisor.poll() is not None  # noqa: E731
@@ -163,6 +164,7 @@ def test_a_home_that_cannot_be_used_is_not_used(tmp_path: Path) -> None:
         finally:
             supervisor.kill()
     assert list(home.iterdir()) == []
+    assert [each.name for each in temporary.iterdir() if each.suffix != ".lock"] == []
     down(root, say=print, wipe=True)
 
 

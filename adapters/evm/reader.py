@@ -183,9 +183,7 @@ class EvmReader:
 
     async def agreed_nonces(self, addresses: Sequence[Address], block: BlockHash) -> Sequence[int]:
         """The same, asked of all providers; an error where they differ."""
-        calls: list[Call] = [
-            ("eth_getTransactionCount", [hex_data(each), state(block)]) for each in addresses
-        ]
+        calls = _account_calls("eth_getTransactionCount", addresses, block)
         told: dict[tuple[int, ...], list[str]] = {}
         for name, answers in (await self._providers.batch_of_each(calls)).items():
             with suppress(TypeError, ValueError):  # else it is no number
@@ -237,8 +235,8 @@ class EvmReader:
     async def _account_reads(
         self, method: str, addresses: Sequence[Address], block: BlockHash
     ) -> list[int]:
-        calls: list[Call] = [(method, [hex_data(address), state(block)]) for address in addresses]
-        return [quantity(answer) for answer in await self._ask(calls)]
+        answers = await self._ask(_account_calls(method, addresses, block))
+        return [quantity(answer) for answer in answers]
 
     async def _ask(self, calls: Sequence[Call]) -> list[Any]:
         """Results of all calls; an error of one is an error of all."""
@@ -304,6 +302,10 @@ class EvmReader:
                 f" gives {len(hashes)} receipts or others"
             )
         return self._facts(header.point, [receipt["logs"] for receipt in receipts])
+
+
+def _account_calls(method: str, addresses: Sequence[Address], block: BlockHash) -> list[Call]:
+    return [(method, [hex_data(address), state(block)]) for address in addresses]
 
 
 def _header(block: Mapping[str, Any]) -> BlockHeader:

@@ -25,6 +25,7 @@ from node.core.settlement import LaneStatus, Purpose, SlotState
 from node.core.transfers import State
 from node.core.units import Address, BlockHash, TxHash
 from node.store.database import Connection, Row
+from node.store.mirror_rows import EVENT_NUMBER
 
 _ADDED_AS: Final = "adopted"  # fee_source of attempts whose fees somebody else chose
 
@@ -89,15 +90,14 @@ SELECT t.* FROM transfer t WHERE t.id IN (
         AND {_UNWRITTEN_AND_USED}
 ) ORDER BY t.created_at, t.id FOR UPDATE
 """  # noqa: S608 - constants
-_USE: Final = """
+_USE: Final = f"""
 SELECT l.payment_number, l.kind, l.tx_hash, b.mined_at, l.beneficiary, l.amount,
     EXISTS (SELECT FROM transfer o WHERE o.chain_id = l.chain_id AND o.contract = l.contract
-        AND o.payment_number = CASE WHEN l.payment_number < 9223372036854775808
-                                    THEN l.payment_number::bigint END
+        AND o.payment_number = {EVENT_NUMBER}
         AND (l.kind <> 'settled' OR (o.beneficiary_address, o.buy_amount::numeric)
              = (l.beneficiary, l.amount))) AS has_transfer
 FROM settlement_log l JOIN block b ON b.chain_id = l.chain_id AND b.hash = l.block_hash
-"""
+"""  # noqa: S608 - constants
 _USES_IN: Final = f"""
 {_USE} WHERE l.chain_id = $1 AND l.contract = $2 AND l.tx_hash = ANY($3::bytea[])
     AND l.block_number > $4 AND l.status <> 'orphaned' ORDER BY l.block_number, l.log_index

@@ -25,6 +25,7 @@ from node.core.transfers import State
 from node.core.units import Address, BlockHash, TxHash
 from node.store.database import Connection
 from node.store.mirror_rows import (
+    EVENT_NUMBER,
     SETTLEMENT_COLUMNS,
     TOKEN_COLUMNS,
     block_of,
@@ -33,15 +34,11 @@ from node.store.mirror_rows import (
     token_rows,
 )
 
-# uint64 numbers above BIGINT are strangers': no transfer has them, and the index is on BIGINT.
-_NUMBER: Final = (
-    "(CASE WHEN l.payment_number < 9223372036854775808 THEN l.payment_number::bigint END)"
-)
 # OFFSET 0 keeps both a look into an index for each of the few events. Without it the planner may
 # begin with all transfers that wait: its statistics are older than the blocks that are asked for.
 _ITS_TRANSFER: Final = f"""LATERAL (
     SELECT * FROM transfer o WHERE o.chain_id = l.chain_id AND o.contract = l.contract
-        AND o.payment_number = {_NUMBER} OFFSET 0) t"""  # noqa: S608 - constants
+        AND o.payment_number = {EVENT_NUMBER} OFFSET 0) t"""  # noqa: S608 - constants
 _AGREES: Final = """
     t.beneficiary_address = l.beneficiary AND t.buy_amount = l.amount
     AND EXISTS (SELECT FROM slot_member m WHERE m.contract = t.contract
@@ -117,7 +114,7 @@ SELECT l.block_number, l.block_hash, l.log_index, l.tx_hash, l.kind, l.payment_n
        coalesce(l.kind = 'settled' AND (t.beneficiary_address <> l.beneficiary
                 OR t.buy_amount <> l.amount), false) AS differs,
        EXISTS (SELECT FROM slot_member m WHERE m.slot_id = a.slot_id
-               AND m.payment_number = {_NUMBER} OFFSET 0) AS slot_is_its
+               AND m.payment_number = {EVENT_NUMBER} OFFSET 0) AS slot_is_its
 FROM settlement_log l LEFT JOIN {_ITS_TRANSFER} ON true
     LEFT JOIN attempt a ON a.tx_hash = l.tx_hash
 WHERE l.chain_id = $1 AND l.block_number > $2 AND l.block_number <= $3 AND l.status <> 'orphaned'

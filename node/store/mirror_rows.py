@@ -8,6 +8,12 @@ from node.core.mirror import BlockPoint, Facts, Watch
 from node.core.ports.mirror import SlotRow
 from node.core.units import Address, BlockHash, TxHash
 
+# uint64 numbers above BIGINT are strangers': no transfer has them, and the index is on BIGINT.
+EVENT_NUMBER: Final = (
+    "(CASE WHEN l.payment_number < 9223372036854775808 THEN l.payment_number::bigint END)"
+)
+"""The payment number of an event `l`, as `transfer.payment_number` has it; NULL: none has it."""
+
 TOKEN_COLUMNS: Final = (
     "chain_id",
     "block_hash",

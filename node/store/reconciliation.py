@@ -16,6 +16,7 @@ from node.core.ports.reconciliation import Books, Break, CheckResult, Run, Suspe
 from node.core.reconcile import BreakCode, Check, NewBreak
 from node.core.units import Address, BlockHash, TxHash
 from node.store.database import Connection
+from node.store.mirror_rows import EVENT_NUMBER
 from node.store.tables import reconciliation_break
 
 _OPEN: Final = """
@@ -73,13 +74,10 @@ SELECT count(*) FILTER (WHERE number_before IS NOT NULL
     + abs((SELECT final_number FROM chain_cursor WHERE chain_id = $1) - coalesce(max(number), 0))
 FROM linked
 """
-_NUMBER: Final = (
-    "(CASE WHEN l.payment_number < 9223372036854775808 THEN l.payment_number::bigint END)"
-)
 _SETTLED_ALONE: Final = f"""
 SELECT l.block_hash, l.block_number, l.log_index, l.tx_hash, l.payment_number, t.id, t.state
 FROM settlement_log l LEFT JOIN transfer t
-    ON t.chain_id = l.chain_id AND t.contract = l.contract AND t.payment_number = {_NUMBER}
+    ON t.chain_id = l.chain_id AND t.contract = l.contract AND t.payment_number = {EVENT_NUMBER}
 WHERE l.chain_id = $1 AND l.block_number > $2 AND l.status = 'final' AND l.kind = 'settled'
   AND NOT coalesce(t.state IN ('settled', 'payout_pending', 'paid_out')
                    AND t.beneficiary_address = l.beneficiary AND t.buy_amount = l.amount, false)
@@ -112,7 +110,7 @@ ORDER BY t.created_at, t.id LIMIT {limit}
 _SETTLED_ABOVE: Final = f"""(
     SELECT * FROM transfer WHERE id IN (
         SELECT t.id FROM settlement_log l JOIN transfer t
-        ON t.chain_id = l.chain_id AND t.contract = l.contract AND t.payment_number = {_NUMBER}
+        ON t.chain_id = l.chain_id AND t.contract = l.contract AND t.payment_number = {EVENT_NUMBER}
         WHERE l.chain_id = $1 AND l.block_number > $2 AND l.status = 'final'
           AND l.kind = 'settled'))
 """  # noqa: S608 - constants

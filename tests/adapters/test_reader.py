@@ -11,6 +11,7 @@ from adapters.evm.rpc import Call, Providers
 from node.core.errors import ChainUnavailable
 from node.core.mirror import Facts, SettlementKind, Watch
 from node.core.units import BlockHash, TxHash
+from tests.adapters.lying_rpc import CLOSE, lying
 from tests.mirrored import Lying
 from tests.onchain import ADMIN, FLOAT_UNITS, LANE, OnChain, address_of, call
 from tests.rig import AnvilServer
@@ -153,6 +154,24 @@ async def test_state_is_read_at_the_block_asked_for(
     assert wei == int(anvil.rpc("eth_getBalance", ADMIN, "latest"), 16)
     assert await reader.has_code(onchain.contract, after.hash)
     assert not await reader.has_code(address_of(LANE), after.hash)
+
+
+@pytest.mark.parametrize("told", [CLOSE, 503, {"error": {"code": -32000, "message": "x"}}])
+async def test_nonces_are_agreed_on_by_those_who_answer(
+    onchain: OnChain, anvil: AnvilServer, told: Any
+) -> None:
+    async with lying(anvil.rpc_url) as liar:
+        liar.lie = lambda method, _: told if method == "eth_getTransactionCount" else None
+        providers = Providers.at([liar.url, anvil.rpc_url])
+        reader = EvmReader(providers, watch(onchain))
+        head = await reader.head()
+        assert await reader.agreed_nonces([address_of(LANE)], head.hash) == [1]
+        liar.lie = lambda method, _: (
+            {"result": "0x2"} if method == "eth_getTransactionCount" else None
+        )
+        with pytest.raises(ChainUnavailable, match="providers differ"):
+            await reader.agreed_nonces([address_of(LANE)], head.hash)
+        await providers.close()
 
 
 async def test_what_the_chain_does_not_know_is_an_error_and_never_empty(

@@ -1,9 +1,5 @@
 """What becomes final: who is paid, who goes back to funded, and what stops settlement."""
 
-from collections.abc import AsyncIterator, Callable
-
-import pytest
-
 from adapters.machine import new_id
 from node.core.ledger import suspense_account
 from node.core.ports.movements import Movement
@@ -13,17 +9,6 @@ from node.services import transfer_moves
 from tests.builders import CHAIN_ID
 from tests.mirrored import DEPTH_BLOCKS, TREASURY, MirroredNode, failing
 from tests.onchain import ADMIN, FLOAT_UNITS, LANE, address_of, call
-from tests.rig import AnvilServer
-
-
-@pytest.fixture
-async def node(
-    database_url: str, start_anvil: Callable[..., AnvilServer]
-) -> AsyncIterator[MirroredNode]:
-    """A chain that mines only when told, its start mirrored."""
-    node = await MirroredNode.open(database_url, start_anvil(automine=False))
-    yield node
-    await node.close()
 
 
 async def assert_sound(node: MirroredNode) -> None:

@@ -1,7 +1,5 @@
 """Money goes back once, on proof, and never for a number that the chain has used."""
 
-from collections.abc import AsyncIterator, Callable
-
 import orjson
 import pytest
 
@@ -15,18 +13,8 @@ from node.services.acceptance import Submission
 from tests.builders import a_claim, a_quote, render, render_error
 from tests.mirrored import BUY, DEPTH_BLOCKS, MirroredNode
 from tests.onchain import ADMIN, LANE, call
-from tests.rig import AnvilServer
 
 OPERATOR = Principal(Role.OPERATOR, "olga")
-
-
-@pytest.fixture
-async def node(
-    database_url: str, start_anvil: Callable[..., AnvilServer]
-) -> AsyncIterator[MirroredNode]:
-    node = await MirroredNode.open(database_url, start_anvil(automine=False))
-    yield node
-    await node.close()
 
 
 def name(transfer: Transfer) -> str:

@@ -22,16 +22,6 @@ from tests.onchain import FLOAT_UNITS, LANE, address_of
 from tests.rig import AnvilServer
 
 
-@pytest.fixture
-async def node(
-    database_url: str, start_anvil: Callable[..., AnvilServer]
-) -> AsyncIterator[MirroredNode]:
-    """A chain that mines only when told, its start mirrored."""
-    node = await MirroredNode.open(database_url, start_anvil(automine=False))
-    yield node
-    await node.close()
-
-
 async def assert_sound(node: MirroredNode) -> None:
     """A full reconciliation finds nothing."""
     run = await node.reconcile()

@@ -1,7 +1,6 @@
 """Reconciliation on a real chain and a real database: what was tampered with is found and named."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from uuid import UUID
 
@@ -29,19 +28,8 @@ from node.services.reconciling import ReconciliationService
 from tests.builders import CHAIN_ID, render_error
 from tests.mirrored import BUY, DEPTH_BLOCKS, TREASURY, Lying, MirroredNode, failing
 from tests.onchain import LANE, address_of
-from tests.rig import AnvilServer
 
 OPERATOR = Principal(Role.OPERATOR, "olga")
-
-
-@pytest.fixture
-async def node(
-    database_url: str, start_anvil: Callable[..., AnvilServer]
-) -> AsyncIterator[MirroredNode]:
-    """A chain that mines only when told, its start mirrored."""
-    node = await MirroredNode.open(database_url, start_anvil(automine=False))
-    yield node
-    await node.close()
 
 
 async def paid(node: MirroredNode, count: int = 2) -> list[Transfer]:

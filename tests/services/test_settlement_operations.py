@@ -1,7 +1,5 @@
 """Resuming: a pause for a key that was used elsewhere outlasts what nobody has explained."""
 
-from collections.abc import AsyncIterator, Callable
-
 import pytest
 
 from node.core.errors import SettlementRecovering
@@ -10,19 +8,8 @@ from node.services.settlement_operations import SettlementOperations
 from tests.builders import CHAIN_ID, render_error
 from tests.mirrored import MirroredNode
 from tests.onchain import LANE
-from tests.rig import AnvilServer
 from tests.services.adopting import adopt, by_a_stranger, final, lane_of, paid
 from tests.services.keyed import OLGA, no_answer
-
-
-@pytest.fixture
-async def node(
-    database_url: str, start_anvil: Callable[..., AnvilServer]
-) -> AsyncIterator[MirroredNode]:
-    """A chain that mines only when told, its start mirrored."""
-    node = await MirroredNode.open(database_url, start_anvil(automine=False))
-    yield node
-    await node.close()
 
 
 async def resume(node: MirroredNode, reason: PauseReason) -> None:

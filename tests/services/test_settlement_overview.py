@@ -1,6 +1,5 @@
 """What operators see of settlement, over a real database and a real chain."""
 
-from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 
 import pytest
@@ -16,17 +15,6 @@ from node.services.settlement_overview import SettlementOverview, Watched
 from tests.builders import CHAIN_ID
 from tests.mirrored import BUY, DEPTH_BLOCKS, TREASURY, MirroredNode
 from tests.onchain import ADMIN, FLOAT_UNITS, LANE, address_of, call
-from tests.rig import AnvilServer
-
-
-@pytest.fixture
-async def node(
-    database_url: str, start_anvil: Callable[..., AnvilServer]
-) -> AsyncIterator[MirroredNode]:
-    """A chain that mines only when told, its start mirrored."""
-    node = await MirroredNode.open(database_url, start_anvil(automine=False))
-    yield node
-    await node.close()
 
 
 def overview(node: MirroredNode) -> SettlementOverview:

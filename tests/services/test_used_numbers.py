@@ -4,8 +4,6 @@ Whoever has an operator's key of the contract can use any number. What then prov
 can never be paid gives its money back; what may have paid it does not.
 """
 
-from collections.abc import AsyncIterator, Callable
-
 import orjson
 import pytest
 
@@ -19,20 +17,9 @@ from node.core.transfers import State
 from tests.builders import a_claim, render, render_error
 from tests.mirrored import DEPTH_BLOCKS, MirroredNode, failing
 from tests.onchain import ADMIN, call
-from tests.rig import AnvilServer
 
 OLGA = Principal(Role.OPERATOR, "olga")
 SOMEBODY = b"\x99" * 20
-
-
-@pytest.fixture
-async def node(
-    database_url: str, start_anvil: Callable[..., AnvilServer]
-) -> AsyncIterator[MirroredNode]:
-    """A chain that mines only when told; the contract's admin is an operator of it too."""
-    node = await MirroredNode.open(database_url, start_anvil(automine=False))
-    yield node
-    await node.close()
 
 
 def elsewhere(node: MirroredNode, record: bytes) -> None:

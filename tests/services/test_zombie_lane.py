@@ -4,14 +4,11 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-
-import pytest
 
 from tests.mirrored import MirroredNode
 from tests.onchain import LANE, address_of
-from tests.rig import AnvilServer
 
 _ROOT = Path(__file__).parents[2]
 _LIMIT_S = 40
@@ -57,15 +54,6 @@ class Worker:
         if self.process.returncode is None:
             self.process.kill()
         await self.process.wait()
-
-
-@pytest.fixture
-async def node(
-    database_url: str, start_anvil: Callable[..., AnvilServer]
-) -> AsyncIterator[MirroredNode]:
-    node = await MirroredNode.open(database_url, start_anvil(automine=False))
-    yield node
-    await node.close()
 
 
 async def until(holds: Callable[[], Awaitable[bool]]) -> None:

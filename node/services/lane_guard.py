@@ -53,10 +53,12 @@ class LaneGuard:
             ChainUnavailable: The chain cannot be compared now, or its answer contradicts itself.
         """
         chain_id, final = self.watch.chain_id, cursor.final
-        await self._register_lanes(final)
         async with self.units() as unit:
             progress = await unit.adoption.progress(chain_id, target.number)
             blocks = await unit.mirror.canonical(chain_id, final.number) if progress else {}
+        missing = self.lanes.keys() - {each.lane.address for each in progress}
+        if missing and await self._register_lanes(sorted(missing), final):
+            return await self.explained(cursor, target)
         if not progress:
             return target
         if blocks.get(target.number) != target.hash:
@@ -88,25 +90,24 @@ class LaneGuard:
             return None
         return BlockPoint(first - 1, blocks[first - 1])
 
-    async def _register_lanes(self, final: BlockPoint) -> None:
+    async def _register_lanes(self, missing: Sequence[Address], final: BlockPoint) -> bool:
         """A lane that the database does not know begins where its account is at the final block.
 
         What it has sent since is not of this database's making: an older copy may be from a time
-        before its first batch. Without the state of that block its own worker registers it.
+        before its first batch.
+
+        Returns:
+            False: nobody has the state of that block; the lane's own worker registers it.
         """
-        async with self.units() as unit:
-            known = {each.address for each in await unit.adoption.lanes(self.watch.chain_id)}
-        missing = [each for each in sorted(self.lanes) if each not in known]
-        if not missing:
-            return
         try:
             nonces = await self.reader.agreed_nonces(missing, final.hash)
         except ChainUnavailable:
-            return
+            return False
         async with self.units() as unit:
             for address, nonce in zip(missing, nonces, strict=True):
                 role = self.lanes[address]
                 await unit.settlement.add_lane(self.watch.chain_id, address, nonce, role)
+        return True
 
     async def _read_whole(
         self,

@@ -25,7 +25,8 @@ from node.core.mirror import Cursor, Finality, Watch
 from node.core.paging import ListQuery
 from node.core.parties import Principal
 from node.core.ports import UnitOfWork
-from node.core.ports.reconciliation import Break, Run
+from node.core.ports.breaks import Break
+from node.core.ports.reconciliation import Run
 from node.core.ports.transfers import Transfer
 from node.core.settlement import BatchRules
 from node.core.signing import KeyRole

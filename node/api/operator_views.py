@@ -7,7 +7,8 @@ from typing_extensions import TypedDict
 
 from node.api.views import hex_text, time_text
 from node.core.ids import Prefix, encode_id
-from node.core.ports.reconciliation import Break, Run
+from node.core.ports.breaks import Break
+from node.core.ports.reconciliation import Run
 
 
 class BlockDocument(TypedDict):

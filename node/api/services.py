@@ -16,11 +16,12 @@ from node.core.catalog import Catalog
 from node.core.ledger import Balance, Entry
 from node.core.paging import ListQuery, Page
 from node.core.parties import Customer, Principal
+from node.core.ports.breaks import Break
 from node.core.ports.chain import AddressCodec
 from node.core.ports.history import AsOf, EntryRow, TransactionRow
 from node.core.ports.idempotency import Answer, Claim
 from node.core.ports.ledger import AccountRow, TrialRow
-from node.core.ports.reconciliation import Break, Run
+from node.core.ports.reconciliation import Run
 from node.core.ports.transfers import EventRow, TopUp, Transfer
 from node.core.positions import Positions
 from node.core.quotes import Price, Quote, QuoteStatus

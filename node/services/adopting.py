@@ -102,7 +102,7 @@ async def _skip(unit: Unit, adoption: Adoption, new_id: Callable[[], UUID]) -> N
         [(new_id(), lanes[each.sender].id, each.last) for each in skipped]
     )
     if skipped:
-        await unit.reconciliation.open_breaks(
+        await unit.breaks.open(
             [(new_id(), skipped_break(lanes[each.sender], each.last)) for each in skipped]
         )
 

@@ -12,16 +12,16 @@ from typing import Final
 from uuid import UUID
 
 from node.core.bookings import BookingKind, Named, check_booking, has_loss
+from node.core.breaks import BreakCode, NewBreak, break_of
 from node.core.catalog import Catalog
 from node.core.errors import AmountOutOfRange, InvalidInput, NodeError, NotFound, WrongState
 from node.core.ids import Prefix, decode_id, encode_id
 from node.core.ledger import Entry, LedgerTransaction
 from node.core.parties import Principal
 from node.core.ports import Unit, UnitOfWork
+from node.core.ports.breaks import Break
 from node.core.ports.history import TransactionRow
 from node.core.ports.idempotency import Answer, Claim
-from node.core.ports.reconciliation import Break
-from node.core.reconcile import BreakCode, NewBreak, break_of
 from node.core.units import Money, format_minor
 from node.services.batching import GroupCommit
 from node.services.idempotency import Decided, RenderError, answer_batch, in_time
@@ -201,7 +201,7 @@ class BookingService:
             decisions={each.transaction.key for each in there if each.is_decided},
         )
         booked = await unit.history.transactions([each.transaction.key for each in there])
-        await unit.reconciliation.open_breaks(
+        await unit.breaks.open(
             [
                 each.new_break
                 for each in there
@@ -224,7 +224,7 @@ async def _refused(unit: Unit, batch: Sequence[_Submission]) -> Sequence[NodeErr
         sorted({each for one in batch for each in one.named.partners})
     )
     breaks = {
-        each: await unit.reconciliation.lock_break(each)
+        each: await unit.breaks.lock(each)
         for each in sorted({one.break_id for one in batch if one.break_id is not None})
     }
 

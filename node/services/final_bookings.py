@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from node.core.breaks import BreakCode, NewBreak, break_of
 from node.core.ledger import (
     Entry,
     LedgerTransaction,
@@ -23,7 +24,6 @@ from node.core.ledger import (
 from node.core.mirror import BlockPoint, Cause, Watch, cause_of
 from node.core.ports.mirror import FinalCause, OutcomeRow, SlotRow, TokenLogRow
 from node.core.ports.transfers import Transfer
-from node.core.reconcile import BreakCode, NewBreak, break_of
 from node.core.units import MINOR_LIMIT, Address
 
 

@@ -183,7 +183,7 @@ class Finalizing:
         """Open breaks, and stop settlement when money left that no rule explains."""
         if not bookings.breaks:
             return
-        await unit.reconciliation.open_breaks([(self.new_id(), each) for each in bookings.breaks])
+        await unit.breaks.open([(self.new_id(), each) for each in bookings.breaks])
         if bookings.stops_settlement:
             worst = next(each for each in bookings.breaks if each.severity == "critical")
             await unit.settlement.pause(

@@ -12,12 +12,13 @@ from typing import Final
 from uuid import UUID
 
 from node.core.adoption.facts import MinedTransaction
+from node.core.breaks import BreakCode, NewBreak, break_of
 from node.core.errors import ChainUnavailable
 from node.core.mirror import BlockPoint, Cursor, Watch
 from node.core.ports import UnitOfWork
 from node.core.ports.adoption import LaneProgress, OwnLane
 from node.core.ports.mirror import ChainReader
-from node.core.reconcile import BreakCode, Check, NewBreak, break_of, none_of
+from node.core.reconcile import Check, none_of
 from node.core.settlement import LaneStatus, PauseReason
 from node.core.signing import KeyRole
 from node.core.units import Address, BlockHash
@@ -172,7 +173,7 @@ class LaneGuard:
             await unit.settlement.pause(
                 PauseReason.FOREIGN_NONCE, _MIRROR, hard=False, note=found[0].actual
             )
-            await unit.reconciliation.open_breaks([(self.new_id(), each) for each in found])
+            await unit.breaks.open([(self.new_id(), each) for each in found])
 
 
 async def lane_check(units: UnitOfWork, chain_id: int) -> Check:

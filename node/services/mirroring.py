@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
+from node.core.breaks import BreakCode, break_of
 from node.core.errors import ChainUnavailable
 from node.core.ledger import Entry, LedgerTransaction, chain_account
 from node.core.mirror import (
@@ -26,7 +27,7 @@ from node.core.ports import Unit, UnitOfWork
 from node.core.ports.chain import Receipt
 from node.core.ports.mirror import ChainReader
 from node.core.ports.transfers import NewEvent
-from node.core.reconcile import BreakCode, break_of, native_units
+from node.core.reconcile import native_units
 from node.core.settlement import PauseReason
 from node.core.signing import KeyRole
 from node.core.transfers import Happening, State
@@ -259,7 +260,7 @@ class MirrorService:
             await unit.settlement.pause(
                 PauseReason.DEEP_REORG, by=MIRROR, note=found.summary, hard=False
             )
-            await unit.reconciliation.open_breaks([(self._new_id(), found)])
+            await unit.breaks.open([(self._new_id(), found)])
 
     async def _look_again(self, cursor: Cursor) -> int:
         """Go on only when the chain shows the final block again: one provider had lied.

@@ -14,6 +14,7 @@ from typing import Final
 from uuid import UUID
 
 from node.core.bookings import named_in
+from node.core.breaks import REDERIVED, BreakCode, NewBreak, break_of, pause_of, token_balance
 from node.core.errors import (
     ChainUnavailable,
     InvalidInput,
@@ -28,23 +29,18 @@ from node.core.mirror import Facts, Watch
 from node.core.paging import ListQuery, Page
 from node.core.parties import Principal
 from node.core.ports import Unit, UnitOfWork
+from node.core.ports.breaks import Break
 from node.core.ports.idempotency import Answer, Claim
 from node.core.ports.mirror import ChainReader
-from node.core.ports.reconciliation import Books, Break, Run, Suspect
+from node.core.ports.reconciliation import Books, Run, Suspect
 from node.core.reconcile import (
-    REDERIVED,
-    BreakCode,
     Check,
-    NewBreak,
-    break_of,
     check_resolution,
     different_logs,
     native_units,
     none_of,
-    pause_of,
     same,
     takes_capital,
-    token_balance,
 )
 from node.core.units import MINOR_LIMIT
 from node.services.idempotency import RenderError, once, replay
@@ -176,13 +172,13 @@ class ReconciliationService:
     async def get_break(self, break_id: str) -> Break:
         """One break. Raises NotFound."""
         async with self._units() as unit:
-            found = await unit.reconciliation.lock_break(decode_id(Prefix.BREAK, break_id))
+            found = await unit.breaks.lock(decode_id(Prefix.BREAK, break_id))
         return _known(found)
 
     async def breaks(self, query: ListQuery) -> Page[Break]:
         """Breaks, newest first. Filters: `status` (open, resolved), `code`."""
         async with self._units() as unit:
-            return await unit.reconciliation.breaks(query)
+            return await unit.breaks.page(query)
 
     async def resolve(  # noqa: PLR0913 - all by name
         self,
@@ -213,7 +209,7 @@ class ReconciliationService:
         async def work(unit: Unit) -> Answer:
             if entries:
                 await unit.ledger.lock()  # before the break's, as whoever books does
-            found = _known(await unit.reconciliation.lock_break(identity))
+            found = _known(await unit.breaks.lock(identity))
             if found.resolved_at is not None:
                 raise WrongState("the break is closed already")
             self._check_suspense(found, entries)
@@ -221,7 +217,7 @@ class ReconciliationService:
             resolution = {"kind": "match", "reason": reason}
             if sequence is not None:
                 resolution |= {"kind": "ledger_transaction", "ledger_sequence": str(sequence)}
-            await unit.reconciliation.close_break(identity, principal.key, resolution)
+            await unit.breaks.close(identity, principal.key, resolution)
             return render(
                 replace(
                     found,
@@ -270,14 +266,14 @@ class ReconciliationService:
     async def _report(self, unit: Unit, checks: Sequence[Check], *, full: bool) -> None:
         """Open breaks, stop settlement for the new ones that call for it, close what is cured."""
         found = [each for check in checks for each in check.breaks]
-        new = await unit.reconciliation.open_breaks([(self._new_id(), each) for each in found])
+        new = await unit.breaks.open([(self._new_id(), each) for each in found])
         for each in found:
             reason = pause_of(each, self._watch.contract)
             if each.fingerprint in new and reason is not None:
                 await unit.settlement.pause(
                     reason, by="reconciliation", note=each.summary, hard=False
                 )
-        await unit.reconciliation.close_rederived(
+        await unit.breaks.close_rederived(
             sorted(REDERIVED) if full else _CHECKED_EVERY_TIME,
             [each.fingerprint for each in found],
             "derived anew from the chain, the difference is gone",

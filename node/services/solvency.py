@@ -3,10 +3,11 @@
 Not here: what needs the chain or the mirror (`reconciling.py`); the laws (`node.core.reconcile`).
 """
 
+from node.core.breaks import BreakCode
 from node.core.ledger import Balance
 from node.core.mirror import Watch
 from node.core.ports.reconciliation import Books
-from node.core.reconcile import BreakCode, Check, same, sides, solvency
+from node.core.reconcile import Check, same, sides, solvency
 
 
 def solvency_checks(watch: Watch, books: Books) -> list[Check]:

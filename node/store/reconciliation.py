@@ -1,4 +1,4 @@
-"""Runs and breaks in PostgreSQL, and the questions reconciliation asks of the store."""
+"""Runs in PostgreSQL, and the questions reconciliation asks of the store. Breaks: `breaks.py`."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -6,39 +6,17 @@ from typing import Any, Final
 from uuid import UUID
 
 import orjson
-from sqlalchemy import select, tuple_
 
 from node.core.ids import Prefix, encode_id
 from node.core.ledger import Balance, account_rules
 from node.core.mirror import BlockPoint, Facts, SettlementKind, SettlementLog, TokenLog
 from node.core.paging import ListQuery, Page, Position
-from node.core.ports.reconciliation import Books, Break, CheckResult, Run, Suspect
-from node.core.reconcile import BreakCode, Check, NewBreak
+from node.core.ports.reconciliation import Books, CheckResult, Run, Suspect
+from node.core.reconcile import Check
 from node.core.units import Address, BlockHash, TxHash
 from node.store.database import Connection
 from node.store.mirror_rows import EVENT_NUMBER
-from node.store.tables import reconciliation_break
 
-_OPEN: Final = """
-INSERT INTO reconciliation_break AS old
-    (id, code, fingerprint, severity, summary, expected, actual, evidence, next_action)
-SELECT i, c, f, s, m, e, a, v::jsonb, n FROM unnest(
-    $1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
-    $8::text[], $9::text[]
-) AS new (i, c, f, s, m, e, a, v, n)
-WHERE NOT EXISTS (
-    SELECT FROM reconciliation_break r
-    WHERE r.fingerprint = new.f AND r.expected = new.e AND r.actual = new.a
-      AND r.resolution ->> 'kind' <> 'rederived')
-ON CONFLICT (fingerprint) WHERE resolved_at IS NULL DO UPDATE
-SET last_seen_at = now(), expected = excluded.expected, actual = excluded.actual
-RETURNING fingerprint, old.xmax = 0 AS is_new
-"""
-_CLOSE_REDERIVED: Final = """
-UPDATE reconciliation_break SET resolved_at = now(), resolved_by = 'reconciliation',
-    resolution = jsonb_build_object('kind', 'rederived', 'reason', $3::text)
-WHERE resolved_at IS NULL AND code = ANY($1::text[]) AND fingerprint <> ALL($2::text[])
-"""
 _BOOKS: Final = """
 SELECT 'final' AS what, encode(final_hash, 'hex') AS name, '' AS asset, final_number::numeric AS a,
        0::numeric AS b, 0::numeric AS c, 0::numeric AS d
@@ -202,75 +180,6 @@ class ReconciliationStore:
             " ORDER BY block_number DESC, created_at DESC LIMIT 1"
         )
         return _run(row) if row else None
-
-    async def open_breaks(self, breaks: Sequence[tuple[UUID, NewBreak]]) -> frozenset[str]:
-        """Open these, each with the id given; one that is open already is seen again."""
-        unique = {each.fingerprint: (break_id, each) for break_id, each in breaks}
-        if not unique:
-            return frozenset()
-        rows = [
-            (
-                break_id,
-                each.code.value,
-                each.fingerprint,
-                each.severity.value,
-                each.summary,
-                each.expected,
-                each.actual,
-                orjson.dumps(dict(each.evidence)).decode(),
-                each.next_action,
-            )
-            for break_id, each in unique.values()
-        ]
-        found = await self._raw.fetch(_OPEN, *(list(column) for column in zip(*rows, strict=True)))
-        return frozenset(row["fingerprint"] for row in found if row["is_new"])
-
-    async def close_rederived(
-        self, codes: Sequence[BreakCode], still_there: Sequence[str], reason: str
-    ) -> None:
-        """Close open breaks of these codes whose fingerprint is not still there."""
-        await self._raw.execute(
-            _CLOSE_REDERIVED, [code.value for code in codes], list(still_there), reason
-        )
-
-    async def breaks(self, query: ListQuery) -> Page[Break]:
-        """Breaks, newest first. Filters: `status` (open, resolved), `code`."""
-        table = reconciliation_break
-        statement = select(table).order_by(table.c.first_seen_at.desc(), table.c.id.desc())
-        status = query.filters.get("status")
-        if status is not None:
-            is_open = table.c.resolved_at.is_(None)
-            statement = statement.where(is_open if status == "open" else ~is_open)
-        if code := query.filters.get("code"):
-            statement = statement.where(table.c.code == code)
-        if position := query.position():
-            statement = statement.where(
-                tuple_(table.c.first_seen_at, table.c.id)
-                < tuple_(position.created_at, position.uuid)
-            )
-        rows = (await self._sql.execute(statement.limit(query.limit + 1))).mappings()
-        return query.page(
-            [_break(row) for row in rows], lambda row: Position(row.first_seen_at, row.id.int)
-        )
-
-    async def lock_break(self, break_id: UUID) -> Break | None:
-        """One break, locked until the end of the transaction."""
-        row = await self._raw.fetchrow(
-            "SELECT * FROM reconciliation_break WHERE id = $1 FOR UPDATE", break_id
-        )
-        return _break(row) if row else None
-
-    async def close_break(
-        self, break_id: UUID, closed_by: str, resolution: Mapping[str, str]
-    ) -> None:
-        """Close a break."""
-        await self._raw.execute(
-            "UPDATE reconciliation_break SET resolved_at = now(), resolved_by = $2,"
-            " resolution = $3::jsonb WHERE id = $1",
-            break_id,
-            closed_by,
-            orjson.dumps(dict(resolution)).decode(),
-        )
 
     async def books(self, chain_id: int) -> Books | None:
         """Everything that is compared with the chain, at one instant; None: no mirror yet."""
@@ -476,23 +385,4 @@ def _run(row: Mapping[str, Any]) -> Run:
         made_by=row["made_by"],
         created_at=row["created_at"],
         completed_at=row["completed_at"],
-    )
-
-
-def _break(row: Any) -> Break:
-    return Break(
-        id=row["id"],
-        code=row["code"],
-        fingerprint=row["fingerprint"],
-        severity=row["severity"],
-        summary=row["summary"],
-        expected=row["expected"],
-        actual=row["actual"],
-        evidence=row["evidence"],
-        next_action=row["next_action"],
-        first_seen_at=row["first_seen_at"],
-        last_seen_at=row["last_seen_at"],
-        resolved_at=row["resolved_at"],
-        resolved_by=row["resolved_by"],
-        resolution=row["resolution"],
     )

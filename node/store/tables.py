@@ -176,6 +176,7 @@ reconciliation_break = Table(
     Column("actual", Text, nullable=False),
     Column("evidence", JSONB, nullable=False),
     Column("next_action", Text, nullable=False),
+    Column("cause", Text, nullable=False),
     Column("first_seen_at", _time, nullable=False),
     Column("last_seen_at", _time, nullable=False),
     Column("resolved_at", _time),

@@ -8,6 +8,7 @@ from functools import cached_property
 
 from node.core.ports import Unit
 from node.store.adoption import AdoptionStore
+from node.store.breaks import BreakStore
 from node.store.database import Connection, Database
 from node.store.events import EventStore
 from node.store.history import HistoryStore
@@ -101,8 +102,13 @@ class StoreUnit:
         return VerificationStore(self.connection)
 
     @cached_property
+    def breaks(self) -> BreakStore:
+        """Differences found."""
+        return BreakStore(self.connection)
+
+    @cached_property
     def reconciliation(self) -> ReconciliationStore:
-        """Runs and breaks."""
+        """Runs, and what they ask of the store."""
         return ReconciliationStore(self.connection)
 
 

@@ -22,10 +22,11 @@ from node.core.ledger import AccountKind, Balance, Entry
 from node.core.mirror import BlockPoint
 from node.core.paging import ListQuery, Page
 from node.core.parties import Principal
+from node.core.ports.breaks import Break
 from node.core.ports.history import AsOf, EntryRow
 from node.core.ports.idempotency import Answer, Claim
 from node.core.ports.ledger import AccountRow, TrialRow
-from node.core.ports.reconciliation import Break, CheckResult, Run
+from node.core.ports.reconciliation import CheckResult, Run
 from node.core.ports.settlement import Pause
 from node.core.ports.transfers import TopUp
 from node.core.settlement import PauseReason
@@ -46,8 +47,8 @@ A_LINE = Line(
 )  # fmt: skip
 HEAD = AsOf(7, NOW)
 A_BREAK = Break(
-    new_id(), "B04", "f", "warning", "money came in", "0", "5", {"tx_hash": "0x00"}, "look", NOW,
-    NOW, None, None, None,
+    new_id(), "B04", "f", "warning", "money came in", "0", "5", {"tx_hash": "0x00"}, "look", "",
+    NOW, NOW, None, None, None,
 )  # fmt: skip
 
 

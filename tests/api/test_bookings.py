@@ -7,9 +7,10 @@ import httpx
 import pytest
 
 from adapters.machine import new_id
+from node.core.breaks import BreakCode, break_of
 from node.core.errors import Overloaded
 from node.core.ids import Prefix, encode_id
-from node.core.reconcile import BreakCode, break_of, solvency
+from node.core.reconcile import solvency
 from node.services.verifying import VerifyService
 from node.store.database import Database
 from node.store.unit_of_work import StoreUnits
@@ -47,7 +48,7 @@ async def open_break(database_url: str, code: BreakCode) -> str:
     database, break_id = Database.at(database_url), new_id()
     async with StoreUnits(database)() as unit:
         found = break_of(code, "something", expected="this", actual="that")
-        await unit.reconciliation.open_breaks([(break_id, found)])
+        await unit.breaks.open([(break_id, found)])
     await database.close()
     return encode_id(Prefix.BREAK, break_id)
 

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from node.core.reconcile import BreakCode, native_units
+from node.core.breaks import BreakCode
+from node.core.reconcile import native_units
 from tests.chaos.bench import Bench
 
 _TOKEN: Final = "balance.token:"

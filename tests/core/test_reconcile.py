@@ -2,14 +2,13 @@
 
 import pytest
 
+from node.core.breaks import BreakCode, break_of
 from node.core.errors import InvalidInput
 from node.core.ledger import AccountKind, Balance, Entry, LedgerTransaction
 from node.core.mirror import BlockPoint, Facts, TokenLog
 from node.core.posting import Why
 from node.core.reconcile import (
-    BreakCode,
     Cover,
-    break_of,
     check_resolution,
     different_logs,
     native_units,

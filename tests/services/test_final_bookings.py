@@ -6,10 +6,11 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
+from node.core.breaks import BreakCode
 from node.core.ledger import Entry, chain_account, suspense_account
 from node.core.mirror import BlockPoint, TokenLog, Watch
 from node.core.ports.mirror import SlotRow, TokenLogRow
-from node.core.reconcile import BreakCode, native_units
+from node.core.reconcile import native_units
 from node.core.units import Address, BlockHash, TxHash
 from node.services.final_bookings import FinalBookings
 

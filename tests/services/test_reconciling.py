@@ -20,8 +20,8 @@ from node.core.ledger import (
 )
 from node.core.paging import ListQuery
 from node.core.parties import Principal, Role
+from node.core.ports.breaks import Break
 from node.core.ports.idempotency import Answer, Claim
-from node.core.ports.reconciliation import Break
 from node.core.ports.transfers import Transfer
 from node.core.settlement import PauseReason
 from node.services.reconciling import ReconciliationService

@@ -8,13 +8,13 @@ from typing import cast
 from uuid import UUID
 
 from node.core.adoption.facts import NumberUse
+from node.core.breaks import NewBreak
 from node.core.errors import Conflict, InvariantBroken
 from node.core.ledger import LedgerTransaction, Resolution
 from node.core.mirror import SettlementKind
 from node.core.ports import Unit, UnitOfWork
 from node.core.ports.adoption import LaneProgress, OwnLane
 from node.core.ports.transfers import NewEvent, Transfer, TransferMove
-from node.core.reconcile import NewBreak
 from node.core.settlement import SlotState
 from node.core.units import Address
 from tests.simulation.mirror_memory import MirrorMemory
@@ -104,11 +104,11 @@ class LedgerMemory:
 
 @dataclass(frozen=True, slots=True)
 class BreakMemory:
-    """See `node.core.ports.reconciliation.ReconciliationRepository`."""
+    """See `node.core.ports.breaks.BreakRepository`."""
 
     tables: Tables
 
-    async def open_breaks(self, breaks: Sequence[tuple[UUID, NewBreak]]) -> frozenset[str]:
+    async def open(self, breaks: Sequence[tuple[UUID, NewBreak]]) -> frozenset[str]:
         self.tables.breaks += [each for _, each in breaks]
         return frozenset(each.fingerprint for _, each in breaks)
 
@@ -176,7 +176,7 @@ class MemoryUnit:
         self.transfers = TransferMemory(tables)
         self.events = EventMemory(tables)
         self.ledger = LedgerMemory(tables)
-        self.reconciliation = BreakMemory(tables)
+        self.breaks = BreakMemory(tables)
         self.adoption = AdoptionMemory(tables)
         self.movements = MovementMemory()
 

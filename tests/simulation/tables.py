@@ -7,13 +7,13 @@ from datetime import datetime
 from typing import Any, Self
 from uuid import UUID
 
+from node.core.breaks import NewBreak
 from node.core.errors import InvariantBroken
 from node.core.ledger import Entry, LedgerTransaction, Outcome, account_rules
 from node.core.mirror import BlockHeader, Cursor, Facts
 from node.core.ports.chain import Receipt
 from node.core.ports.settlement import Attempt, Lane, NewSlot, Pause
 from node.core.ports.transfers import NewEvent, Transfer
-from node.core.reconcile import NewBreak
 from node.core.settlement import PaymentRecord, Purpose, SlotState
 from node.core.units import Address, BlockHash, TxHash
 from tests.simulation.chain import BEGIN

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from node.core.ports.adoption import AdoptionRepository
+    from node.core.ports.breaks import BreakRepository
     from node.core.ports.history import HistoryRepository
     from node.core.ports.idempotency import IdempotencyRepository
     from node.core.ports.ledger import LedgerRepository
@@ -109,8 +110,13 @@ class Unit(Protocol):
         ...
 
     @property
+    def breaks(self) -> BreakRepository:
+        """Differences found."""
+        ...
+
+    @property
     def reconciliation(self) -> ReconciliationRepository:
-        """Runs and breaks."""
+        """Runs, and what they ask of the store."""
         ...
 
 

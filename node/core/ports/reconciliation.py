@@ -1,4 +1,4 @@
-"""Runs and breaks of reconciliation, and the questions it asks of the store."""
+"""Runs of reconciliation, and the questions it asks of the store. Breaks: `breaks.py` beside it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from uuid import UUID
 from node.core.ledger import Balance
 from node.core.mirror import BlockPoint, Facts
 from node.core.paging import ListQuery, Page
-from node.core.reconcile import BreakCode, Check, NewBreak
+from node.core.reconcile import Check
 from node.core.units import Address
 
 
@@ -42,30 +42,6 @@ class Run:
     made_by: str
     created_at: datetime
     completed_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class Break:
-    """One difference, open or closed.
-
-    Attributes:
-        resolution: `kind` (match, ledger_transaction, rederived), `reason`, `ledger_sequence`.
-    """
-
-    id: UUID
-    code: str
-    fingerprint: str
-    severity: str
-    summary: str
-    expected: str
-    actual: str
-    evidence: Mapping[str, str]
-    next_action: str
-    first_seen_at: datetime
-    last_seen_at: datetime
-    resolved_at: datetime | None
-    resolved_by: str | None
-    resolution: Mapping[str, str] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +79,7 @@ class Suspect:
 
 
 class ReconciliationRepository(Protocol):
-    """Runs, breaks, and questions over the store that need no chain."""
+    """Runs, and questions over the store that need no chain."""
 
     async def begin(self, run_id: UUID, made_by: str) -> None:
         """Store a new run."""
@@ -127,36 +103,6 @@ class ReconciliationRepository(Protocol):
 
     async def last_completed(self) -> Run | None:
         """The newest run that was finished."""
-        ...
-
-    async def open_breaks(self, breaks: Sequence[tuple[UUID, NewBreak]]) -> frozenset[str]:
-        """Open these, each with the id given; one that is open already is seen again.
-
-        A difference that an operator has closed, and that is still the same, stays closed.
-
-        Returns:
-            Fingerprints of those that are new.
-        """
-        ...
-
-    async def close_rederived(
-        self, codes: Sequence[BreakCode], still_there: Sequence[str], reason: str
-    ) -> None:
-        """Close open breaks of these codes whose fingerprint is not still there."""
-        ...
-
-    async def breaks(self, query: ListQuery) -> Page[Break]:
-        """Breaks, newest first. Filters: `status` (open, resolved), `code`."""
-        ...
-
-    async def lock_break(self, break_id: UUID) -> Break | None:
-        """One break, locked until the end of the transaction."""
-        ...
-
-    async def close_break(
-        self, break_id: UUID, closed_by: str, resolution: Mapping[str, str]
-    ) -> None:
-        """Close a break."""
         ...
 
     async def books(self, chain_id: int) -> Books | None:

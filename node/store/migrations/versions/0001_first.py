@@ -7,9 +7,7 @@ BIGINT minor units; raw chain amounts (uint256) are NUMERIC(78, 0). Addresses an
 Lock order of every transaction: ledger head, lane, slot, transfer, event.
 """
 
-import re
-
-from alembic import op
+from node.store.migration import run
 
 revision = "0001"
 down_revision = None
@@ -988,17 +986,9 @@ GRANT UPDATE (status, cause, ledger_sequence) ON token_log TO corridor_node;
 """
 
 
-# A statement ends at a semicolon outside $$...$$; comments are dropped first. The driver prepares
-# what it runs, and a prepared statement is one statement.
-_COMMENT = re.compile(r"--[^\n]*")
-_STATEMENT = re.compile(r"(?:\$\$.*?\$\$|[^;$])+;", re.DOTALL)
-
-
 def upgrade() -> None:
     """Create everything."""
-    for part in (PARTIES, LEDGER, TRANSFERS, SETTLEMENT, MIRROR, PRIVILEGES):
-        for statement in _STATEMENT.findall(_COMMENT.sub("", part)):
-            op.get_bind().exec_driver_sql(statement)
+    run(PARTIES, LEDGER, TRANSFERS, SETTLEMENT, MIRROR, PRIVILEGES)
 
 
 def downgrade() -> None:

@@ -12,6 +12,7 @@ from typing import Final
 from uuid import UUID
 
 _SECRET_BYTES: Final = 32  # 256 random bits
+_SALT_BYTES: Final = 32
 _VERSION_7: Final = 7 << 76
 _CHANCE_MASK: Final = ~(0xF << 76 | 0x3 << 62)
 _VARIANT: Final = 2 << 62
@@ -35,6 +36,11 @@ def new_id() -> UUID:
 def new_secret() -> str:
     """A bearer secret that nobody can guess."""
     return secrets.token_urlsafe(_SECRET_BYTES)
+
+
+def new_salt() -> bytes:
+    """32 random bytes: what a deposit address is made of, so that it tells nothing."""
+    return os.urandom(_SALT_BYTES)
 
 
 def keep_what_is_loaded() -> None:

@@ -6,16 +6,19 @@ read from files named here, never from the environment, and are never printed.
 
 import json
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from node.core.deposits import UNPAID_MAX, DepositPolicy
 from node.core.errors import NodeError
+from node.core.mirror import Finality
 
 _ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]{40}")
-_FINALITY: Final = re.compile(r"tag|depth:[1-9][0-9]{0,3}")
+_FINALITY: Final = re.compile(r"tag|(?:tag,)?depth:[1-9][0-9]{0,3}")
 
 
 class SettingsInvalid(NodeError):
@@ -50,7 +53,18 @@ class Settings(BaseSettings):
     )
     chain_finality: str = Field(
         default="tag",
-        description="when a block is final: `tag`, where the chain says so, or `depth:N` blocks",
+        description="when a block is final: `tag`, where the chain says so; `depth:N` blocks; or"
+        " `tag,depth:N`, the depth while the tag is missing or has stood still for 30 minutes",
+    )
+    chain_ws_urls: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="WebSockets of providers, separated by commas: a new head there wakes the"
+        " mirror sooner; nothing is read from them",
+    )
+    chain_bloom: Literal["exact", "hint"] = Field(
+        default="exact",
+        description="`exact` where the bloom filter of a block has all its logs; `hint` on chains"
+        " that leave some out: it is not compared then",
     )
     chain_block_s: float = Field(  # tidy: T1 because seconds, not money
         default=12, gt=0, description="usual time between two blocks"
@@ -59,6 +73,34 @@ class Settings(BaseSettings):
     settlement_address: str = Field(default="", description="the contract that pays out")
     treasury_address: str = Field(
         default="", description="the node's address that holds tokens besides the float, if any"
+    )
+    deposits_address: str = Field(
+        default="",
+        description="the contract that makes deposit addresses; without one the node offers none",
+    )
+    deposit_tolerance_minor: int = Field(
+        default=0,
+        ge=0,
+        le=10**9,
+        description="minor units of the token by which a deposit may be too little for its payment"
+        " request, at most 1 % of it, and still pay it; the node bears them",
+    )
+    deposit_late_grace_s: int = Field(
+        default=86_400,
+        ge=0,
+        le=30 * 86_400,
+        description="how long after the end of a payment request a deposit still pays it",
+    )
+    payment_requests_unpaid_max: int = Field(
+        default=UNPAID_MAX,
+        ge=1,
+        description="payment requests of one owner that nobody has paid, until a day after they"
+        " end",
+    )
+    sweep_above_minor: int = Field(
+        default=1_000_000,
+        ge=1,
+        description="minor units of the token from which a deposit address is swept",
     )
     signer: str = Field(
         default="",
@@ -132,6 +174,12 @@ class Settings(BaseSettings):
     lane_gas_low_wei: int = Field(
         default=5 * 10**16, ge=0, description="wei below which a key's coin raises an alert"
     )
+    two_persons_above: int = Field(
+        default=1000,
+        ge=0,
+        description="whole units of any currency that one operator may move to resolve a break or"
+        " to write off; above, another must approve; 0: always",
+    )
     rails: Annotated[frozenset[str], NoDecode] = Field(
         default=frozenset(),
         description="names of rails on which money may arrive, separated by commas",
@@ -150,7 +198,7 @@ class Settings(BaseSettings):
         default="console", description="for people, or one JSON object on a line"
     )
 
-    @field_validator("chain_rpc_urls", mode="before")
+    @field_validator("chain_rpc_urls", "chain_ws_urls", mode="before")
     @classmethod
     def _split_urls(cls, value: Any) -> Any:
         return _split(value)
@@ -167,7 +215,14 @@ class Settings(BaseSettings):
             raise ValueError("each must be an http:// or https:// URL; separate them by commas")
         return value
 
-    @field_validator("token_address", "settlement_address", "treasury_address")
+    @field_validator("chain_ws_urls")
+    @classmethod
+    def _are_websockets(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if any(not url.startswith(("ws://", "wss://")) for url in value):
+            raise ValueError("each must be a ws:// or wss:// URL; separate them by commas")
+        return value
+
+    @field_validator("token_address", "settlement_address", "treasury_address", "deposits_address")
     @classmethod
     def _is_address(cls, value: str) -> str:
         if value and not _ADDRESS.fullmatch(value):
@@ -178,7 +233,7 @@ class Settings(BaseSettings):
     @classmethod
     def _is_finality(cls, value: str) -> str:
         if not _FINALITY.fullmatch(value):
-            raise ValueError("must be 'tag' or 'depth:N', such as depth:2")
+            raise ValueError("must be 'tag' or 'depth:N', such as depth:2, or 'tag,depth:N'")
         return value
 
     @field_validator("signer", "treasury_signer", "pauser_signer", "rescuer_signer")
@@ -198,10 +253,16 @@ class Settings(BaseSettings):
         return self
 
     @property
-    def finality_depth_blocks(self) -> int | None:
-        """N of `depth:N`; None: the chain's `finalized` tag."""
+    def finality(self) -> Finality:
+        """When a block is final."""
         _, _, depth = self.chain_finality.partition(":")
-        return int(depth) if depth else None
+        return Finality(int(depth) if depth else None, self.chain_finality.startswith("tag,"))
+
+    @property
+    def deposit_policy(self) -> DepositPolicy:
+        """What is done with deposits that are too little or too late."""
+        grace = timedelta(seconds=self.deposit_late_grace_s)
+        return DepositPolicy(self.deposit_tolerance_minor, grace)
 
     @property
     def given(self) -> list[str]:

@@ -2,6 +2,10 @@
 
     python scripts/chaos.py --seed 1 --faults 2000 --payments 400
     python scripts/chaos.py --seed 1 --seeds 5 --faults 2000 --payments 400
+    python scripts/chaos.py mirror --seeds 5000
+
+`mirror` plays histories of a chain that reorganises itself, read through providers that lag and lie
+(`tests/histories`); the rest of this text is about the other ones.
 
 Real worker processes on a real PostgreSQL and a real anvil behind fault proxies (`tests/chaos`).
 Odd seeds leave out restored backups and strangers with a lane's key, so that payments flow; even
@@ -21,19 +25,29 @@ which nobody could tell from the truth.
 
 import argparse
 import asyncio
+import logging
 import shutil
 import sys
 import tempfile
 import time
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Final
+
+import structlog
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from tests.chaos.bench import Bench
 from tests.chaos.campaign import Campaign, CampaignFailed
 from tests.chaos.laws import Verdict
+from tests.histories.playing import play_all
 from tests.rig import PostgresServer
+
+_PROCESSES: Final = 2
+_TOLD_EVERY_S: Final = 30
 
 
 def main() -> int:
@@ -41,11 +55,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("what", nargs="?", choices=["payments", "mirror"], default="payments")
     parser.add_argument("--seed", type=int, default=1, help="the first seed")
     parser.add_argument("--seeds", type=int, default=1, help="how many seeds, one after another")
     parser.add_argument("--faults", type=int, default=2000, help="faults of each seed")
     parser.add_argument("--payments", type=int, default=400, help="payments of each seed")
     given = parser.parse_args()
+    if given.what == "mirror":
+        return mirror(range(given.seed, given.seed + given.seeds))
     directory = Path(tempfile.mkdtemp(prefix="corridor-postgres-"))
     postgres = PostgresServer(directory)
     total: Counter[str] = Counter()
@@ -61,6 +78,45 @@ def main() -> int:
     if given.seeds > 1:
         show(f"{given.seeds} seeds", total)
     return 0
+
+
+def mirror(seeds: range) -> int:
+    """Histories of the mirror, one after another in each of two processes; 1 when one failed."""
+    began = time.monotonic()
+    parts = [seeds[part::_PROCESSES] for part in range(_PROCESSES)]
+    with ProcessPoolExecutor(_PROCESSES, mp_context=get_context("spawn")) as processes:
+        failed = sum(processes.map(_mirror_part, parts))
+    seconds = time.monotonic() - began
+    say(f"mirror: {len(seeds)} seeds, {failed} failed, {seconds:.0f} s")
+    return 1 if failed else 0
+
+
+def _mirror_part(seeds: range) -> int:
+    """How many of these failed; each with what differed and how to play it again."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    directory = Path(tempfile.mkdtemp(prefix="corridor-postgres-"))
+    postgres = PostgresServer(directory)
+    try:
+        return asyncio.run(_mirror_histories(postgres, seeds))
+    finally:
+        postgres.stop()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+async def _mirror_histories(postgres: PostgresServer, seeds: range) -> int:
+    done, failed, told = 0, 0, time.monotonic()
+    happened: Counter[str] = Counter()
+    async for seed, found, kinds in play_all(postgres, seeds):
+        done, happened = done + 1, happened + kinds
+        if found:
+            failed += 1
+            say(f"seed {seed}: {found}\n  again: python scripts/chaos.py mirror --seed {seed}")
+        if time.monotonic() - told > _TOLD_EVERY_S or done == len(seeds):
+            told = time.monotonic()
+            say(f"{done} of {len(seeds)} seeds up to {seed}, {failed} failed")
+    for kind, count in sorted(happened.items()):
+        say(f"  {count:7}  {kind}")
+    return failed
 
 
 async def play(

@@ -55,6 +55,7 @@ _SHIPPED = "adapters/evm/artifacts"
 _FOR_TESTS = "tests/chain/artifacts"
 
 TARGETS = (
+    Target("src/DepositForwarders.sol", _SHIPPED),
     Target("src/TestPriceFeed.sol", _SHIPPED),
     Target("src/TestUSD.sol", _SHIPPED),
     Target("src/TransferSettlement.sol", _SHIPPED),
@@ -65,6 +66,7 @@ TARGETS = (
     Target("test/tokens/LookalikeToken.sol", _FOR_TESTS),
     Target("test/tokens/NoReturnToken.sol", _FOR_TESTS),
     Target("test/tokens/PlainToken.sol", _FOR_TESTS),
+    Target("test/tokens/QuietFeeToken.sol", _FOR_TESTS),
 )
 
 

@@ -20,6 +20,7 @@ from adapters.evm.signer import Eip1559Reader, KeystoreSigner
 from adapters.failpoint import failpoint
 from adapters.machine import new_id
 from node.core.adoption.facts import OwnAccounts
+from node.core.consent import TwoPersons
 from node.core.ledger import Balance, chain_account
 from node.core.mirror import Cursor, Finality, Watch
 from node.core.paging import ListQuery
@@ -35,6 +36,7 @@ from node.core.transfers import State
 from node.core.treasury import NodeAddresses
 from node.core.units import Address
 from node.services.adoption import AdoptionService
+from node.services.breaks import BreakService
 from node.services.mirroring import MirrorService
 from node.services.movement_writing import MovementWriter
 from node.services.posting import PostingService
@@ -133,7 +135,10 @@ class MirroredNode:
         await self.database.close()
 
     def mirror(
-        self, finality: Finality | None = None, units: UnitOfWork | None = None
+        self,
+        finality: Finality | None = None,
+        units: UnitOfWork | None = None,
+        at: Callable[[str], None] | None = None,
     ) -> MirrorService:
         """A mirror as a new process has it: nothing is remembered but the database."""
         return MirrorService(
@@ -143,6 +148,7 @@ class MirroredNode:
             lanes=self.lanes,
             finality=finality or Finality(DEPTH_BLOCKS),
             new_id=new_id,
+            failpoint=at or failpoint(None),
         )
 
     def reconciliation(self, providers: Providers | None = None) -> ReconciliationService:
@@ -151,8 +157,16 @@ class MirroredNode:
             units=self.ledger.units,
             reader=EvmReader(providers or self.providers, self.watch),
             watch=self.watch,
-            posting=PostingService(self.ledger.units, CATALOG),
             new_id=new_id,
+        )
+
+    def breaks(self, *, alone: int = 1000) -> BreakService:
+        """Who closes breaks; one operator alone moves up to so many whole units."""
+        return BreakService(
+            units=self.ledger.units,
+            watch=self.watch,
+            posting=PostingService(self.ledger.units, CATALOG),
+            two_persons=TwoPersons(alone, lambda code: CATALOG.ledger_asset(code).digits),
         )
 
     def adoption(self, at: Callable[[str], None] | None = None) -> AdoptionService:
@@ -162,7 +176,15 @@ class MirroredNode:
             units=self.ledger.units,
             reader=EvmReader(self.providers, watch),
             chain_id=CHAIN_ID,
-            own=OwnAccounts(watch.contract, watch.token, "USDC", "ETH", watch.addresses, TREASURY),
+            own=OwnAccounts(
+                watch.contract,
+                watch.token,
+                "USDC",
+                "ETH",
+                watch.addresses,
+                TREASURY,
+                watch.deposits,
+            ),
             finality=Finality(DEPTH_BLOCKS),
             new_id=new_id,
             failpoint=at or failpoint(None),
@@ -213,6 +235,7 @@ class MirroredNode:
             TREASURY,
             PAUSER,
             RESCUER,
+            deposits=self.watch.deposits,
         )
 
     async def treasury(self, at: Callable[[str], None] | None = None) -> TreasuryService:
@@ -331,7 +354,7 @@ class MirroredNode:
     async def open_breaks(self) -> list[Break]:
         """Breaks that nobody has closed."""
         query = ListQuery(limit=200, filters={"status": "open"}, scope="breaks")
-        return list((await self.reconciliation().breaks(query)).items)
+        return list((await self.breaks().page(query)).items)
 
     async def reconcile(self) -> Run:
         """A full run."""

@@ -33,7 +33,8 @@ DEFAULT_TIP_WEI: Final = 10**9
 """1 gwei: what clients offer where they know nothing of the market."""
 
 _HASH: Final = re.compile(r"0x[0-9a-fA-F]{64}")
-_UNREADABLE: Final = (LookupError, TypeError, ValueError, AttributeError)
+UNREADABLE: Final = (LookupError, TypeError, ValueError, AttributeError, OverflowError, OSError)
+"""What reading an answer raises that is not what it should be; a time may be beyond all clocks."""
 
 
 class EvmChain:
@@ -217,7 +218,7 @@ def _returned(answer: Any) -> bytes | CallReverted:
         return CallReverted(answer.data, answer.message, burnt_gas=answer.is_halt)
     try:
         return from_hex(answer)
-    except (LookupError, TypeError, ValueError) as error:
+    except UNREADABLE as error:
         raise ChainUnavailable("the chain answers a call with something else than data") from error
 
 
@@ -257,7 +258,7 @@ def _fee_history(answer: Any) -> FeeHistory | None:
             next_base_fee_wei=quantity(answer["baseFeePerGas"][-1]),
             tips_wei=[quantity(each[0]) for each in rewards if each],
         )
-    except _UNREADABLE:
+    except UNREADABLE:
         return None
 
 
@@ -270,7 +271,7 @@ def _read(parse: Callable[[Any], _Value], answer: Any) -> _Value:
     """An answer as a value; `ChainUnavailable` if it is none, so that nobody acts on it."""
     try:
         return parse(answer)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise ChainUnavailable(
             f"the chain gives an answer that cannot be read ({type(error).__name__})"
         ) from error

@@ -7,6 +7,7 @@ import re
 from typing import Final
 
 from node.core.errors import ChainUnavailable
+from node.core.mirror import BlockPoint
 
 _REVERTED: Final = 3  # of geth, followed by anvil, reth, Nethermind
 
@@ -54,6 +55,34 @@ class NoAnswer(Exception):
 
     What was asked may nevertheless have been done.
     """
+
+
+class TooSlow(NoAnswer):
+    """No answer came in time, or none of that length was given: a smaller question may have one."""
+
+
+class Limited(NoAnswer):
+    """The provider refuses whoever asks it now (HTTP 401, 402, 403, 429), whatever is asked."""
+
+
+class Lacking(Exception):
+    """An answer says that its provider has not what it must have; another may have it."""
+
+
+class Implausible(Exception):
+    """An answer contradicts itself, or another answer of the same provider.
+
+    Attributes:
+        block: The block it is about; None: of no one block.
+        log_index: The log that is wrong or left out, where it is one.
+    """
+
+    def __init__(
+        self, detail: str, block: BlockPoint | None = None, log_index: int | None = None
+    ) -> None:
+        super().__init__(detail if block is None else f"block {block.number}: {detail}")
+        self.block = block
+        self.log_index = log_index
 
 
 class WrongChain(Exception):

@@ -10,13 +10,14 @@ from urllib.parse import urlsplit
 import httpx
 import orjson
 
-from adapters.evm.errors import NoAnswer, RpcError
+from adapters.evm.errors import Limited, NoAnswer, RpcError, TooSlow
 
 CONNECT_TIMEOUT_S: Final = 2.0
 ANSWER_TIMEOUT_S: Final = 10.0
 _CONNECTIONS_MAX: Final = 16
 _WORDS_MAX: Final = 500  # of a server's error: they go into logs
 _INTERNAL_ERROR: Final = -32603  # JSON-RPC 2.0
+_LIMITED: Final = frozenset({401, 402, 403, 429})  # HTTP: not you, not now
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 Call = tuple[str, Sequence[Any]]
@@ -87,8 +88,12 @@ class JsonRpc:
         )
         return _result(answer)
 
-    async def batch(self, calls: Sequence[Call]) -> list[Any]:
+    async def batch(self, calls: Sequence[Call], *, timeout_s: float | None = None) -> list[Any]:
         """Results of many calls in one request, in order; an `RpcError` stands for its own call.
+
+        Args:
+            calls: Methods and parameters.
+            timeout_s: Patience with them all; None: as with any.
 
         Raises:
             NoAnswer: The provider did not answer, or not every call.
@@ -99,7 +104,8 @@ class JsonRpc:
             [
                 {"jsonrpc": "2.0", "id": index, "method": method, "params": list(params)}
                 for index, (method, params) in enumerate(calls)
-            ]
+            ],
+            timeout_s,
         )
         if not isinstance(answers, list):
             _result(answers)  # one error for the whole batch
@@ -126,15 +132,20 @@ class JsonRpc:
             timeout = httpx.Timeout(timeout_s, connect=min(timeout_s, CONNECT_TIMEOUT_S))
         try:
             answer = await self._http.post(self._url, content=orjson.dumps(body), timeout=timeout)
+        except httpx.ReadTimeout as error:
+            raise TooSlow(f"{self.name}: {type(error).__name__}") from error
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             raise NoAnswer(f"{self.name}: {type(error).__name__}: {error}") from error
+        if answer.status_code == httpx.codes.REQUEST_ENTITY_TOO_LARGE:
+            raise TooSlow(f"{self.name}: HTTP {answer.status_code}")
+        no_answer = Limited if answer.status_code in _LIMITED else NoAnswer
         try:
             parsed = orjson.loads(answer.content)
         except orjson.JSONDecodeError as error:
-            raise NoAnswer(f"{self.name}: HTTP {answer.status_code}, not JSON") from error
+            raise no_answer(f"{self.name}: HTTP {answer.status_code}, not JSON") from error
         # Some providers give a JSON-RPC error with an HTTP status of 400; that is an answer.
         if answer.status_code >= httpx.codes.BAD_REQUEST and not _is_error(parsed):
-            raise NoAnswer(f"{self.name}: HTTP {answer.status_code}")
+            raise no_answer(f"{self.name}: HTTP {answer.status_code}")
         if answer.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
             raise NoAnswer(f"{self.name}: HTTP {answer.status_code}: {parsed}"[:_WORDS_MAX])
         return parsed

@@ -1,4 +1,4 @@
-"""One provider of a chain as its peers' chooser sees it: breaker, head, identity, quarantine.
+"""One provider of a chain as its chooser sees it: breaker, head, identity, doubts, quarantine.
 
 Not here: who is asked (`adapters.evm.rpc`), how (`adapters.evm.json_rpc`).
 """
@@ -10,14 +10,26 @@ from typing import Any, Final
 import structlog
 
 from adapters.evm.breaker import Breaker, BreakerState, ClockS
-from adapters.evm.errors import NoAnswer, RpcError, WrongChain
+from adapters.evm.errors import NoAnswer, RpcError, TooSlow, WrongChain
 from adapters.evm.json_rpc import Call, JsonRpc
+from adapters.evm.log_limits import is_too_long
 from node.core.ports.chain import ProviderHealth
 
 _log = structlog.get_logger()
 
 _LIMITED: Final = frozenset({-32005, 429})
 """Codes of "too many requests": EIP-1474, and the HTTP status some providers repeat."""
+
+_NUMBER_BITS: Final = 63  # what the store holds; no chain has so many blocks
+
+DOUBT_S: Final = 600
+"""How long one that contradicted itself is asked last."""
+
+REFUSAL_S: Final = 15
+"""How long one that could not answer what a pass needed is asked after the others."""
+
+SLOW_S: Final = 60
+"""How long one that let somebody wait for nothing is given only a probe's patience."""
 
 
 class Link:
@@ -44,6 +56,11 @@ class Link:
         self._now_s = now_s
         self._identified_at_s: float | None = None  # tidy: T1 because seconds, not money
         self._failures_total = 0
+        self._is_behind = False
+        self._doubt: str | None = None
+        self._doubted_until_s: float = 0.0  # tidy: T1 because seconds, not money
+        self._refused_until_s: float = 0.0  # tidy: T1 because seconds, not money
+        self._slow_until_s: float = 0.0  # tidy: T1 because seconds, not money
 
     @contextmanager
     def asking(self) -> Iterator[None]:
@@ -56,12 +73,14 @@ class Link:
         except WrongChain:
             raise
         except RpcError as error:
-            if error.code in _LIMITED:
+            if error.code in _LIMITED and not is_too_long(error.message):
                 self.failed()
             else:
                 self._succeeded()
             raise
-        except NoAnswer:
+        except NoAnswer as error:
+            if isinstance(error, TooSlow):
+                self._slow_until_s = self._now_s() + SLOW_S
             self.failed()
             raise
         except BaseException:
@@ -93,6 +112,38 @@ class Link:
         if self.breaker.state is not BreakerState.CLOSED:
             _log.info("provider answers again", provider=self.rpc.name)
         self.breaker.succeeded()
+
+    # ------------------------------------------------------------------------------- doubts
+
+    def doubted(self, reason: str) -> None:
+        """It contradicted itself."""
+        if self.in_doubt is None:
+            _log.error("provider contradicts itself", provider=self.rpc.name, reason=reason)
+        self._doubt, self._doubted_until_s = reason, self._now_s() + DOUBT_S
+
+    @property
+    def is_well(self) -> bool:
+        """Whether nothing speaks against reading from it now."""
+        return self.in_doubt is None and self.breaker.may_ask and not self.refuses
+
+    @property
+    def in_doubt(self) -> str | None:
+        """Why it is asked last at this moment; None: it is not."""
+        return self._doubt if self._now_s() < self._doubted_until_s else None
+
+    def refused(self) -> None:
+        """It answered somebody who could ask nobody else with an error, or with nothing."""
+        self._refused_until_s = self._now_s() + REFUSAL_S
+
+    @property
+    def refuses(self) -> bool:
+        """Whether it did so a short while ago."""
+        return self._now_s() < self._refused_until_s
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether it let somebody wait for nothing a short while ago."""
+        return self._now_s() < self._slow_until_s
 
     # ------------------------------------------------------------------------------- identity
 
@@ -151,15 +202,28 @@ class Link:
 
     def _number(self, quantity: object) -> int:
         try:
-            return int(quantity, 16) if isinstance(quantity, str) else int("")
-        except ValueError as error:
-            raise NoAnswer(f"{self.rpc.name} gives no number where one belongs") from error
+            number = int(quantity, 16) if isinstance(quantity, str) else -1
+        except ValueError:
+            number = -1
+        if number < 0 or number.bit_length() > _NUMBER_BITS:
+            raise NoAnswer(f"{self.rpc.name} gives no number where one belongs")
+        return number
 
     def behind(self, reference: int | None) -> int:
-        """Blocks that its last head is behind `reference`, or behind what it told itself once."""
+        """Blocks that its last head is behind `reference`; 0 while one of them is unknown."""
         if reference is None or self.head is None:
             return 0
         return max(0, reference - self.head)
+
+    def is_abreast(self, reference: int | None, behind_blocks_max: int) -> bool:
+        """Whether it has a say in what all are asked; that it lost it, or has it again, is told."""
+        behind_blocks = self.behind(reference)
+        is_behind = behind_blocks > behind_blocks_max
+        if is_behind != self._is_behind:
+            self._is_behind = is_behind
+            words = "provider is behind, and not heard" if is_behind else "provider caught up"
+            _log.warning(words, provider=self.rpc.name, behind_blocks=behind_blocks)
+        return not is_behind
 
     def health(self, reference: int | None) -> ProviderHealth:
         """As of now."""
@@ -172,6 +236,7 @@ class Link:
             behind_blocks=self.behind(reference),
             quarantined=self.quarantined,
             sends=self.sends.state.value,
+            in_doubt=self.in_doubt,
         )
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 import rlp
 from eth_account import Account
 from eth_utils.crypto import keccak
+from rlp.exceptions import RLPException
 
 from adapters.evm.errors import NoAnswer
 from node.core.units import Address, TxHash
@@ -31,9 +32,10 @@ def raw_of(told: Mapping[str, Any]) -> bytes:
     try:
         kind = int(told.get("type", "0x0"), 16)
         content = [field(told) for field in _FIELDS[kind]]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        encoded = bytes(rlp.encode(content))
+    except (KeyError, TypeError, ValueError, AttributeError, RLPException) as error:
         raise NoAnswer(f"transaction {told.get('hash')} is of no known form") from error
-    raw = (bytes([kind]) if kind else b"") + bytes(rlp.encode(content))
+    raw = (bytes([kind]) if kind else b"") + encoded
     if TxHash(keccak(raw)) != bytes.fromhex(told["hash"][2:]):
         raise NoAnswer(f"what the provider tells of transaction {told['hash']} has another hash")
     if kind != _BLOB and _sender(raw) != bytes.fromhex(told["from"][2:]):

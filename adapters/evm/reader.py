@@ -1,386 +1,334 @@
 """The mirror's reads over JSON-RPC, with the cross-checks that make an answer worth something.
 
 Three ways to the same facts: logs by block hash (the live way), logs by number range, and all
-receipts of a block. A log that names another block, a list that lacks what the receipts of the
-block have, receipts that are not those of the block's transactions: each is `ChainUnavailable`, so
-the mirror waits instead of believing. Sends are in `client.py`.
+receipts of a block. Each of them asks one provider from beginning to end. A log that names another
+block, a list that lacks what the receipts of the block have, receipts that are not those of the
+block: each is a `Contradiction`, which puts the provider in doubt, and the mirror waits instead of
+believing. What is asked for is in `watched.py`, how in `asking.py`, answers are read in
+`answers.py`, accounts in `accounts.py`, sends are in `client.py`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
-from itertools import groupby
+from itertools import chain
 from typing import Any, Final
 
-from eth_utils.crypto import keccak
-
-from adapters.evm.client import from_hex, hex_data, quantity, state
-from adapters.evm.decode import (
-    SETTLEMENT_TOPICS,
-    TRANSFER_TOPIC,
-    RawLog,
-    address_topic,
-    block_of,
-    settlement_log,
-    token_log,
+from adapters.evm.accounts import WHOLE_BLOCKS_PER_BATCH, AccountReads
+from adapters.evm.answers import (
+    address_of_log,
+    block_hash_of,
+    count_of,
+    header_of,
+    logs_of_block,
 )
-from adapters.evm.errors import NoAnswer, RpcError
-from adapters.evm.raw import raw_of
+from adapters.evm.client import UNREADABLE, hex_data
+from adapters.evm.decode import RawLog
+from adapters.evm.errors import Implausible, Limited, NoAnswer, RpcError
+from adapters.evm.log_limits import LOGS_CAPS, LOGS_MAX, blocks_allowed, may_be_too_long
 from adapters.evm.rpc import Call, Providers
-from node.core.adoption.facts import MinedTransaction
+from adapters.evm.watched import Watched
 from node.core.errors import ChainUnavailable
-from node.core.mirror import BlockHeader, BlockPoint, Facts, Watch, pair_payouts
+from node.core.mirror import BlockHeader, BlockPoint, Facts, Watch
 from node.core.ports.chain import Receipt
-from node.core.submission import Fees
+from node.core.ports.mirror import Contradiction, RangeTooLong
 from node.core.units import Address, BlockHash, TxHash
 
-_BALANCE_OF: Final = keccak(text="balanceOf(address)")[:4]
-_BLOOM_BITS: Final = 2048
-_CALLS_PER_BATCH: Final = 100
-_WHOLE_BLOCKS_PER_BATCH: Final = 8  # some 300 KB each on a busy chain
+_WATCHED_KEPT: Final = 3
 
 
-class EvmReader:
+class EvmReader(AccountReads):
     """See `node.core.ports.mirror.ChainReader`."""
 
-    def __init__(self, providers: Providers, watch: Watch) -> None:
-        self._providers = providers
+    def __init__(self, providers: Providers, watch: Watch, *, bloom_is_exact: bool = True) -> None:
+        """Nothing is asked yet.
+
+        Args:
+            providers: Of the chain.
+            watch: What is followed.
+            bloom_is_exact: Whether a block's bloom filter has all its logs; see
+                `CORRIDOR_CHAIN_BLOOM`.
+        """
+        super().__init__(providers, watch.token)
         self._watch = watch
-        own = [address_topic(address) for address in sorted(watch.addresses)]
-        self._filters: Sequence[Mapping[str, object]] = (
-            {"address": hex_data(watch.contract), "topics": [list(SETTLEMENT_TOPICS)]},
-            {"address": hex_data(watch.token), "topics": [TRANSFER_TOPIC, own]},
-            {"address": hex_data(watch.token), "topics": [TRANSFER_TOPIC, None, own]},
-        )
-        self._contract_bits = _bloom_bits(watch.contract)
-        self._settlement_bits = [_bloom_bits(from_hex(topic)) for topic in SETTLEMENT_TOPICS]
-        self._token_bits = _bloom_bits(watch.token) | _bloom_bits(from_hex(TRANSFER_TOPIC))
-        self._own_bits = [_bloom_bits(from_hex(topic)) for topic in own]
+        self._watched = [Watched(watch, frozenset())]
+        self._bloom_is_exact = bloom_is_exact
+
+    # --------------------------------------------------------------------------------- blocks
 
     async def head(self) -> BlockHeader:
         """The newest block."""
-        block = await self._ask([("eth_getBlockByNumber", ["latest", False])])
-        if block[0] is None:
-            raise ChainUnavailable("the provider has no newest block")
-        return _header(block[0])
+        with self.pinned():
+            (block,) = await self._ask([("eth_getBlockByNumber", ["latest", False])])
+            if block is None:
+                raise self._lacking("the provider has no newest block")
+            return self._parsed(header_of, block)
 
     async def finalized_number(self) -> int | None:
-        """Number of the block tagged `finalized`; None: the chain has none."""
-        answers = await self._providers.batch([("eth_getBlockByNumber", ["finalized", False])])
-        block = answers[0]
-        return None if block is None or isinstance(block, RpcError) else quantity(block["number"])
+        """The lowest number that providers tell of the block tagged `finalized`; None: none has.
+
+        Those that have no such tag, or no such block yet, do not count; nor those that are behind,
+        while others answer: one that stands still would stop finality.
+        """
+        told = await self._providers.batch_of_each([("eth_getBlockByNumber", ["finalized", False])])
+        numbers: list[int] = []
+        for (block,) in self._providers.abreast(told).values():
+            with suppress(*UNREADABLE):
+                numbers.append(count_of(block["number"]))
+        return min(numbers, default=None)
+
+    async def hashes_at(self, number: int) -> Mapping[str, BlockHash]:
+        """Provider -> the hash of its canonical block of that number, of all that have one.
+
+        Also of those that are behind: they hold up nobody who asks for a newer block, and of the
+        blocks they have they are witnesses. Else one of two could overrule the other by telling of
+        a head far above it.
+        """
+        told = await self._providers.batch_of_each([("eth_getBlockByNumber", [hex(number), False])])
+        hashes: dict[str, BlockHash] = {}
+        for name, (block,) in told.items():
+            with suppress(*UNREADABLE):
+                header = header_of(block)
+                if header.number == number:
+                    hashes[name] = header.hash
+        return hashes
 
     async def headers(self, first: int, last: int) -> Sequence[BlockHeader]:
-        """Canonical headers of these numbers, ascending, as far as the provider has them."""
-        blocks = await self._ask(
-            [("eth_getBlockByNumber", [hex(number), False]) for number in range(first, last + 1)]
-        )
-        found: list[BlockHeader] = []
-        for block in blocks:
-            if block is None:
-                break
-            found.append(_header(block))
-        return found
+        """Canonical headers of these numbers, ascending, as far as the provider has them.
 
-    async def facts(self, headers: Sequence[BlockHeader]) -> Sequence[Facts]:
-        """Token logs and settlement events of these blocks, read by hash.
+        Raises:
+            ChainUnavailable: It has not one that is below the newest it told of.
+        """
+        numbers = range(first, last + 1)
+        with self.pinned():
+            blocks = await self._ask(
+                [("eth_getBlockByNumber", [hex(number), False]) for number in numbers]
+            )
+            found: list[BlockHeader] = []
+            for number, block in zip(numbers, blocks, strict=True):
+                if block is None:
+                    if number < (self._providers.head or 0):
+                        raise self._lacking(f"the provider has not block {number}")
+                    break
+                header = self._parsed(header_of, block)
+                if header.number != number:
+                    raise self._contradiction(f"asked for block {number}, it gives another")
+                found.append(header)
+            return found
+
+    # ---------------------------------------------------------------------------------- facts
+
+    async def facts(
+        self, headers: Sequence[BlockHeader], also: Collection[Address] = ()
+    ) -> Sequence[Facts]:
+        """What these blocks say, read by hash.
 
         Where a block may have any, its receipts must say the same: providers have left logs out of
         a list, and an answer that lacks one looks like any other.
         """
-        answers = await self._ask(
-            [
-                ("eth_getLogs", [{"blockHash": hex_data(header.hash), **each}])
-                for header in headers
-                for each in self._filters
+        watched = self._watched_with(also)
+        with self.pinned():
+            answers = await self._ask(
+                [
+                    ("eth_getLogs", [{"blockHash": hex_data(header.hash), **each}])
+                    for header in headers
+                    for each in watched.filters
+                ]
+            )
+            count = len(watched.filters)
+            found: list[Facts] = []
+            for n, header in enumerate(headers):
+                with self._believing(header.point):
+                    logs = chain.from_iterable(answers[count * n : count * (n + 1)])
+                    found.append(_facts(watched, header.point, logs))
+            compared = [
+                (header, each)
+                for header, each in zip(headers, found, strict=True)
+                if each.log_count or watched.may_be_in(header)
             ]
-        )
-        count = len(self._filters)
-        found = [
-            self._facts(header.point, answers[count * n : count * (n + 1)])
-            for n, header in enumerate(headers)
-        ]
-        compared = [
-            (header, each)
-            for header, each in zip(headers, found, strict=True)
-            if each.log_count or self._may_have_facts(header)
-        ]
-        for start in range(0, len(compared), _WHOLE_BLOCKS_PER_BATCH):
-            await self._compare(compared[start : start + _WHOLE_BLOCKS_PER_BATCH])
+            await self._compare(compared, also)
         return found
 
-    async def facts_by_range(self, first: int, last: int) -> Sequence[Facts]:
-        """The same by number range, another method; only for final blocks. Blocks with logs."""
-        span = {"fromBlock": hex(first), "toBlock": hex(last)}
-        logs = await self._ask([("eth_getLogs", [{**span, **each}]) for each in self._filters])
-        by_block = sorted(
-            (each for part in logs for each in part),
-            key=lambda log: (quantity(log["blockNumber"]), log["blockHash"]),
-        )
-        return [
-            self._facts(BlockPoint(number, BlockHash(from_hex(hash_))), [list(group)])
-            for (number, hash_), group in groupby(
-                by_block, key=lambda log: (quantity(log["blockNumber"]), log["blockHash"])
-            )
-        ]
+    async def facts_by_range(
+        self, first: int, last: int, also: Collection[Address] = ()
+    ) -> Sequence[Facts]:
+        """The same by number range, another method; only for final blocks. Blocks with logs.
 
-    async def facts_by_receipts(self, headers: Sequence[BlockHeader]) -> Sequence[Facts]:
-        """The same out of all receipts of each block, a third method; counts are checked."""
-        calls: list[Call] = [("eth_getBlockReceipts", [hex_data(each.hash)]) for each in headers]
+        A provider that has not the block after the last one is not asked: while a block is its
+        newest, its logs may not be in its index yet. The last block must be the same before and
+        after. Logs that cannot be read are compared with the receipts of their blocks.
+
+        Raises:
+            RangeTooLong: It does not answer for so many blocks, whatever its words, or its list may
+                be cut off, or is longer than is good. Of one block: it is to be read by receipts.
+        """
+        watched = self._watched_with(also)
+        with self.pinned():
+            calls: list[Call] = [("eth_getBlockByNumber", [hex(last), False])]
+            anchor, head = await self._ask([*calls, ("eth_blockNumber", [])])
+            if anchor is None or self._parsed(count_of, head) <= last:
+                raise self._lacking(f"the provider is not beyond block {last} yet")
+            with self._believing():
+                end = header_of(anchor).point
+                if end.number != last:
+                    raise Implausible(f"asked for block {last}, it gives another", end)
+            lists = await self._logs(first, last, watched)
+            (again,) = await self._ask(calls)
+            if again is None or self._parsed(header_of, again).hash != end.hash:
+                raise self._lacking(f"block {last} changed while its logs were read")
+            with self._believing():
+                found = _facts_by_block(watched, lists, first, end)
+            unread = [each for each in found if each.undecoded]
+            headers = await self._headers_of([each.block for each in unread])
+            await self._compare(list(zip(headers, unread, strict=True)), also)
+        return found
+
+    async def _logs(self, first: int, last: int, watched: Watched) -> list[list[RawLog]]:
+        """A list of logs per filter, each of all these blocks."""
+        span = {"fromBlock": hex(first), "toBlock": hex(last)}
         try:
-            answers = await self._ask(calls)
+            lists = await self._ask([("eth_getLogs", [{**span, **f}]) for f in watched.filters])
+        except ChainUnavailable as error:
+            cause, blocks = error.__cause__, last - first + 1
+            if isinstance(cause, NoAnswer) and not isinstance(cause, Limited):
+                raise RangeTooLong(str(error)) from error
+            if isinstance(cause, RpcError) and may_be_too_long(cause.code, cause.message):
+                allowed = blocks_allowed(cause.message, blocks)
+                raise RangeTooLong(str(error), allowed) from error
+            raise
+        with self._believing():
+            longest, total = max(map(len, lists)), sum(map(len, lists))
+        if longest in LOGS_CAPS:
+            raise RangeTooLong(f"a list of {longest} logs may have been cut off")
+        if total > LOGS_MAX and first < last:
+            raise RangeTooLong(f"{total} logs are more than are looked through at once")
+        return lists
+
+    async def facts_by_receipts(
+        self, headers: Sequence[BlockHeader], also: Collection[Address] = ()
+    ) -> Sequence[Facts]:
+        """The same out of all receipts of each block, a third method."""
+        watched = self._watched_with(also)
+        found: list[Facts] = []
+        with self.pinned():
+            for start in range(0, len(headers), WHOLE_BLOCKS_PER_BATCH):
+                part = headers[start : start + WHOLE_BLOCKS_PER_BATCH]
+                for header, receipts in zip(part, await self._whole(part), strict=True):
+                    with self._believing(header.point):
+                        logs = logs_of_block(header, receipts, bloom_is_exact=self._bloom_is_exact)
+                        found.append(_facts(watched, header.point, logs))
+        return found
+
+    async def _whole(self, headers: Sequence[BlockHeader]) -> list[Any]:
+        """Receipts of each of these blocks; None: the provider has not this block."""
+        try:
+            return await self._ask(
+                [("eth_getBlockReceipts", [hex_data(each.hash)]) for each in headers]
+            )
         except ChainUnavailable as error:
             if not isinstance(error.__cause__, RpcError):
                 raise
-            answers = [await self._one_by_one(each) for each in headers]
-        return [
-            self._of_receipts(header, receipts)
-            for header, receipts in zip(headers, answers, strict=True)
-        ]
+        return [await self._tell_receipts(each.tx_hashes) for each in headers]
 
-    async def _one_by_one(self, header: BlockHeader) -> list[Any]:
-        """Receipts of a block of a provider that has no method for all, or no room for them."""
-        return await self._ask(
-            [("eth_getTransactionReceipt", [hex_data(each)]) for each in header.tx_hashes]
-        )
+    def may_have_facts(
+        self, headers: Sequence[BlockHeader], also: Collection[Address] = ()
+    ) -> Sequence[bool]:
+        """Whether each block's bloom filter speaks of what `facts` tells; False is certain."""
+        watched = self._watched_with(also)
+        return [watched.is_spoken_of(each) for each in headers]
 
-    async def receipts(self, tx_hashes: Sequence[TxHash]) -> Sequence[Receipt]:
-        """Receipts of transactions that are in a block; all of them or an error."""
+    def may_have_any(
+        self, headers: Sequence[BlockHeader], also: Collection[Address] = ()
+    ) -> Sequence[bool]:
+        """Whether each block's bloom filter allows any log of the node; False is certain."""
+        watched = self._watched_with(also)
+        return [watched.may_be_in(each) for each in headers]
+
+    def doubt(
+        self, detail: str, *, block: BlockPoint | None = None, log_index: int | None = None
+    ) -> Contradiction:
+        """Put the provider that this task is pinned to in doubt."""
+        return self._contradiction(detail, block, log_index)
+
+    async def receipts_and_facts(
+        self, tx_hashes: Sequence[TxHash], also: Collection[Address] = ()
+    ) -> Sequence[tuple[Receipt, Facts]]:
+        """Receipts as `receipts` gives them, each with what its own logs say."""
+        watched = self._watched_with(also)
+        found: list[tuple[Receipt, Facts]] = []
+        with self.pinned():
+            answers = await self._tell_receipts(tx_hashes)
+            for tx_hash, answer in zip(tx_hashes, answers, strict=True):
+                receipt = self._receipt(tx_hash, answer)
+                point = BlockPoint(receipt.block_number, receipt.block_hash)
+                with self._believing(point):
+                    found.append((receipt, _facts(watched, point, answer["logs"])))
+        return found
+
+    async def _headers_of(self, blocks: Sequence[BlockPoint]) -> list[BlockHeader]:
         answers = await self._ask(
-            [("eth_getTransactionReceipt", [hex_data(each)]) for each in tx_hashes]
+            [("eth_getBlockByHash", [hex_data(each.hash), False]) for each in blocks]
         )
-        return [_receipt(answer) for answer in answers]
+        if None in answers:
+            raise self._lacking("the provider has not a block that it gave logs of")
+        return [self._parsed(header_of, each) for each in answers]
 
-    async def has_code(self, address: Address, block: BlockHash) -> bool:
-        """Whether a contract is at `address` in that block's state."""
-        code = (await self._ask([("eth_getCode", [hex_data(address), state(block)])]))[0]
-        return len(from_hex(code)) > 0
-
-    async def token_balances(self, addresses: Sequence[Address], block: BlockHash) -> Sequence[int]:
-        """`balanceOf` of each, token units, in that block's state."""
-        token = hex_data(self._watch.token)
-        calls: list[Call] = [
-            (
-                "eth_call",
-                [
-                    {"to": token, "data": hex_data(_BALANCE_OF + address.rjust(32, b"\0"))},
-                    state(block),
-                ],
-            )
-            for address in addresses
-        ]
-        return [_word(answer) for answer in await self._ask(calls)]
-
-    async def native_balances(
-        self, addresses: Sequence[Address], block: BlockHash
-    ) -> Sequence[int]:
-        """Wei of each, in that block's state."""
-        return await self._account_reads("eth_getBalance", addresses, block)
-
-    async def nonces(self, addresses: Sequence[Address], block: BlockHash) -> Sequence[int]:
-        """Transactions sent by each, in that block's state."""
-        return await self._account_reads("eth_getTransactionCount", addresses, block)
-
-    async def agreed_nonces(self, addresses: Sequence[Address], block: BlockHash) -> Sequence[int]:
-        """The same, asked of all providers; an error where they differ."""
-        calls = _account_calls("eth_getTransactionCount", addresses, block)
-        told: dict[tuple[int, ...], list[str]] = {}
-        for name, answers in (await self._providers.batch_of_each(calls)).items():
-            with suppress(TypeError, ValueError):  # else it is no number
-                told.setdefault(tuple(map(quantity, answers)), []).append(name)
-        if not told:
-            raise ChainUnavailable("no provider tells the nonces of the node's accounts")
-        if len(told) > 1:
-            sides = " against ".join(" and ".join(each) for each in told.values())
-            raise ChainUnavailable(
-                f"providers differ about the nonces at block 0x{block.hex()}: {sides}"
-            )
-        return list(next(iter(told)))
-
-    async def nonces_now(self, addresses: Sequence[Address]) -> Sequence[int]:
-        """Transactions of each that the newest block or the pool has; neither counts lower."""
-        answers = await self._ask(
-            [
-                ("eth_getTransactionCount", [hex_data(address), tag])
-                for address in addresses
-                for tag in ("latest", "pending")
-            ]
-        )
-        counts = [quantity(answer) for answer in answers]
-        return [max(pair) for pair in zip(counts[::2], counts[1::2], strict=True)]
-
-    async def sent_by(
-        self, addresses: Sequence[Address], blocks: Sequence[BlockPoint]
-    ) -> Sequence[MinedTransaction]:
-        """Transactions of these accounts in these blocks, read whole; by block and place."""
-        own = {hex_data(address) for address in addresses}
-        sent: list[tuple[Mapping[str, Any], Mapping[str, Any]]] = []
-        for start in range(0, len(blocks), _WHOLE_BLOCKS_PER_BATCH):
-            part = blocks[start : start + _WHOLE_BLOCKS_PER_BATCH]
-            answers = await self._ask(
-                [("eth_getBlockByHash", [hex_data(each.hash), True]) for each in part]
-            )
-            for point, block in zip(part, answers, strict=True):
-                if block is None or block["hash"] != hex_data(point.hash):
-                    raise ChainUnavailable(f"the provider has not block {point.number} as it was")
-                sent += [
-                    (block, each) for each in block["transactions"] if each["from"].lower() in own
-                ]
-        receipts = await self.receipts([TxHash(from_hex(each["hash"])) for _, each in sent])
-        return [
-            _mined(block, told, receipt)
-            for (block, told), receipt in zip(sent, receipts, strict=True)
-        ]
-
-    async def _account_reads(
-        self, method: str, addresses: Sequence[Address], block: BlockHash
-    ) -> list[int]:
-        answers = await self._ask(_account_calls(method, addresses, block))
-        return [quantity(answer) for answer in answers]
-
-    async def _ask(self, calls: Sequence[Call]) -> list[Any]:
-        """Results of all calls; an error of one is an error of all."""
-        results: list[Any] = []
-        for start in range(0, len(calls), _CALLS_PER_BATCH):
-            part = await self._providers.batch(calls[start : start + _CALLS_PER_BATCH])
-            for answer in part:
-                if isinstance(answer, RpcError):
-                    raise ChainUnavailable(f"the chain answers a read with {answer}") from answer
-            results += part
-        return results
-
-    def _facts(self, block: BlockPoint, parts: Sequence[Sequence[RawLog]]) -> Facts:
-        """Facts of one block out of several answers; a log that is in two counts once."""
-        watch = self._watch
-        token, contract = hex_data(watch.token), hex_data(watch.contract)
-        unique: dict[int, RawLog] = {}
-        try:
-            for log in (log for part in parts for log in part):
-                if block_of(log) != block.hash:
-                    raise ChainUnavailable(f"block {block.number}: a log of another block")
-                unique[quantity(log["logIndex"])] = log
-            logs = [unique[index] for index in sorted(unique)]
-            transfers = [token_log(log) for log in logs if log["address"] == token]
-            events = [settlement_log(log) for log in logs if log["address"] == contract]
-        except NoAnswer as error:
-            raise ChainUnavailable(f"block {block.number}: {error}") from error
-        own = [
-            log
-            for log in transfers
-            if log is not None
-            if log.from_address in watch.addresses or log.to_address in watch.addresses
-        ]
-        paired = pair_payouts(own, [log for log in events if log is not None], watch.contract)
-        return Facts(block, own, paired)
-
-    def _may_have_facts(self, header: BlockHeader) -> bool:
-        """Whether the block's bloom filter speaks of logs that the mirror is to have.
-
-        False positives are normal; they cost one more read.
-        """
-        bloom = int.from_bytes(header.logs_bloom)
-        speaks_of_events = _all_in(self._contract_bits, bloom) and _any_in(
-            self._settlement_bits, bloom
-        )
-        speaks_of_tokens = _all_in(self._token_bits, bloom) and _any_in(self._own_bits, bloom)
-        return speaks_of_events or speaks_of_tokens
-
-    async def _compare(self, found: Sequence[tuple[BlockHeader, Facts]]) -> None:
+    async def _compare(
+        self, found: Sequence[tuple[BlockHeader, Facts]], also: Collection[Address]
+    ) -> None:
         """Nothing, if the receipts of each block say the same."""
-        seen = await self.facts_by_receipts([header for header, _ in found])
+        seen = await self.facts_by_receipts([header for header, _ in found], also)
         for (header, facts), others in zip(found, seen, strict=True):
             if facts != others:
-                raise ChainUnavailable(
-                    f"block {header.number}: the provider's logs are not those of its receipts"
+                raise self._contradiction(
+                    f"block {header.number}: the provider's logs are not those of its receipts",
+                    header.point,
+                    facts.difference(others),
                 )
 
-    def _of_receipts(self, header: BlockHeader, receipts: Sequence[Mapping[str, Any]]) -> Facts:
-        hashes = [from_hex(each["transactionHash"]) for each in receipts or () if each]
-        if hashes != list(header.tx_hashes):
-            raise ChainUnavailable(
-                f"block {header.number} has {len(header.tx_hashes)} transactions, the provider"
-                f" gives {len(hashes)} receipts or others"
-            )
-        return self._facts(header.point, [receipt["logs"] for receipt in receipts])
+    def _watched_with(self, also: Collection[Address]) -> Watched:
+        """What is followed with these addresses, made of what was followed before.
+
+        Some are kept: jobs that share a reader differ in how many addresses they know.
+        """
+        wanted = also if isinstance(also, frozenset) else frozenset(also)
+        for place, each in enumerate(self._watched):
+            if each.also is wanted or each.also == wanted:
+                self._watched.insert(0, self._watched.pop(place))
+                return each
+        found = self._grown(wanted) or Watched(self._watch, wanted)
+        self._watched = [found, *self._watched[: _WATCHED_KEPT - 1]]
+        return found
+
+    def _grown(self, wanted: frozenset[Address]) -> Watched | None:
+        """What is followed with these addresses, if that is what was followed and some more."""
+        for each in sorted(self._watched, key=lambda kept: len(kept.also), reverse=True):
+            new = wanted - each.also
+            if len(new) == len(wanted) - len(each.also):
+                return each.with_more(new, wanted)
+        return None
 
 
-def _account_calls(method: str, addresses: Sequence[Address], block: BlockHash) -> list[Call]:
-    return [(method, [hex_data(address), state(block)]) for address in addresses]
+def _facts(watched: Watched, block: BlockPoint, logs: Iterable[RawLog]) -> Facts:
+    return watched.facts(block, filter(watched.concerns, map(address_of_log, logs)))
 
 
-def _header(block: Mapping[str, Any]) -> BlockHeader:
-    return BlockHeader(
-        number=quantity(block["number"]),
-        hash=BlockHash(from_hex(block["hash"])),
-        parent_hash=BlockHash(from_hex(block["parentHash"])),
-        mined_at=datetime.fromtimestamp(quantity(block["timestamp"]), UTC),
-        tx_hashes=tuple(TxHash(from_hex(each)) for each in block["transactions"]),
-        logs_bloom=from_hex(block["logsBloom"]),
-    )
+def _facts_by_block(
+    watched: Watched, lists: Sequence[Sequence[RawLog]], first: int, end: BlockPoint
+) -> list[Facts]:
+    """Facts of the blocks with logs, in order.
 
-
-def _receipt(answer: Mapping[str, Any] | None) -> Receipt:
-    if answer is None or answer.get("blockHash") is None:
-        raise ChainUnavailable("the provider has no receipt of a transaction that is in a block")
-    return Receipt(
-        tx_hash=TxHash(from_hex(answer["transactionHash"])),
-        block_hash=BlockHash(from_hex(answer["blockHash"])),
-        block_number=quantity(answer["blockNumber"]),
-        succeeded=quantity(answer["status"]) == 1,
-        gas_used=quantity(answer["gasUsed"]),
-        effective_gas_price_wei=quantity(answer["effectiveGasPrice"]),
-    )
-
-
-def _mined(block: Mapping[str, Any], told: Mapping[str, Any], receipt: Receipt) -> MinedTransaction:
-    """A transaction of a block read whole, with its receipt."""
-    try:
-        raw = raw_of(told)
-    except NoAnswer as error:
-        raise ChainUnavailable(str(error)) from error
-    point = BlockPoint(quantity(block["number"]), BlockHash(from_hex(block["hash"])))
-    if receipt.block_hash != point.hash:
-        raise ChainUnavailable("a transaction changed its block while it was read")
-    fee = told.get("maxFeePerGas") or told["gasPrice"]
-    tip = told.get("maxPriorityFeePerGas") or fee
-    return MinedTransaction(
-        tx_hash=receipt.tx_hash,
-        sender=Address(from_hex(told["from"])),
-        nonce=quantity(told["nonce"]),
-        to=Address(from_hex(told["to"])) if told["to"] else None,
-        value_wei=quantity(told["value"]),
-        data=from_hex(told["input"]),
-        gas_limit=quantity(told["gas"]),
-        fees=Fees(quantity(fee), quantity(tip)),
-        raw=raw,
-        block=point,
-        mined_at=datetime.fromtimestamp(quantity(block["timestamp"]), UTC),
-        index=quantity(told["transactionIndex"]),
-        succeeded=receipt.succeeded,
-        gas_used=receipt.gas_used,
-        gas_price_wei=receipt.effective_gas_price_wei,
-    )
-
-
-def _word(answer: str) -> int:
-    raw = from_hex(answer)
-    if len(raw) != 32:  # noqa: PLR2004 - an ABI word
-        raise ChainUnavailable("the token does not answer balanceOf; is it a contract?")
-    return int.from_bytes(raw)
-
-
-def _bloom_bits(item: bytes) -> int:
-    """The three bits of one address or topic in a logs bloom (yellow paper, 4.3.1)."""
-    digest = keccak(item)
-    bits = 0
-    for start in (0, 2, 4):
-        bits |= 1 << (int.from_bytes(digest[start : start + 2]) % _BLOOM_BITS)
-    return bits
-
-
-def _all_in(bits: int, bloom: int) -> bool:
-    return bits & bloom == bits
-
-
-def _any_in(each_bits: Iterable[int], bloom: int) -> bool:
-    return any(_all_in(bits, bloom) for bits in each_bits)
+    Raises:
+        Implausible: A log is of none of these blocks, or two blocks have one number.
+    """
+    by_hash: dict[str, list[RawLog]] = {}
+    for log in filter(watched.concerns, map(address_of_log, chain.from_iterable(lists))):
+        by_hash.setdefault(log["blockHash"], []).append(log)
+    found: dict[int, Facts] = {}
+    for text, logs in by_hash.items():
+        point = BlockPoint(count_of(logs[0]["blockNumber"]), block_hash_of(text))
+        if not first <= point.number <= end.number or point.number in found:
+            raise Implausible("a log of a block that was not asked for, or of another", point)
+        if point.number == end.number and point.hash != end.hash:
+            raise Implausible("a log of another block", point)
+        found[point.number] = watched.facts(point, logs)
+    return [found[number] for number in sorted(found) if found[number].log_count]

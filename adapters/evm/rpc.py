@@ -1,8 +1,9 @@
 """All providers of one chain: reads from the first that is well, broadcasts to all.
 
 A provider that fails has its breaker opened and is read again only when nobody else is left, or
-after a probe. One whose head is behind its peers' is passed over. One of another chain is
-quarantined for good. Nothing is asked twice of the same provider: whoever asks decides.
+after a probe. One whose head is behind its peers' is passed over, one that contradicted itself is
+asked last. One of another chain is quarantined for good. Nothing is asked twice of the same
+provider: whoever asks decides.
 """
 
 import asyncio
@@ -24,6 +25,9 @@ __all__ = ["ANSWER_TIMEOUT_S", "Call", "JsonRpc", "ProviderRules", "Providers"]
 
 _PROBE_TIMEOUT_S: Final = 2.0
 _ENOUGH_TO_OUTVOTE: Final = 3
+_HEAD: Final = ("eth_blockNumber", ())
+_EXECUTING: Final = frozenset({"eth_call", "eth_estimateGas"})
+"""Methods whose errors may be the contract's, of which every provider would say the same."""
 
 _Result = TypeVar("_Result")
 _Tell = Callable[
@@ -59,6 +63,7 @@ class _Pin:
 
     link: Link | None = None
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    is_other: bool = False  # not the one that a pass would choose, if another is well
 
 
 class Providers:
@@ -128,17 +133,25 @@ class Providers:
     async def batch_of_each(self, calls: Sequence[Call]) -> Mapping[str, list[Any]]:
         """Name -> what it answers, of every provider that answers all of these calls.
 
-        One whose breaker is open is waited for no longer than for a probe.
+        One whose breaker is open, or that let somebody wait for nothing in the last minute, is
+        waited for no longer than for a probe: one that hangs must not hold up every step. All are
+        asked for their heads besides, at the same moment; see `abreast`.
         """
 
         async def ask(link: Link) -> list[Any]:
-            patience_s = ANSWER_TIMEOUT_S if link.breaker.may_ask else _PROBE_TIMEOUT_S
+            is_well = link.breaker.may_ask and not link.is_slow
+            patience_s = None if is_well else _PROBE_TIMEOUT_S
             try:
-                async with asyncio.timeout(patience_s):
-                    return await link.rpc.batch(calls)
-            except (NoAnswer, RpcError, TimeoutError):
+                with link.asking():
+                    if link.wants_identity(self._rules.identity_every_s):
+                        await self._identify(link, _PROBE_TIMEOUT_S)
+                    *found, head = await link.rpc.batch([*calls, _HEAD], timeout_s=patience_s)
+                    link.learn([_HEAD], [head])
+                    return found
+            except (NoAnswer, RpcError, WrongChain):
                 return []
 
+        await self._compare_heads()  # the preferred one says which chain is meant
         links = [each for each in self._links if each.quarantined is None]
         answers = await asyncio.gather(*map(ask, links))
         return {
@@ -146,6 +159,17 @@ class Providers:
             for link, found in zip(links, answers, strict=True)
             if found and not any(isinstance(each, RpcError) for each in found)
         }
+
+    def abreast(self, told: Mapping[str, list[Any]]) -> Mapping[str, list[Any]]:
+        """Of what `batch_of_each` found, the part of those that are not behind their peers.
+
+        All of it where only such are left.
+        """
+        reference, behind_max = self._reference_head(), self._rules.behind_blocks_max
+        behind = {
+            each.rpc.name for each in self._links if not each.is_abreast(reference, behind_max)
+        }
+        return {name: each for name, each in told.items() if name not in behind} or told
 
     async def chain_id(self) -> int:
         """EIP-155 number, asked now. When every provider is of another chain: that chain's.
@@ -164,16 +188,44 @@ class Providers:
             raise ChainUnavailable("the provider has no chain id") from error
 
     @contextmanager
-    def pinned(self) -> Iterator[None]:
-        """See `node.core.ports.chain.Chain.pinned`. Inside another pin, that one goes on."""
+    def pinned(self, *, is_other: bool = False) -> Iterator[None]:
+        """See `node.core.ports.chain.Chain.pinned`. Inside another pin, that one goes on.
+
+        Args:
+            is_other: Choose another provider than passes begin with, if there is one that is well.
+        """
         if self._pin.get() is not None:
             yield
             return
-        token = self._pin.set(_Pin())
+        token = self._pin.set(_Pin(is_other=is_other))
         try:
             yield
         finally:
             self._pin.reset(token)
+
+    def doubt(self, reason: str) -> str:
+        """The provider of this pass contradicted itself: from now on it is asked last.
+
+        Returns:
+            Its name.
+        """
+        pin = self._pin.get()
+        if pin is None or pin.link is None:
+            return "a provider"
+        pin.link.doubted(reason)
+        return pin.link.rpc.name
+
+    def lacks(self) -> None:
+        """The provider of this pass has not what it must have: the next one begins with another."""
+        pin = self._pin.get()
+        if pin is not None and pin.link is not None:
+            pin.link.refused()
+
+    @property
+    def head(self) -> int | None:
+        """The newest block that the provider of this pass told of."""
+        pin = self._pin.get()
+        return None if pin is None or pin.link is None else pin.link.head
 
     async def each(self, ask: _Tell[_Result]) -> list[_Result]:
         """What `ask` makes of every provider that is not quarantined, also of failing ones.
@@ -214,13 +266,17 @@ class Providers:
 
     async def _of_pinned(self, link: Link, ask: _Ask, calls: Sequence[Call]) -> list[Any]:
         try:
-            return await self._asked(link, ask, calls, is_last=True)
+            result = await self._asked(link, ask, calls, is_last=True)
         except RpcError as error:
-            if error.is_revert:
+            if _is_of_contract(calls, error):
                 raise
+            link.refused()
             raise ProvidersRefuse(f"{link.rpc.name} says {error}") from error
         except (NoAnswer, WrongChain) as error:
             raise ChainUnavailable(f"this pass reads from one provider only: {error}") from error
+        if _has_errors(calls, result):
+            link.refused()  # so that the next pass begins with another
+        return result
 
     async def _first(self, ask: _Ask, calls: Sequence[Call]) -> tuple[Link, list[Any]]:
         """The first answer without a fault of the provider; else the best there is."""
@@ -229,18 +285,21 @@ class Providers:
         refused: RpcError | None = None
         partial: tuple[Link, list[Any]] | None = None
         candidates = self._candidates()
+        pin = self._pin.get()
+        if pin is not None and pin.is_other and len(candidates) > 1 and candidates[1].is_well:
+            candidates = [*candidates[1:], candidates[0]]
         for number, link in enumerate(candidates, 1):
             try:
                 result = await self._asked(link, ask, calls, is_last=number == len(candidates))
             except RpcError as error:
-                if error.is_revert:
+                if _is_of_contract(calls, error):
                     raise
                 refused = error
                 faults.append(f"{link.rpc.name} says {error}")
             except (NoAnswer, WrongChain) as error:
                 faults.append(str(error))
             else:
-                if not _has_errors(result):
+                if not _has_errors(calls, result):
                     return link, result
                 partial = partial or (link, result)
         if partial is not None:
@@ -249,7 +308,7 @@ class Providers:
             f"{each.rpc.name}: {each.quarantined}" for each in self._links if each.quarantined
         ]
         kind = ChainUnavailable if refused is None else ProvidersRefuse
-        raise kind("no provider of the chain gives an answer: " + "; ".join(faults))
+        raise kind("no provider of the chain gives an answer: " + "; ".join(faults)) from refused
 
     async def _asked(
         self, link: Link, ask: _Ask, calls: Sequence[Call], *, is_last: bool
@@ -263,14 +322,19 @@ class Providers:
             return result
 
     def _candidates(self) -> list[Link]:
-        """Who is asked, in this order: those that are well, those behind, those that fail."""
+        """Who is asked, in this order: those that are well, behind, refuse, fail, are in doubt."""
         usable = [each for each in self._links if each.quarantined is None]
         reference = self._reference_head()
         behind_max = self._rules.behind_blocks_max
 
-        def rank(link: Link) -> tuple[bool, int]:
+        def rank(link: Link) -> tuple[bool, bool, bool, int]:
             behind_blocks = link.behind(reference)
-            return not link.breaker.may_ask, behind_blocks if behind_blocks > behind_max else 0
+            return (
+                link.in_doubt is not None,
+                not link.breaker.may_ask,
+                link.refuses,
+                behind_blocks if behind_blocks > behind_max else 0,
+            )
 
         return sorted(usable, key=rank)
 
@@ -338,6 +402,14 @@ class Providers:
         return self._rules.send_open_timeout_s if is_open else self._rules.send_timeout_s
 
 
-def _has_errors(answers: Sequence[object]) -> bool:
+def _has_errors(calls: Sequence[Call], answers: Sequence[object]) -> bool:
     """Whether one of them is an error that another provider may not have."""
-    return any(isinstance(each, RpcError) and not each.is_revert for each in answers)
+    return any(
+        isinstance(answer, RpcError) and not _is_of_contract([call], answer)
+        for call, answer in zip(calls, answers, strict=True)
+    )
+
+
+def _is_of_contract(calls: Sequence[Call], error: RpcError) -> bool:
+    """Whether it is a contract that refuses, not the provider."""
+    return error.is_revert and any(method in _EXECUTING for method, _ in calls)

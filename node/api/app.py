@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from fastapi import FastAPI
+from prometheus_client.registry import Collector
 from starlette.middleware import Middleware
 from starlette.responses import Response
 from starlette.routing import Route
@@ -14,7 +15,9 @@ from node import __version__
 from node.api import docs
 from node.api.envelope import Envelope
 from node.api.metrics import CONTENT_TYPE, HttpMetrics
+from node.api.mirror_metrics import MirrorSeries
 from node.api.operations import Operation, PathEndpoint, send_problem
+from node.api.operator import site
 from node.api.pages import Page
 from node.api.problems import PathUnknown
 from node.api.routes import OPERATIONS
@@ -54,6 +57,7 @@ def create_app(services: Services, *, sandbox: bool = False) -> FastAPI:
     )
     app.router.routes.append(Route("/metrics", Page("/metrics", _figures(services, metrics))))
     app.router.routes.extend(docs.routes(OPERATIONS, sandbox=sandbox))
+    app.router.routes.extend(site.routes(services))
     app.router.default = _path_unknown
     return app
 
@@ -68,7 +72,7 @@ def _figures(services: Services, metrics: HttpMetrics) -> Callable[[], Awaitable
             "mirror_final_block": ready.final_number,
         }
         known = {name: value for name, value in gauges.items() if value is not None}
-        others = []
+        others: list[Collector] = [MirrorSeries(ready, services.meter.providers())]
         with suppress(Unavailable):  # `corridor_ready` says so; there is nothing else to tell
             others.append(SettlementSeries(await services.meter.figures(), services.addresses))
         return Response(metrics.page(known, *others), headers={"Content-Type": CONTENT_TYPE})

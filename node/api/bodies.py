@@ -24,6 +24,7 @@ from node.core.errors import InvalidInput
 from node.core.paging import LIMIT_DEFAULT, LIMIT_MAX
 
 BODY_BYTES_MAX: Final = 64 * 1024
+UPLOAD_BYTES_MAX: Final = 10 * 1024 * 1024
 _QUERY_FIELDS_MAX: Final = 32
 _ERRORS_MAX: Final = 20
 _AT: Final = "at_parameter"
@@ -38,6 +39,19 @@ class Body(BaseModel):
 
 class EmptyBody(Body):
     """No members."""
+
+
+class Upload(Body):
+    """A file as the body, in whatever media type; what its media type is, its operation checks.
+
+    Attributes:
+        query: The request's query string: with another one it is another request.
+    """
+
+    content: Annotated[bytes, Field(exclude=True)]
+    sha256: str
+    media_type: str
+    query: str
 
 
 class Query(BaseModel):
@@ -64,16 +78,16 @@ def headers_named(scope: Scope, name: bytes) -> list[bytes]:
     return [value for key, value in scope["headers"] if key == name]
 
 
-async def read(scope: Scope, receive: Receive) -> bytes:
+async def read(scope: Scope, receive: Receive, bytes_max: int = BODY_BYTES_MAX) -> bytes:
     """The whole body.
 
     Raises:
-        BodyTooLarge: It is, or says it is, above `BODY_BYTES_MAX`; the rest is not read.
+        BodyTooLarge: It is, or says it is, above `bytes_max`; the rest is not read.
         ClientDisconnect: The caller went away before it was complete.
     """
     declared = headers_named(scope, b"content-length")
-    if declared and declared[0].isdigit() and int(declared[0]) > BODY_BYTES_MAX:
-        _too_large()
+    if declared and declared[0].isdigit() and int(declared[0]) > bytes_max:
+        _too_large(bytes_max)
     chunks: list[bytes] = []
     size = 0
     while True:
@@ -82,11 +96,29 @@ async def read(scope: Scope, receive: Receive) -> bytes:
             raise ClientDisconnect
         chunk = message.get("body", b"")
         size += len(chunk)
-        if size > BODY_BYTES_MAX:
-            _too_large()
+        if size > bytes_max:
+            _too_large(bytes_max)
         chunks.append(chunk)
         if not message.get("more_body", False):
             return b"".join(chunks)
+
+
+async def read_upload(scope: Scope, receive: Receive) -> Upload:
+    """The whole body as a file.
+
+    Raises:
+        BodyTooLarge: It is above `UPLOAD_BYTES_MAX`.
+        ClientDisconnect: The caller went away before it was complete.
+    """
+    content = await read(scope, receive, UPLOAD_BYTES_MAX)
+    types = headers_named(scope, b"content-type")
+    media_type = types[0].decode("latin-1").partition(";")[0].strip().lower() if types else ""
+    return Upload(
+        content=content,
+        sha256=hashlib.sha256(content).hexdigest(),
+        media_type=media_type,
+        query=scope["query_string"].decode("latin-1"),
+    )
 
 
 def parse(raw: bytes, model: type[SomeBody]) -> SomeBody:
@@ -207,9 +239,9 @@ def _distinct(pairs: list[tuple[str, Any]]) -> None:
         raise ValueError("an object names a member twice")
 
 
-def _too_large() -> NoReturn:
+def _too_large(bytes_max: int) -> NoReturn:
     raise BodyTooLarge(
-        f"the body is above {BODY_BYTES_MAX} bytes; nothing was done", limit_bytes=BODY_BYTES_MAX
+        f"the body is above {bytes_max} bytes; nothing was done", limit_bytes=bytes_max
     )
 
 

@@ -9,6 +9,7 @@ EMAIL: Final = r"^[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+$"
 CURRENCY_CODE: Final = r"^[A-Z0-9]{2,16}$"
 AMOUNT: Final = r"^[0-9]+(\.[0-9]+)?$"
 ADDRESS: Final = r"^0x[0-9a-fA-F]{40}$"
+HASH: Final = r"^0x[0-9a-fA-F]{64}$"
 RATE: Final = r"^[0-9]{1,20}(\.[0-9]{1,40})?$"
 
 MEANT: Final[Mapping[str, str]] = {
@@ -17,6 +18,7 @@ MEANT: Final[Mapping[str, str]] = {
     EMAIL: "write an e-mail address such as name@example.org",
     CURRENCY_CODE: "write a currency code such as EUR",
     ADDRESS: "write an address: 0x and 40 hexadecimal digits",
+    HASH: "write a hash: 0x and 64 hexadecimal digits",
     RATE: "write a rate as a plain decimal such as 1.15626",
 }
 """Pattern -> what to write. An amount is judged with its currency, in `node.api.money`."""

@@ -233,6 +233,8 @@ _PARTS: Final = {
     "bank": "deposit",
     "partner": "deposit",
     "suspense": "deposit",
+    "chain": "deposit",
+    "loss": "deposit",
     "fx_position": "exchange",
     "deferred/spread": "spread",
     "deferred/fee": "fees",

@@ -177,7 +177,7 @@ def errors_of(operation: Operation) -> list[type[NodeError]]:
         if issubclass(operation.query, PageQuery):
             errors.append(CursorInvalid)
     if operation.body is not None:
-        errors += [JsonInvalid, BodyTooLarge, InvalidInput]
+        errors += [BodyTooLarge] if operation.uploads else [JsonInvalid, BodyTooLarge, InvalidInput]
     return [*errors, *(each for each in operation.refusals if each not in errors)]
 
 
@@ -188,7 +188,7 @@ def _schemas(
     inputs: dict[tuple[int, JsonSchemaMode], TypeAdapter[Any]] = {}
     for each in operations:
         inputs[id(each.answer), "serialization"] = TypeAdapter(each.answer)
-        if each.body is not None:
+        if each.body is not None and not each.uploads:
             inputs[id(each.body), "validation"] = TypeAdapter(each.body)
     references, definitions = TypeAdapter.json_schemas(
         [(key, mode, adapter) for (key, mode), adapter in inputs.items()],
@@ -216,7 +216,12 @@ def _operation(operation: Operation, references: Any) -> dict[str, Any]:
         "responses": _responses(operation, references[id(operation.answer), "serialization"]),
         "security": [] if operation.who is None else [{"bearer": []}],
     }
-    if operation.body is not None:
+    if operation.uploads:
+        made["requestBody"] = {
+            "required": True,
+            "content": {each: {"schema": {"type": "string"}} for each in operation.uploads},
+        }
+    elif operation.body is not None:
         made["requestBody"] = {
             "required": needs_body(operation.body),
             "content": {

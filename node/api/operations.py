@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from node.api import bodies
-from node.api.bodies import Body, PageQuery, Query
+from node.api.bodies import Body, PageQuery, Query, Upload
 from node.api.problems import (
     JSON,
     PROBLEM_JSON,
@@ -97,6 +97,7 @@ class Operation:
         answer: Type of the success body, a TypedDict.
         refusals: Errors of its own, besides those that follow from the declaration.
         files: Media types of success, besides JSON.
+        uploads: Media types of the body, where it is a file.
     """
 
     method: str
@@ -112,6 +113,7 @@ class Operation:
     example: Example
     refusals: tuple[type[NodeError], ...]
     files: tuple[str, ...] = ()
+    uploads: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +222,35 @@ class Operations:
 
         return declare
 
+    def upload(  # noqa: PLR0913 - a declaration, all by name
+        self,
+        path: str,
+        *,
+        uploads: tuple[str, ...],
+        query: type[QueryT],
+        answer: Any,
+        example: Example,
+        who: frozenset[Role] = EVERYONE,
+        refusals: tuple[type[NodeError], ...] = (),
+    ) -> Callable[
+        [Callable[[Call[Upload, QueryT]], Awaitable[Answer]]],
+        Callable[[Call[Upload, QueryT]], Awaitable[Answer]],
+    ]:
+        """Declare a POST whose body is a file of one of these media types."""
+
+        def declare(
+            handler: Callable[[Call[Upload, QueryT]], Awaitable[Answer]],
+        ) -> Callable[[Call[Upload, QueryT]], Awaitable[Answer]]:
+            self.all.append(
+                Operation(
+                    "POST", path, self.tag, handler, who, KeyRule.ACCEPTED, Upload, query, 201,
+                    answer, example, refusals, (), uploads,
+                )
+            )  # fmt: skip
+            return handler
+
+        return declare
+
 
 class PathEndpoint:
     """The ASGI application of one path: all its methods."""
@@ -265,8 +296,10 @@ class PathEndpoint:
         key = _idempotency_key(scope, operation.key)
         query = operation.query
         values = None if query is None else bodies.parse_query(scope["query_string"], query)
-        body = None
-        if operation.body is not None:
+        body: Body | None = None
+        if operation.body is Upload:
+            body = await bodies.read_upload(scope, receive)
+        elif operation.body is not None:
             body = bodies.parse(await bodies.read(scope, receive), operation.body)
         claim = None
         if key is not None and principal is not None and body is not None:

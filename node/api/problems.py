@@ -149,8 +149,15 @@ MEANING: Final[Mapping[str, str]] = {
     " be the one you wanted.",
     "reference_used": "This reference of the rail was booked before: `top_up_id`. The money is"
     " there once.",
+    "request_reference_used": "Another payment request of the same owner has this reference; it is"
+    " `payment_request_id`. Nothing changed.",
+    "deposits_not_offered": "The node has no contract that makes deposit addresses, so it cannot be"
+    " paid on chain.",
     "cancel_too_late": "The transfer is being paid or has ended, so it cannot be canceled.",
     "wrong_state": "The object's state does not allow this. Nothing changed.",
+    "second_person_needed": "This is decided by two operators, and `made_by`, who asks, is the"
+    " first of them. Nothing was booked. Another operator, with a key of another name, approves it;"
+    " `break_id`, where there is one, says at which break.",
     "number_used": "The settlement contract has paid or voided the transfer's payment number, in"
     " the transaction `tx_hash` of block `block_number`. Nothing changed. `detail` says what can be"
     " done.",
@@ -189,9 +196,16 @@ MEANING: Final[Mapping[str, str]] = {
     "rail_unknown": "The node has no such rail, or not for this role.",
     "format_unfit": "The format cannot carry this statement: camt.053 has currency codes of three"
     " letters, at most 5 decimal digits and at most 18 digits in all. Ask for `csv` or `json`.",
+    "statement_invalid": "The file is no statement of a bank that can be read; `detail` says where"
+    " and why, and `line`, where it is known, in which line. Nothing was imported.",
+    "statement_unfit": "The bank's statement contradicts itself, or does not follow the newest one"
+    " that was imported: `expected` and `actual` say by how much. Nothing was imported; import what"
+    " is missing first.",
     "statement_too_large": "The statement would have more than `limit` lines. Ask for a shorter"
     " period; `GET /v1/customers/{customer_id}/entries` has every line, in pages.",
     "too_many_requests": "Too much at once. Wait `Retry-After` seconds.",
+    "too_many_payment_requests": "`limit` payment requests of this owner are not paid. Wait until"
+    " they are, or until a day after they end.",
     "too_many_quotes": "You hold `limit` active quotes. Use one, or wait until `resets_at`.",
     "internal": "The node made a mistake. Tell its operator the `request_id`; repeat a POST only"
     " with the same `Idempotency-Key`.",
@@ -209,7 +223,8 @@ MEANING: Final[Mapping[str, str]] = {
     " later.",
     "settlement_recovering": "The operator must recover settlement (`corridor settlement adopt`)"
     " before transfers are accepted, money goes back, or the pause `foreign_nonce` ends: the chain"
-    " has transactions that the node does not know yet.",
+    " has transactions that the node does not know yet. Or the chain has replaced a block that was"
+    " final, and two operators must decide about that (`corridor mirror status`).",
     "database_unavailable": "The node's database is away. Send the same request again later, with"
     " the same `Idempotency-Key`: whether it was done is not known.",
     "chain_unavailable": "No provider of the chain answers. Send the same request again later.",

@@ -227,6 +227,21 @@ class ResolveBody(Body):
     entries: Annotated[tuple[EntryBody, ...], Field(max_length=20, strict=False)] = ()
 
 
+class AssignBody(Body):
+    """Who looks after a break."""
+
+    owner: Annotated[
+        Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=WORDS)] | None,
+        Field(description="Name of an operator; `null`: nobody."),
+    ]
+
+
+class WithdrawBody(Body):
+    """Why a proposal is not to be."""
+
+    reason: Note
+
+
 class BookingBody(Body):
     """Entries that an operator books by hand, and why."""
 
@@ -236,6 +251,9 @@ class BookingBody(Body):
     ]
     reason: Note
     break_id: Annotated[Id | None, Field(description="The open break it belongs to.")] = None
+    reference: Annotated[
+        Reference | None, Field(description="The bank's, for matching its statement.")
+    ] = None
     entries: Annotated[tuple[EntryBody, ...], Field(min_length=1, max_length=20, strict=False)]
 
 
@@ -366,15 +384,20 @@ class RunQuery(PageQuery):
 class BreakQuery(PageQuery):
     """Which breaks."""
 
-    status: Literal["open", "resolved"] | None = None
+    status: Annotated[
+        Literal["open", "proposed", "resolved"] | None,
+        Field(description="Those that are proposed are open as well."),
+    ] = None
     code: Text | None = None
+    severity: Literal["info", "warning", "critical"] | None = None
+    owner: Annotated[Text | None, Field(description="Name of an operator.")] = None
 
 
 class MovementQuery(PageQuery):
     """Which movements."""
 
     state: Literal["requested", "submitted", "settled", "failed"] | None = None
-    kind: Literal["float_top_up", "lane_gas", "sweep", "rescue"] | None = None
+    kind: Literal["float_top_up", "lane_gas", "sweep", "rescue", "deposit_sweep"] | None = None
 
 
 class RuleQuery(PageQuery):

@@ -10,13 +10,16 @@ from datetime import date
 from decimal import Decimal
 from typing import Protocol
 
+from node.api.deposit_services import Deposits
+from node.api.mirror_services import MirrorDesk
+from node.api.operator_services import Blocks, Comparisons, Sessions
+from node.api.reconciliation_services import BankDesk, BreakDesk
 from node.api.settlement_services import AdoptionDesk, Meter, Overview, Settlement
 from node.api.treasury_services import Treasury
 from node.core.catalog import Catalog
-from node.core.ledger import Balance, Entry
+from node.core.ledger import Balance
 from node.core.paging import ListQuery, Page
 from node.core.parties import Customer, Principal
-from node.core.ports.breaks import Break
 from node.core.ports.chain import AddressCodec
 from node.core.ports.history import AsOf, EntryRow, TransactionRow
 from node.core.ports.idempotency import Answer, Claim
@@ -302,29 +305,6 @@ class Reconciliation(Protocol):
         """Runs."""
         ...
 
-    async def get_break(self, break_id: str, /) -> Break:
-        """One break."""
-        ...
-
-    async def breaks(self, query: ListQuery, /) -> Page[Break]:
-        """Breaks."""
-        ...
-
-    async def resolve(  # noqa: PLR0913 - all by name
-        self,
-        principal: Principal,
-        break_id: str,
-        /,
-        *,
-        reason: str,
-        entries: Sequence[Entry],
-        claim: Claim,
-        render: Callable[[Break], Answer],
-        render_error: RenderError,
-    ) -> Answer:
-        """Close a break."""
-        ...
-
 
 class Fx(Protocol):
     """See `node.services.fx.FxService`."""
@@ -391,8 +371,15 @@ class Services:
     overview: Overview
     meter: Meter
     adoption: AdoptionDesk
+    mirror: MirrorDesk
     treasury: Treasury
     reconciliation: Reconciliation
+    breaks: BreakDesk
+    bank: BankDesk
+    comparisons: Comparisons
+    blocks: Blocks
+    sessions: Sessions
+    deposits: Deposits
     health: Health
     fx: Fx
     addresses: AddressCodec

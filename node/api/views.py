@@ -6,6 +6,7 @@ OpenAPI document shows and what the tests check every answer against.
 
 from collections.abc import Mapping
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, Final, Generic, TypeVar
 from uuid import UUID
 
@@ -239,10 +240,22 @@ def timeline_view(row: EventRow) -> TimelineView:
         "sequence": row.object_sequence,
         "type": row.type,
         "state": row.state.value,
-        "status": STATUS[row.state].value,
+        "status": _status(row).value,
         "occurred_at": time_text(row.occurred_at),
         "detail": dict(row.detail),
     }
+
+
+_PREFIXES: Final = {
+    "transfer": Prefix.TRANSFER,
+    "payment_request": Prefix.PAYMENT_REQUEST,
+    "deposit": Prefix.DEPOSIT,
+}
+
+
+def _status(row: EventRow) -> StrEnum:
+    """The stable word: of a transfer one of the few, of others their own."""
+    return STATUS[row.state] if isinstance(row.state, State) else row.state
 
 
 def event_view(row: EventRow) -> EventView:
@@ -251,9 +264,9 @@ def event_view(row: EventRow) -> EventView:
         "sequence": row.sequence,
         "type": row.type,
         "object": row.object_type,
-        "object_id": encode_id(Prefix.TRANSFER, row.object_id),
+        "object_id": encode_id(_PREFIXES[row.object_type], row.object_id),
         "state": row.state.value,
-        "status": STATUS[row.state].value,
+        "status": _status(row).value,
         "occurred_at": time_text(row.occurred_at),
         "detail": dict(row.detail),
     }

@@ -8,6 +8,7 @@ import structlog
 from eth_utils.crypto import keccak
 
 from adapters.evm.client import EvmChain
+from adapters.evm.deposits import factory_code_hash
 from adapters.evm.rpc import Providers
 from adapters.fx import close_sources
 from node.bootstrap.wiring import NEEDED, Node, offer, open_node, rate_sources, reporting
@@ -126,3 +127,17 @@ async def _compare_with_chain(node: Node) -> None:
                 f"CORRIDOR_{name}_ADDRESS 0x{address.hex()} has no code on chain {chain_id}:"
                 " set the address of the deployed contract"
             )
+    await _compare_deposits(node)
+
+
+async def _compare_deposits(node: Node) -> None:
+    """Deposit addresses are of a contract that sends to this node's settlement contract alone."""
+    deposits, contract = node.watch.deposits, node.watch.contract
+    if deposits is None:
+        return
+    if await node.chain.code_hash(deposits, "latest") != factory_code_hash(contract):
+        raise SettingsInvalid(
+            f"CORRIDOR_DEPOSITS_ADDRESS 0x{deposits.hex()} is not this release's DepositForwarders"
+            f" with the destination 0x{contract.hex()}: deploy one for CORRIDOR_SETTLEMENT_ADDRESS"
+            " and set its address, or leave the setting empty to offer no deposit addresses"
+        )

@@ -22,6 +22,7 @@ class OwnKeys:
         treasury: May be an address whose key is elsewhere; None: there is none.
         pauser, rescuer: Accounts with that role in the contract, if their keys are here.
         treasury_signs: Whether the treasury's key is here.
+        deposits: The contract that makes deposit addresses; None: the node offers none.
     """
 
     token: Address
@@ -31,6 +32,7 @@ class OwnKeys:
     pauser: Address | None
     rescuer: Address | None
     treasury_signs: bool
+    deposits: Address | None = None
 
     @property
     def holders(self) -> tuple[Address, ...]:
@@ -67,7 +69,15 @@ class OwnKeys:
 
     def watch(self, chain_id: int, native: str) -> Watch:
         """What the mirror follows."""
-        return Watch(chain_id, self.contract, self.token, USDC.code, native, self.everything)
+        return Watch(
+            chain_id,
+            self.contract,
+            self.token,
+            USDC.code,
+            native,
+            self.everything,
+            self.deposits,
+        )
 
     def signing(self, settings: Settings) -> SigningFacts:
         """What the rules of every key's signatures refer to."""
@@ -78,6 +88,7 @@ class OwnKeys:
             self.treasury,
             self.everything - {self.contract},
             settings.fee_max_wei,
+            self.deposits,
         )
 
     def movable(self, native: str) -> NodeAddresses:
@@ -91,6 +102,7 @@ class OwnKeys:
             self.pauser,
             self.rescuer,
             self.treasury_signs,
+            self.deposits,
         )
 
 
@@ -133,4 +145,5 @@ def own_keys(settings: Settings) -> OwnKeys:
         pauser=only("pauser_signer"),
         rescuer=only("rescuer_signer"),
         treasury_signs=bool(settings.treasury_signer),
+        deposits=parsed(settings.deposits_address) if settings.deposits_address else None,
     )

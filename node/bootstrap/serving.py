@@ -36,13 +36,15 @@ async def _serve(settings: Settings, on_listening: Callable[[], None]) -> None:
         server = Server(app, settings.http_host, settings.http_port, on_listening)
         keep_what_is_loaded()
         rates = asyncio.create_task(_keep_rates(node, server))
+        watching = asyncio.create_task(_keep_watching(node, server))
         compared = asyncio.create_task(_keep_comparing(node, server))
         try:
             await server.serve()
         finally:
             rates.cancel()
+            watching.cancel()
             compared.cancel()
-        for task in (rates, compared):
+        for task in (rates, watching, compared):
             if task.done() and not task.cancelled() and (error := task.exception()):
                 raise error
 
@@ -53,6 +55,15 @@ async def _keep_rates(node: Node, server: uvicorn.Server) -> None:
         while True:
             await asyncio.sleep(_RATES_EVERY_S)
             await _refresh_rates(node)
+    except Exception:
+        server.should_exit = True
+        raise
+
+
+async def _keep_watching(node: Node, server: uvicorn.Server) -> None:
+    """Look at the chain's head and at the mirror; a process that cannot see them any more stops."""
+    try:
+        await node.head_watch.watch()
     except Exception:
         server.should_exit = True
         raise

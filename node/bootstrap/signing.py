@@ -97,6 +97,7 @@ def _held(settings: SignerSettings) -> Iterator[list[HeldKey]]:
         treasury=settings.treasury,
         own=settings.own | frozenset(addresses),
         fee_max_wei=settings.fee_max_wei,
+        deposits=settings.deposits,
     )
     with only_process(settings.state_dir):
         yield [key for each in settings.keys for key in _keys(each, facts, settings.state_dir)]

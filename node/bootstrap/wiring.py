@@ -13,41 +13,35 @@ from typing import Final
 from adapters.corridors import load_offer
 from adapters.evm.addresses import Eip55
 from adapters.evm.client import EvmChain
-from adapters.evm.contract import EvmSettlementContract
 from adapters.evm.reader import EvmReader
 from adapters.evm.rpc import ProviderRules, Providers
-from adapters.failpoint import failpoint
 from adapters.fx import build_sources, close_sources
 from adapters.machine import SystemClock, new_id, new_secret
 from node.api.services import Services
-from node.bootstrap.keys import OwnKeys, own_keys
+from node.bootstrap.keys import OwnKeys
+from node.bootstrap.parts import Parts
 from node.config import Settings, SettingsInvalid
-from node.core.adoption.facts import OwnAccounts
-from node.core.catalog import USDC, Catalog, Offer, TokenInfo, catalog_of
+from node.core.catalog import USDC, Catalog, Offer
 from node.core.errors import CurrencyUnknown
-from node.core.mirror import Finality, Watch
+from node.core.mirror import Watch
 from node.core.ports.quotes import RateSource
 from node.core.units import Asset
-from node.services.acceptance import Acceptance, SettlementTarget
 from node.services.accounts import AccountService
-from node.services.adoption import AdoptionService
-from node.services.bookings import BookingService
+from node.services.bank import BankService
+from node.services.blocks import BlockService
+from node.services.comparisons import ComparisonService
 from node.services.fx import FxService
-from node.services.health import HealthService
+from node.services.head_watch import HeadWatch
 from node.services.parties import PartyService
 from node.services.positions import PositionService
-from node.services.posting import PostingService
-from node.services.quoting import QuoteLimits, QuoteService
 from node.services.rates import Rates
 from node.services.recollection import Recollection
 from node.services.reconciling import ReconciliationService
-from node.services.settlement_alerts import AlertRules
-from node.services.settlement_figures import SettlementMeter
+from node.services.sessions import SessionService
 from node.services.settlement_operations import SettlementOperations
-from node.services.settlement_overview import SettlementOverview, Watched
+from node.services.settlement_overview import SettlementOverview
 from node.services.statements import StatementService
-from node.services.top_ups import SANDBOX_RAIL, TopUpService
-from node.services.transfers import TransferService
+from node.services.top_ups import TopUpService
 from node.services.treasury_operations import TreasuryOperations
 from node.services.verifying import VerifyService
 from node.store import schema
@@ -66,6 +60,7 @@ class Node:
     parties: PartyService
     verifying: VerifyService
     reconciling: ReconciliationService
+    bank: BankService
     rates: Rates
     fx: FxService
     chain: EvmChain
@@ -74,6 +69,7 @@ class Node:
     watch: Watch
     units: StoreUnits
     recollection: Recollection
+    head_watch: HeadWatch
     bound: asyncio.Event  # set once the settings were compared with database and chain
 
 
@@ -165,98 +161,61 @@ def offer(settings: Settings) -> Offer:
 def _wire(
     settings: Settings, database: Database, providers: Providers, sources: Sequence[RateSource]
 ) -> Node:
-    own = own_keys(settings)
-    clock = SystemClock()
-    units = StoreUnits(database)
-    catalog = catalog_of(TokenInfo(USDC, settings.chain_id, own.token), offer(settings))
-    target = own.target(settings)
-    watch = own.watch(settings.chain_id, catalog.native.code)
-    chain, reader = EvmChain(providers), EvmReader(providers, watch)
-    rates = Rates(sources, catalog.pricing)
-    fx = FxService(units, catalog, rates)
-    posting = PostingService(units, catalog)
-    reconciling = ReconciliationService(
-        units=units, reader=reader, watch=watch, posting=posting, new_id=new_id
+    parts = Parts(settings, StoreUnits(database), providers, offer(settings), sources)
+    services = _services(parts)
+    return Node(
+        settings=settings,
+        services=services,
+        parties=parts.parties,
+        verifying=VerifyService(parts.units),
+        reconciling=parts.reconciling,
+        bank=parts.bank,
+        rates=parts.rates,
+        fx=parts.fx,
+        chain=parts.chain,
+        reader=parts.reader,
+        keys=parts.own,
+        watch=parts.watch,
+        units=parts.units,
+        recollection=parts.recollection,
+        head_watch=parts.head_watch,
+        bound=parts.bound,
     )
-    rails = settings.rails | ({SANDBOX_RAIL} if settings.sandbox else frozenset())
-    bound = asyncio.Event()
-    parties = PartyService(units, clock, new_id, new_secret)
-    block_ms = int(settings.chain_block_s * 1000)
-    watched, rules = _watched(settings, own, catalog.native.code)
-    adoption = _adoption(settings, own, units, reader, catalog.native.code)
-    contract = EvmSettlementContract(chain, own.contract, own.token)
-    recollection = Recollection(units, settings.chain_id, chain, reader, contract)
-    services = Services(
+
+
+def _services(parts: Parts) -> Services:
+    """What the HTTP edge calls."""
+    settings, own, units, catalog = parts.settings, parts.own, parts.units, parts.catalog
+    return Services(
         catalog=catalog,
         addresses=Eip55(),
-        parties=parties,
-        quoting=_quoting(settings, units, catalog, rates, target),
+        parties=parts.parties,
+        quoting=parts.quoting,
         top_ups=TopUpService(
             units, catalog, new_id, sandbox=settings.sandbox, rails=settings.rails
         ),
-        transfers=TransferService(
-            units,
-            Acceptance(units, target, Eip55(), new_id, bound.is_set),
-            recollection.check_unpaid,
-        ),
+        transfers=parts.transfers,
         accounts=AccountService(units),
         statements=StatementService(units),
-        positions=PositionService(units, catalog, rates, reporting(settings, catalog)),
-        bookings=BookingService(units, catalog, posting, new_id, rails=rails),
+        positions=PositionService(units, catalog, parts.rates, reporting(settings, catalog)),
+        bookings=parts.bookings,
         settlement=SettlementOperations(
             units, settings.chain_id, has_pauser=own.pauser is not None
         ),
-        treasury=TreasuryOperations(
-            units, own.movable(catalog.native.code), Eip55(), new_id, chain
-        ),
-        overview=SettlementOverview(units, watched, rules),
-        adoption=adoption,
-        meter=SettlementMeter(units, watched, rules, clock=clock, providers=providers),
-        reconciliation=reconciling,
-        health=HealthService(units, chain, clock, chain_id=settings.chain_id, block_ms=block_ms),
-        fx=fx,
-    )
-    return Node(
-        settings, services, parties, VerifyService(units), reconciling, rates, fx, chain, reader,
-        own, watch, units, recollection, bound,
-    )  # fmt: skip
-
-
-def _quoting(
-    settings: Settings, units: StoreUnits, catalog: Catalog, rates: Rates, target: SettlementTarget
-) -> QuoteService:
-    return QuoteService(
-        units=units,
-        catalog=catalog,
-        rates=rates,
-        target=target,
-        limits=QuoteLimits(settings.quote_ttl_s, settings.quotes_active_max),
-        clock=SystemClock(),
-        new_id=new_id,
-    )
-
-
-def _watched(settings: Settings, own: OwnKeys, native: str) -> tuple[Watched, AlertRules]:
-    return Watched(settings.chain_id, own.movable(native)), AlertRules.patient_for(
-        settings.bump_after_blocks,
-        max(1, int(settings.chain_block_s)),
-        payments_max=settings.batch_payments_max,
-        float_low_units=settings.float_low_minor,
-        lane_gas_low_wei=settings.lane_gas_low_wei,
-    )
-
-
-def _adoption(
-    settings: Settings, own: OwnKeys, units: StoreUnits, reader: EvmReader, native: str
-) -> AdoptionService:
-    return AdoptionService(
-        units=units,
-        reader=reader,
-        chain_id=settings.chain_id,
-        own=OwnAccounts(own.contract, own.token, USDC.code, native, own.everything, own.treasury),
-        finality=Finality(settings.finality_depth_blocks),
-        new_id=new_id,
-        failpoint=failpoint(settings.failpoint),
+        treasury=TreasuryOperations(units, parts.movable, Eip55(), new_id, parts.chain),
+        overview=SettlementOverview(units, parts.watched, parts.alert_rules),
+        adoption=parts.adoption,
+        mirror=parts.reorgs,
+        meter=parts.meter,
+        reconciliation=parts.reconciling,
+        breaks=parts.breaks,
+        deposits=parts.payment_requests,
+        comparisons=ComparisonService(units, settings.chain_id, USDC.code),
+        blocks=BlockService(units, settings.chain_id),
+        sessions=SessionService(units, new_secret),
+        bank=parts.bank,
+        health=parts.health,
+        fx=parts.fx,
     )
 
 

@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import Final
 
 import structlog
@@ -14,22 +14,25 @@ import uvloop
 from adapters.evm.contract import EvmSettlementContract
 from adapters.evm.signer import Eip1559Reader
 from adapters.evm.signers import close_signers, open_signers
+from adapters.evm.wake import HeadListener
 from adapters.failpoint import failpoint
 from adapters.machine import keep_memory_private, keep_what_is_loaded, new_id
 from node import logs
 from node.bootstrap.comparing import until_compared
 from node.bootstrap.wiring import Node, open_node
 from node.config import Settings, SettingsInvalid
-from node.core.mirror import Finality
 from node.core.ports.chain import Signer
 from node.core.settlement import BatchRules
 from node.core.signing import KeyRole, SigningPolicy
 from node.core.submission import FeeRules
+from node.core.sweeping import SweepRules
 from node.services.checkpointing import CheckpointService
 from node.services.mirroring import MirrorService
 from node.services.movement_writing import MovementWriter
+from node.services.request_expiry import RequestExpiry
 from node.services.settlement import SettlementService
 from node.services.settlement_parts import SettlementParts
+from node.services.sweeping import Sweeper
 from node.services.treasury import TreasuryService
 from node.store.lane_lock import AdvisoryLaneLock
 from node.workers.loop import Job, run_all
@@ -37,6 +40,7 @@ from node.workers.loop import Job, run_all
 _log = structlog.get_logger()
 
 _CHECKPOINT_IDLE_MS: Final = 5000
+_BANK_IDLE_MS: Final = 5000
 
 
 def run_work(settings: Settings, only: Sequence[str] = ()) -> None:
@@ -68,23 +72,45 @@ def _chosen(only: Sequence[str]) -> frozenset[str]:
     return frozenset(only or _JOBS)
 
 
-def _mirror_jobs(node: Node, _stack: AsyncExitStack) -> Iterator[Job]:
+def _mirror_jobs(node: Node, stack: AsyncExitStack) -> Iterator[Job]:
     mirror = MirrorService(
         units=node.units,
         reader=node.reader,
         watch=node.watch,
         lanes=node.keys.signers,
-        finality=Finality(node.settings.finality_depth_blocks),
+        finality=node.settings.finality,
         new_id=new_id,
         failpoint=failpoint(node.settings.failpoint),
+        deposit_policy=node.settings.deposit_policy,
     )
-    yield Job("mirror", mirror.run_once, idle_ms=min(200, _block_ms(node)))
+    wake = _heads(node.settings.chain_ws_urls, stack)
+    yield Job("mirror", mirror.run_once, idle_ms=min(200, _block_ms(node)), wake=wake)
+
+
+def _heads(urls: Sequence[str], stack: AsyncExitStack) -> asyncio.Event | None:
+    """Set whenever one of these WebSockets tells of a new head; None: there are none."""
+    if not urls:
+        return None
+    wake = asyncio.Event()
+
+    async def end(task: "asyncio.Task[None]") -> None:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+    for url in urls:
+        listener = HeadListener(url, wake.set)
+        stack.push_async_callback(end, asyncio.create_task(listener.run(), name="heads"))
+    return wake
 
 
 def _reconcile_jobs(node: Node, _stack: AsyncExitStack) -> Iterator[Job]:
     checkpoints = CheckpointService(node.units)
     yield Job("reconcile", node.reconciling.run_once, idle_ms=_block_ms(node))
+    expiry = RequestExpiry(node.units, node.settings.chain_id, new_id)
+    yield Job("reconcile", node.bank.run_once, idle_ms=_BANK_IDLE_MS)
     yield Job("reconcile", checkpoints.run_once, idle_ms=_CHECKPOINT_IDLE_MS)
+    yield Job("reconcile", expiry.run_once, idle_ms=_block_ms(node))
 
 
 def _settle_jobs(node: Node, stack: AsyncExitStack) -> Iterator[Job]:
@@ -95,6 +121,7 @@ def _settle_jobs(node: Node, stack: AsyncExitStack) -> Iterator[Job]:
     at = failpoint(settings.failpoint)
     writing = asyncio.Lock()
     facts = keys.signing(settings)
+    sweeps = SweepRules(settings.sweep_above_minor)
 
     def opened(setting: str) -> list[Signer]:
         signers = open_signers(setting)
@@ -131,7 +158,8 @@ def _settle_jobs(node: Node, stack: AsyncExitStack) -> Iterator[Job]:
 
     for signer in opened(settings.signer)[: len(keys.lanes)]:
         lane = parts(signer, KeyRole.SETTLE)
-        settlement = SettlementService(lane, MovementWriter(lane, own))
+        sweeper = Sweeper(lane, own, sweeps) if signer.address == own.sweeper else None
+        settlement = SettlementService(lane, MovementWriter(lane, own), sweeper)
         yield Job("settle", settlement.run_once, idle_ms=min(100, _block_ms(node)))
     for setting, role in (
         (settings.treasury_signer, KeyRole.TREASURY),
@@ -140,7 +168,7 @@ def _settle_jobs(node: Node, stack: AsyncExitStack) -> Iterator[Job]:
     ):
         if setting:
             [signer] = opened(setting)
-            service = TreasuryService(parts(signer, role), own)
+            service = TreasuryService(parts(signer, role), own, sweeps)
             yield Job("settle", service.run_once, idle_ms=_block_ms(node))
 
 

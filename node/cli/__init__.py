@@ -6,10 +6,12 @@ traceback. Not here: rules of money or of a transfer; the commands ask the node 
 services through `node.bootstrap`.
 """
 
+import inspect
 import io
 import sys
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 from node.cli.faults import Fault, report
 from node.core.errors import NodeError
@@ -26,6 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Raises:
         SystemExit: Always, with a status of `node.cli.faults.Status`.
     """
+    from typer.main import get_command
+
     from node.cli.app import app
 
     for stream in (sys.stdout, sys.stderr):
@@ -33,9 +37,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
             stream.reconfigure(errors="backslashreplace")
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        app(given, prog_name="corridor")
+        command = get_command(app)
+        _unwrap(command)
+        command(given, prog_name="corridor")
     except (Fault, NodeError) as error:
         sys.exit(report(error, as_json=_wants_json(given)))
+
+
+def _unwrap(command: Any) -> None:
+    """Let help be folded where the terminal ends, and not where lines of the source do as well."""
+    paragraphs = inspect.cleandoc(command.help or "").split("\n\n")
+    command.help = "\n\n".join(each.replace("\n", " ") for each in paragraphs)
+    for each in getattr(command, "commands", {}).values():
+        _unwrap(each)
 
 
 def _wants_json(arguments: Sequence[str]) -> bool:

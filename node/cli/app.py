@@ -11,7 +11,11 @@ import typer
 
 from node import __version__
 from node.cli.account_commands import accounts_app
+from node.cli.bank_commands import bank_app
+from node.cli.break_commands import breaks_app
 from node.cli.connection import DEFAULT_STATE_DIR, Where
+from node.cli.deposit_commands import deposits_app
+from node.cli.mirror_commands import mirror_app
 from node.cli.options import (
     PAY,
     AsJson,
@@ -25,6 +29,7 @@ from node.cli.options import (
     asks_a_node,
     plain_amount,
 )
+from node.cli.proving_commands import prove_app
 from node.cli.settlement_commands import settlement_app
 
 _STATUSES: Final = (
@@ -481,7 +486,12 @@ def fx_resume(
 
 
 app.add_typer(accounts_app)
+app.add_typer(deposits_app, name="deposits", rich_help_panel=PAY)
+app.add_typer(breaks_app, name="breaks", rich_help_panel=_PROVE)
+app.add_typer(prove_app, name="prove", rich_help_panel=_PROVE)
 app.add_typer(settlement_app, name="settlement", rich_help_panel=_OPERATE)
+app.add_typer(mirror_app, name="mirror", rich_help_panel=_OPERATE)
 app.add_typer(fx_app, name="fx", rich_help_panel=_OPERATE)
+app.add_typer(bank_app, name="bank", rich_help_panel=_OPERATE)
 app.add_typer(devnet_app, name="devnet", rich_help_panel=_START)
 app.add_typer(keys_app, name="keys", rich_help_panel=_OPERATE)

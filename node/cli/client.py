@@ -88,6 +88,25 @@ class NodeClient:
         with self._away_is_a_fault():
             return _read(self._http.post(path, json=body, timeout=timeout_s))
 
+    def post_file(
+        self, path: str, content: bytes, media_type: str, *, timeout_s: float, **query: str | int
+    ) -> Json:
+        """What the node made of a file; for requests that do no harm when they run twice.
+
+        Raises:
+            Fault: The node declines, or does not answer.
+        """
+        with self._away_is_a_fault():
+            return _read(
+                self._http.post(
+                    path,
+                    content=content,
+                    headers={"Content-Type": media_type},
+                    params=query,
+                    timeout=timeout_s,
+                )
+            )
+
     def post_once(self, path: str, body: Json, *, key: str) -> Json:
         """What the node made of `body`, exactly once for the key however often it is sent.
 

@@ -53,9 +53,13 @@ REMEDIES: Final[Mapping[str, str]] = {
     "exposure_limit_reached": "try a smaller amount, or again when open quotes have expired",
     "cancel_too_late": "an operator can ask for a void: `corridor settlement void`",
     "number_used": "`corridor reconcile --explain` shows what was paid, and the breaks it left",
-    "settlement_recovering": "an operator looks at it with `corridor settlement adopt`",
+    "settlement_recovering": "an operator looks at it with `corridor settlement adopt`, and with"
+    " `corridor mirror status`",
     "credential_invalid": "check CORRIDOR_TOKEN; `corridor keys create` makes a new key",
     "scope_missing": "use a credential whose role may do this; `corridor keys list` shows roles",
+    "second_person_needed": "another operator approves it, with a key of their own (`corridor keys"
+    " create operator NAME`): `corridor breaks approve BREAK_ID`, or the same `corridor mirror"
+    " accept-reorg`",
     "rate_unavailable": "try again shortly; `corridor doctor` shows what is wrong with a node",
     "liquidity_unavailable": "try a smaller amount, or again when payments have become final",
     "database_unavailable": "`corridor doctor` shows what is wrong and how to mend it",

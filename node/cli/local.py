@@ -63,6 +63,7 @@ def show(found: Mapping[str, Any], state_dir: Path, is_detached: bool) -> None:
         rows = [
             ("HTTP", node["url"]),
             ("documentation", f"{node['url']}/docs"),
+            ("for operators", f"{node['url']}/operator/reconciliation, with the operator key"),
             ("chain", f"{chain['rpc_url']} (chain id {chain['chain_id']})"),
             ("USDC", contracts["USDC"]),
             ("settlement", node["settlement"]),

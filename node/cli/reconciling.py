@@ -12,9 +12,10 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from node.cli.breaks import print_breaks
 from node.cli.client import Json, NodeClient
 from node.cli.connection import Where, operator
-from node.cli.console import columns, day_time, good, next_steps, pairs, print_json, stderr, stdout
+from node.cli.console import columns, good, next_steps, pairs, print_json, stderr, stdout
 from node.cli.faults import Fault, Status
 from node.core.units import format_minor
 
@@ -23,7 +24,7 @@ _WAIT_S: Final = 600.0
 _PAGE: Final = 200
 _HEX: Final = re.compile(r"0x[0-9a-f]{40,}")
 _NUMBER: Final = re.compile(r"-?\b[0-9]+\b")
-_TOKEN_CHECKS: Final = frozenset({"balance.token", "balance.delta"})
+_TOKEN_CHECKS: Final = frozenset({"balance.token", "balance.delta", "balance.logs"})
 _NATIVE_CHECKS: Final = frozenset({"balance.native"})
 _CURRENCY_CHECKS: Final = frozenset({"ledger.trial_balance", "solvency", "in_flight"})
 """Kinds of checks about money: of the token, of the native coin, of the currency they name."""
@@ -38,16 +39,19 @@ def run(where: Where, *, explain: bool, as_json: bool) -> None:
     """
     with NodeClient(operator(where)) as client:
         made = _finished(client, client.post("/v1/reconciliation/runs", {}, timeout_s=_WAIT_S))
-        breaks = _open_breaks(client) if made["breaks_open"] else []
+        has_breaks = made["breaks_open"] or made["status"] == "failed"
+        breaks = _open_breaks(client) if has_breaks else []
         assets = client.get("/v1/assets")["data"] if explain and not as_json else []
     if as_json:
         print_json({**made, "breaks": breaks})
     else:
         _print_run(made, assets if explain else None)
         _print_breaks(breaks, explain=explain)
+        if len(breaks) == _PAGE:
+            stderr().print(f"Only the newest {_PAGE} breaks are shown.")
         if breaks and not explain:
             command = where.command("corridor reconcile --explain")
-            next_steps((command, "what each break is, and what to do"))
+            next_steps((command, "the story of each break, and what to do"))
     is_clean = made["status"] == "completed" and not made["breaks_open"]
     raise typer.Exit(Status.DONE if is_clean else Status.NO)
 
@@ -80,6 +84,9 @@ def _print_run(made: Json, assets: Sequence[Json] | None) -> None:
     checks = made["checks"]
     console.print(_counted(checks) if assets is None else _explained(checks, assets))
     color = "green" if not made["breaks_open"] else "bold red"
+    if made["status"] == "failed":
+        console.print(f"[bold red]failed[/]: {escape(str(made['failure']))}")
+        return
     console.print(f"{made['status']}, breaks open: [{color}]{made['breaks_open']}[/]")
 
 
@@ -134,18 +141,13 @@ def _short(text: str) -> str:
 
 
 def _print_breaks(breaks: Sequence[Json], *, explain: bool) -> None:
+    if breaks and not explain:
+        stdout().print()
+        print_breaks(breaks)
+        return
     for each in breaks:
         stdout().print()
         stdout().print(f"[bold red]{each['code']}[/] {escape(str(each['summary']))}")
-        if explain:
-            rows = [
-                ("expected", escape(str(each["expected"]))),
-                ("actual", escape(str(each["actual"]))),
-                ("since", day_time(each["first_seen_at"])),
-                *((name, escape(str(value))) for name, value in each["evidence"].items()),
-                ("what to do", escape(str(each["next_action"]))),
-                ("break", each["id"]),
-            ]
-            stdout().print(pairs(rows))
-    if len(breaks) == _PAGE:
-        stderr().print(f"Only the newest {_PAGE} breaks are shown.")
+        for sentence in each["story"]:
+            stdout().print(escape(str(sentence)), soft_wrap=True)
+        stdout().print(pairs([("break", each["id"])]))

@@ -134,8 +134,8 @@ def resume(
     reason: Annotated[
         str,
         typer.Option(
-            help="The pause that ends: operator, orphan_outbound, foreign_nonce, deep_reorg or"
-            " float."
+            help="The pause that ends: operator, orphan_outbound, foreign_nonce, deep_reorg, float"
+            " or issuer."
         ),
     ] = "operator",
     as_json: AsJson = False,

@@ -45,8 +45,20 @@ def move(where: Where, transfer_id: str, action: str, *, as_json: bool) -> None:
         next_steps((where.command(f"corridor watch {transfer_id}"), "follow it to its end"))
 
 
-def once(client: NodeClient, path: str, body: Json) -> Json:
+def once(
+    client: NodeClient,
+    path: str,
+    body: Json,
+    *,
+    look: str = "`corridor settlement movements`, or `corridor watch` for a transfer",
+) -> Json:
     """Ask for something that must not be done twice, however its answer goes astray.
+
+    Args:
+        client: The node.
+        path: What is asked for.
+        body: With what.
+        look: What shows whether it was done, in words.
 
     Raises:
         Fault: The node declines, or nobody can say what became of it.
@@ -56,8 +68,7 @@ def once(client: NodeClient, path: str, body: Json) -> Json:
     except AnswerLost as lost:
         raise Fault(
             f"the node at {lost} did not answer, and may or may not have done it",
-            remedy="look before you ask again: `corridor settlement movements`, or"
-            " `corridor watch` for a transfer",
+            remedy=f"look before you ask again: {look}",
             status=Status.AWAY,
         ) from None
 

@@ -99,7 +99,7 @@ def movements(
         str | None, typer.Option(help="requested, submitted, settled or failed.")
     ] = None,
     kind: Annotated[
-        str | None, typer.Option(help="float_top_up, lane_gas, sweep or rescue.")
+        str | None, typer.Option(help="float_top_up, lane_gas, sweep, rescue or deposit_sweep.")
     ] = None,
     limit: Limit = None,
     cursor: Cursor = None,

@@ -16,10 +16,12 @@ from uuid import UUID
 from node.core.errors import InvalidInput, RailUnknown
 from node.core.ids import Prefix, decode_id
 from node.core.ledger import Entry
+from node.core.units import Address
 
 CHARGEBACK_LOSS: Final = "chargeback"
 """Cause of the loss when a bank takes back what the customer no longer has."""
 
+_ADDRESS: Final = re.compile(r"0x[0-9a-f]{40}")
 _CAUSE: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _LENGTHS: Final = {
     "customer": 3, "partner": 3, "bank": 3, "loss": 3, "suspense": 3, "chain": 4, "expense": 4,
@@ -93,6 +95,47 @@ def check_paths(entries: Sequence[Entry]) -> None:
     for place, entry in enumerate(entries):
         for side, path in (("debit", entry.debit), ("credit", entry.credit)):
             _check_path(f"/entries/{place}/{side}", path, entry.asset)
+
+
+def check_own(
+    entries: Sequence[Entry], *, chain_id: int, own: Collection[str], rails: Collection[str]
+) -> None:
+    """Whether what entries name of the chain and the banks is the node's own.
+
+    Money booked on an account of the chain that nothing follows would count as cover for ever.
+
+    Args:
+        entries: What is to be booked, in the form of the chart.
+        chain_id: Of the node; suspense is kept by it.
+        own: Paths of `chain` and `expense` accounts that the node has.
+        rails: Its banks.
+
+    Raises:
+        InvalidInput: An account of another chain or address, or one that is not in lower case.
+        RailUnknown: The node has no such bank.
+    """
+    for place, entry in enumerate(entries):
+        for side, path in (("debit", entry.debit), ("credit", entry.credit)):
+            word = path.partition("/")[0]
+            is_own = path in own or word not in ("chain", "expense", "suspense")
+            if not (is_own or path == f"suspense/{chain_id}/{entry.asset}"):
+                raise _fault(
+                    f"/entries/{place}/{side}",
+                    "account_not_allowed",
+                    f"{path} is no account of this node; write an address in lower case",
+                )
+    _check_rails(entries, rails)
+
+
+def addresses_in(entries: Sequence[Entry]) -> frozenset[Address]:
+    """Addresses that `chain` accounts name, in lower case; others are left out."""
+    names = {
+        path.split("/")[2]
+        for entry in entries
+        for path in (entry.debit, entry.credit)
+        if path.startswith("chain/") and path.count("/") == _LENGTHS["chain"] - 1
+    }
+    return frozenset(Address(bytes.fromhex(each[2:])) for each in names if _ADDRESS.fullmatch(each))
 
 
 def named_in(entries: Sequence[Entry]) -> Named:

@@ -8,6 +8,7 @@ is `node.core.reconcile`; who opens, takes and closes breaks is `node.services.b
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from typing import Final
 
@@ -74,7 +75,7 @@ _MEANING: Final[Mapping[BreakCode, tuple[Severity, str, str]]] = {
     BreakCode.UNKNOWN_DEPOSIT: (
         Severity.WARNING,
         "money came in that belongs to nobody known",
-        "find the sender, then book it from suspense to its owner or send it back",
+        "find out whose it is and attribute the deposit to them, or send it back",
     ),
     BreakCode.ORPHAN_OUTBOUND: (
         Severity.CRITICAL,
@@ -109,7 +110,7 @@ _MEANING: Final[Mapping[BreakCode, tuple[Severity, str, str]]] = {
     BreakCode.LEDGER_LAW: (
         Severity.CRITICAL,
         "a law of the ledger does not hold",
-        "run the ledger's own verification, and restore what was changed outside the node",
+        "run corridor verify, and restore what was changed outside the node",
     ),
     BreakCode.NOT_AS_QUOTED: (
         Severity.CRITICAL,
@@ -129,7 +130,7 @@ _MEANING: Final[Mapping[BreakCode, tuple[Severity, str, str]]] = {
     BreakCode.REORG_NEGATIVE: (
         Severity.CRITICAL,
         "a deposit was taken back by a reorg past finality after its owner had spent it",
-        "recover it from the owner, or book the loss by two operators",
+        "the loss is booked already: recover it, or let two operators close this as lost",
     ),
     BreakCode.PAID_BY_OTHER: (
         Severity.INFO,
@@ -193,6 +194,39 @@ _MEANING: Final[Mapping[BreakCode, tuple[Severity, str, str]]] = {
     ),
 }
 
+_DUE_IN: Final[Mapping[Severity, timedelta | None]] = {
+    Severity.CRITICAL: timedelta(minutes=15),
+    Severity.WARNING: timedelta(days=1),
+    Severity.INFO: None,
+}
+_DUE_IN_OF_CODE: Final[Mapping[BreakCode, timedelta]] = {
+    BreakCode.STUCK: timedelta(minutes=30),
+    BreakCode.NATIVE_UNEXPLAINED: timedelta(days=1),
+    BreakCode.BANK_BALANCE: timedelta(days=1),  # a bank answers on its next working day at best
+}
+_AGES: Final = (
+    ("0-1d", timedelta(days=1)),
+    ("1-3d", timedelta(days=3)),
+    ("3-7d", timedelta(days=7)),
+    ("7-30d", timedelta(days=30)),
+)
+_OLDEST: Final = ">30d"
+
+
+class BreakStep(StrEnum):
+    """What happened to a break: one line of its history, which is only added to."""
+
+    OPENED = "opened"
+    CHANGED = "changed"  # seen again with other numbers
+    ASSIGNED = "assigned"  # somebody took it, or gave it up
+    PROPOSED = "proposed"
+    APPROVED = "approved"  # by a second operator
+    WITHDRAWN = "withdrawn"
+    RESOLVED = "resolved"
+    REDERIVED = "rederived"  # closed by itself: the difference is gone
+    REOPENED = "reopened"  # the same difference came back after it was closed
+
+
 REDERIVED: Final = frozenset(
     {
         BreakCode.LEDGER_OFF_CHAIN,
@@ -254,6 +288,21 @@ def break_of(
         next_action,
         cause,
     )
+
+
+def due_in(code: BreakCode, severity: Severity) -> timedelta | None:
+    """How long after a break was opened it must be closed; None: it need not be."""
+    return _DUE_IN_OF_CODE.get(code, _DUE_IN[severity])
+
+
+def age_buckets() -> tuple[str, ...]:
+    """Every bucket, the youngest first."""
+    return (*(name for name, _ in _AGES), _OLDEST)
+
+
+def age_bucket(age: timedelta) -> str:
+    """`0-1d`, `1-3d`, `3-7d`, `7-30d` or `>30d`; an age on a border is of the older one."""
+    return next((name for name, limit in _AGES if age < limit), _OLDEST)
 
 
 def token_balance(address: Address) -> str:

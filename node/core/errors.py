@@ -173,6 +173,13 @@ class ReferenceUsed(Conflict):
     title = "The top-up reference is used"
 
 
+class RequestReferenceUsed(Conflict):
+    """Another payment request of this owner has the reference (`payment_request_id`)."""
+
+    code = "request_reference_used"
+    title = "The payment request's reference is used"
+
+
 class CancelTooLate(Conflict):
     """The transfer is written into a batch or has ended."""
 
@@ -185,6 +192,13 @@ class WrongState(Conflict):
 
     code = "wrong_state"
     title = "Not possible in this state"
+
+
+class SecondPersonNeeded(Conflict):
+    """Two persons decide this, and who asks is the first (`made_by`). Nothing was booked."""
+
+    code = "second_person_needed"
+    title = "A second person is needed"
 
 
 class NumberUsed(Conflict):
@@ -229,6 +243,13 @@ class PairNotOffered(Refused):
     title = "The pair is not offered"
 
 
+class DepositsNotOffered(Refused):
+    """The node has no contract that makes deposit addresses."""
+
+    code = "deposits_not_offered"
+    title = "Deposits are not offered"
+
+
 class RailUnknown(Refused):
     """The node has no such rail, or not for this principal."""
 
@@ -264,6 +285,13 @@ class TooManyQuotes(Throttled):
     title = "Too many active quotes"
 
 
+class TooManyPaymentRequests(Throttled):
+    """As many payment requests of the owner as allowed are not paid (`limit`)."""
+
+    code = "too_many_payment_requests"
+    title = "Too many unpaid payment requests"
+
+
 class RateUnavailable(Unavailable):
     """Sources are missing, too old or disagree: never a number."""
 
@@ -293,7 +321,7 @@ class LiquidityUnavailable(Unavailable):
 
 
 class SettlementRecovering(Unavailable):
-    """A lane must be adopted before new transfers are accepted."""
+    """An operator must adopt a lane, or accept a reorg past finality, before anything else."""
 
     code = "settlement_recovering"
     title = "Settlement is recovering"

@@ -35,6 +35,11 @@ class Prefix(StrEnum):
     ACCOUNT = "acc"
     EVENT = "evt"
     KEY = "key"
+    DEPOSIT = "dep"
+    PAYMENT_REQUEST = "req"
+    BANK_STATEMENT = "sta"
+    BANK_LINE = "lin"
+    REORG = "reo"
 
 
 def encode_id(prefix: Prefix, value: UUID) -> str:

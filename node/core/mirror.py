@@ -8,14 +8,21 @@ transfers and books (`node.services.mirroring`, `node.services.finalizing`).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
 from node.core.units import Address, BlockHash, TxHash
+from node.core.watchlist import Notice, StrayLog, UndecodedLog
 
 ZERO_ADDRESS: Final = Address(bytes(20))
+TAG_STANDS_STILL: Final = timedelta(minutes=30)
+"""How long a chain's `finalized` tag may stand still while its head moves."""
+
+SPAN_BLOCKS_MAX: Final = 10_000
+"""Most blocks of one read by number range: their headers are held in memory meanwhile."""
+_STEADY_READS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +33,9 @@ class Watch:
         contract: The node's settlement contract; one of `addresses`.
         token_asset: Asset code the token is booked under, such as `USDC`.
         native_asset: Asset code of the native coin, such as `ETH`.
-        addresses: Every address of the node: contract, treasury, lanes.
+        addresses: Every address of the node: contract, treasury, lanes. Deposit addresses are
+            not among them: there may be any number, and new ones at any time.
+        deposits: The contract that makes deposit addresses; None: the node offers none.
     """
 
     chain_id: int
@@ -35,6 +44,7 @@ class Watch:
     token_asset: str
     native_asset: str
     addresses: frozenset[Address]
+    deposits: Address | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +84,13 @@ class Cursor:
     Attributes:
         start_number: Opening balances are those of this block; nothing before it is mirrored.
         head: The newest block whose facts are stored.
-        final: The newest block whose facts are booked. Never moves back.
+        final: The newest block whose facts are booked. Never moves back, unless two operators
+            accept a reorg past finality (ADR 0021).
         halted_reason: Why the mirror stands still until an operator decides.
         moved_at: When the head last moved, database clock.
+        final_moved_at: When the final block last moved, database clock.
+        tag_number: The highest block that was ever tagged `finalized`; None: none was.
+        tag_moved_at: When that last rose, database clock.
     """
 
     start_number: int
@@ -84,6 +98,18 @@ class Cursor:
     final: BlockPoint
     halted_reason: str | None
     moved_at: datetime
+    final_moved_at: datetime
+    tag_number: int | None = None
+    tag_moved_at: datetime | None = None
+
+    @property
+    def has_lost_its_tag(self) -> bool:
+        """Whether no block was ever tagged `finalized`, or none has been for long.
+
+        For long: the head was still moving more than half an hour after the tag last rose. A tag
+        that is away for a moment, or a provider that lags, does not make it so.
+        """
+        return self.tag_moved_at is None or self.moved_at - self.tag_moved_at > TAG_STANDS_STILL
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,21 +118,64 @@ class Finality:
 
     Attributes:
         depth_blocks: Block b is final when head >= b + depth; None: the chain's `finalized` tag.
+        tag_first: The tag decides while there is one that moves, and the depth only after that.
     """
 
     depth_blocks: int | None
+    tag_first: bool = False
 
-    def final_number(self, head_number: int, tagged_number: int | None) -> int | None:
+    @property
+    def asks_for_tag(self) -> bool:
+        """Whether the block tagged `finalized` is to be asked for."""
+        return self.tag_first or self.depth_blocks is None
+
+    def final_number(
+        self, head_number: int, tagged_number: int | None, *, has_lost_its_tag: bool = False
+    ) -> int | None:
         """The newest final block; None: none is known.
 
         Args:
             head_number: The newest block.
             tagged_number: Number of the `finalized` block where the chain has one.
+            has_lost_its_tag: See `Cursor.has_lost_its_tag`.
         """
-        if self.depth_blocks is None:
+        if self.depth_blocks is None or (self.tag_first and not has_lost_its_tag):
             return tagged_number
         number = head_number - self.depth_blocks
         return number if number >= 0 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """How many blocks one read by number range takes; it follows what providers can bear.
+
+    The times are those of the indexer of Safe (settlement study, C.5).
+
+    Attributes:
+        blocks: At most so many.
+        steady: Reads to come before more is tried, after a provider refused.
+    """
+
+    blocks: int = 2_000
+    steady: int = 0
+
+    def refused(self, blocks_max: int | None = None) -> "Span":
+        """It was too many; `blocks_max`: what the provider allows, where it says so."""
+        allowed = self.blocks // 2 if blocks_max is None else min(blocks_max, self.blocks - 1)
+        return Span(max(1, allowed), _STEADY_READS)
+
+    def after(self, took_ms: int) -> "Span":
+        """A read of so many went well and took so long."""
+        blocks, steady = self.blocks, max(0, self.steady - 1)
+        if took_ms > 30_000:  # noqa: PLR2004 - see above, as those that follow
+            blocks //= 2
+        elif took_ms > 10_000:  # noqa: PLR2004
+            blocks -= 20
+        elif self.steady == 0 and took_ms < 2_000:  # noqa: PLR2004
+            blocks *= 2
+        elif self.steady == 0 and took_ms < 5_000:  # noqa: PLR2004
+            blocks += 20
+        return Span(min(max(1, blocks), SPAN_BLOCKS_MAX), steady)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,16 +219,59 @@ class SettlementLog:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What one block says about the node; both lists ascending by log index."""
+    """What one block says about the node; every list ascending by log index."""
 
     block: BlockPoint
     token_logs: Sequence[TokenLog]
     settlement_logs: Sequence[SettlementLog]
+    notices: Sequence[Notice] = ()
+    strays: Sequence[StrayLog] = ()
+    undecoded: Sequence[UndecodedLog] = ()
 
     @property
     def log_count(self) -> int:
         """How many logs these are."""
-        return len(self.token_logs) + len(self.settlement_logs)
+        return (
+            len(self.token_logs)
+            + len(self.settlement_logs)
+            + len(self.notices)
+            + len(self.strays)
+            + len(self.undecoded)
+        )
+
+    def of_transaction(self, tx_hash: TxHash) -> "Facts":
+        """What one of its transactions says, to compare with that transaction's receipt."""
+        return Facts(
+            self.block,
+            [each for each in self.token_logs if each.tx_hash == tx_hash],
+            [each for each in self.settlement_logs if each.tx_hash == tx_hash],
+            [each for each in self.notices if each.tx_hash == tx_hash],
+            [each for each in self.strays if each.tx_hash == tx_hash],
+            [each for each in self.undecoded if each.tx_hash == tx_hash],
+        )
+
+    def difference(self, other: "Facts") -> int | None:
+        """The lowest log index of which the two do not say the same; None: they agree."""
+        ours, theirs = self.by_index(), other.by_index()
+        return min(
+            (
+                index
+                for index in ours.keys() | theirs.keys()
+                if ours.get(index) != theirs.get(index)
+            ),
+            default=None,
+        )
+
+    def by_index(self) -> Mapping[int, object]:
+        """Log index -> what that log is, of every kind."""
+        logs: Sequence[TokenLog | SettlementLog | Notice | StrayLog | UndecodedLog] = (
+            *self.token_logs,
+            *self.settlement_logs,
+            *self.notices,
+            *self.strays,
+            *self.undecoded,
+        )
+        return {each.log_index: each for each in logs}
 
 
 class PlanKind(StrEnum):
@@ -252,7 +364,8 @@ def pair_payouts(
             continue
         payout = latest if latest is not None and latest.tx_hash == log.tx_hash else None
         latest = None
-        paired.append(replace(log, payout=payout))
+        number, reason = log.payment_number, log.reason
+        paired.append(SettlementLog(log.log_index, log.tx_hash, log.kind, number, payout, reason))
     return paired
 
 
@@ -261,6 +374,8 @@ class Cause(StrEnum):
 
     SETTLED = "settled"
     MOVEMENT = "movement"
+    DEPOSIT = "deposit"  # came to a deposit address, whose owner is known
+    SWEPT = "swept"  # from a deposit address to the settlement contract; it can go nowhere else
     SUSPENSE = "suspense"  # came in and belongs to nobody known yet
     ORPHAN_OUTBOUND = "orphan_outbound"  # left without a cause of the node
     NOTHING = "nothing"  # amount 0, or from an address to itself: nothing moved

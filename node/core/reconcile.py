@@ -5,12 +5,9 @@ What a difference means is `node.core.breaks`; collecting numbers is `node.servi
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
 
-from node.core.bookings import check_paths
 from node.core.breaks import BreakCode, NewBreak, break_of
-from node.core.errors import InvalidInput
-from node.core.ledger import WEI_PER_UNIT, Balance, Entry, LedgerTransaction, account_rules
+from node.core.ledger import WEI_PER_UNIT, Balance, LedgerTransaction, account_rules
 from node.core.mirror import Facts, SettlementLog, TokenLog
 from node.core.posting import Shortfall, Why
 
@@ -42,11 +39,12 @@ def same(
     expected: object,
     actual: object,
     evidence: Mapping[str, str] | None = None,
+    cause: str = "",
 ) -> Check:
     """The check that two values are equal; if not, its break is about the check itself."""
     if expected == actual:
         return Check(name, str(expected), str(actual))
-    found = break_of(code, name, expected=expected, actual=actual, evidence=evidence)
+    found = break_of(code, name, expected=expected, actual=actual, evidence=evidence, cause=cause)
     return Check(name, found.expected, found.actual, (found,))
 
 
@@ -164,37 +162,3 @@ def different_logs(ours: Facts, theirs: Facts) -> tuple[list[int], list[int]]:
 def _by_index(facts: Facts) -> dict[int, TokenLog | SettlementLog]:
     logs: list[TokenLog | SettlementLog] = [*facts.token_logs, *facts.settlement_logs]
     return {log.log_index: log for log in logs}
-
-
-_RESOLVABLE: Final = ("suspense", "chain", "capital", "loss", "rounding", "bank", "expense")
-
-
-def check_resolution(entries: Sequence[Entry]) -> None:
-    """Whether an operator may close a break with these entries.
-
-    Customers and partners may only be given what is in suspense: a customer's balance never falls,
-    and never rises out of nothing, by a correction.
-
-    Raises:
-        InvalidInput: One of the entries names another account, or one in the wrong form.
-    """
-    if not entries:
-        raise InvalidInput("a ledger transaction has at least one entry")
-    for entry in entries:
-        debit, credit = entry.debit.partition("/")[0], entry.credit.partition("/")[0]
-        gives = credit in ("customer", "partner") and debit == "suspense"
-        if not gives and (debit not in _RESOLVABLE or credit not in _RESOLVABLE):
-            raise InvalidInput(
-                f"a break is not closed by an entry from {entry.credit} to {entry.debit};"
-                f" accounts of {', '.join(_RESOLVABLE)} may be named, and customers or partners"
-                " may be given what is in suspense"
-            )
-    check_paths(entries)
-
-
-def takes_capital(entries: Sequence[Entry]) -> bool:
-    """Whether entries take out what is the owner's: a decision, where others state what happened.
-
-    They must leave what the node owes covered (law 8); a loss, or gas that was spent, is a fact.
-    """
-    return any(entry.debit.partition("/")[0] in ("capital", "rounding") for entry in entries)

@@ -84,6 +84,7 @@ class PauseReason(StrEnum):
     FOREIGN_NONCE = "foreign_nonce"
     DEEP_REORG = "deep_reorg"
     FLOAT = "float"
+    ISSUER = "issuer"  # it changed the token's code, or denied an address that pays
 
 
 class Waiting(StrEnum):

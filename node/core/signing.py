@@ -21,6 +21,7 @@ from node.core.settlement import (
     token_transfer_calldata,
     void_calldata,
 )
+from node.core.sweeping import is_sweep
 from node.core.units import Address
 
 # Of the keccak-256 of each signature; a test compares them with the compiled contract.
@@ -69,6 +70,8 @@ class SigningFacts:
         treasury: Where sweeps and rescues go; None: nowhere, they are refused.
         own: Every key's address of the node: what the treasury may send native coin to.
         fee_max_wei: Most `maxFeePerGas`, wei per gas.
+        deposits: The contract that makes and sweeps deposit addresses; None: there is none, and
+            no sweep of them is signed.
     """
 
     chain_id: int
@@ -77,6 +80,7 @@ class SigningFacts:
     treasury: Address | None
     own: frozenset[Address]
     fee_max_wei: int
+    deposits: Address | None = None
 
 
 def rescue_calldata(token: Address, to: Address, amount: int) -> bytes:
@@ -204,6 +208,17 @@ def _is_lane_gas(policy: SigningPolicy, transaction: UnsignedTransaction) -> boo
     return is_own and not transaction.data and transaction.value_wei > 0
 
 
+def _is_deposit_sweep(policy: SigningPolicy, transaction: UnsignedTransaction) -> bool:
+    """`sweep` of the node's token with 1 to 100 salts, encoded as this node encodes them.
+
+    Which salts is of no matter: whatever they hold can go to the contract's destination only.
+    """
+    facts = policy.facts
+    if facts.deposits is None or not _is_call(transaction, facts.deposits):
+        return False
+    return is_sweep(transaction.data, facts.token)
+
+
 def _is_pause(policy: SigningPolicy, transaction: UnsignedTransaction) -> bool:
     return _is_call(transaction, policy.facts.contract) and transaction.data in (
         PAUSE_CALLDATA,
@@ -237,8 +252,8 @@ def _token_receiver(policy: SigningPolicy, transaction: UnsignedTransaction) -> 
 _Kind = Callable[[SigningPolicy, UnsignedTransaction], bool]
 
 _MAY: Final[Mapping[KeyRole, tuple[_Kind, ...]]] = {
-    KeyRole.SETTLE: (_is_payment, _is_void, _is_sweep),
-    KeyRole.TREASURY: (_is_float_top_up, _is_lane_gas),
+    KeyRole.SETTLE: (_is_payment, _is_void, _is_sweep, _is_deposit_sweep),
+    KeyRole.TREASURY: (_is_float_top_up, _is_lane_gas, _is_deposit_sweep),
     KeyRole.PAUSER: (_is_pause, _is_sweep),
     KeyRole.RESCUER: (_is_rescue, _is_sweep),
 }
@@ -247,11 +262,11 @@ _MAY: Final[Mapping[KeyRole, tuple[_Kind, ...]]] = {
 _WORDS: Final[Mapping[KeyRole, str]] = {
     KeyRole.SETTLE: (
         "settle and void of the settlement contract with whole records, no-ops to itself, and"
-        " sweeps to the treasury"
+        " sweeps to the treasury and of deposit addresses"
     ),
     KeyRole.TREASURY: (
-        "token transfers to the settlement contract, native coin to the node's own keys, and no-ops"
-        " to itself"
+        "token transfers to the settlement contract, native coin to the node's own keys, sweeps of"
+        " deposit addresses, and no-ops to itself"
     ),
     KeyRole.PAUSER: (
         "pause and unpause of the settlement contract, no-ops to itself, and sweeps to the treasury"

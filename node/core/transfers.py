@@ -72,6 +72,8 @@ TERMINAL: Final = frozenset(
         State.REFUNDED,
     }
 )
+"""Nothing happens to these any more; but `settled` is undone where a reorg past finality takes its
+block back and two operators accept that (ADR 0021)."""
 
 
 class Happening(StrEnum):
@@ -82,6 +84,7 @@ class Happening(StrEnum):
     ANSWER_SEEN = "answer_seen"  # some provider has the bytes
     INCLUDED = "included"  # Settled(number) in a canonical block
     REORGED = "reorged"  # that block is no longer canonical
+    UNSETTLED = "unsettled"  # it was final, and two operators accepted the reorg that replaced it
     REQUEUED = "requeued"  # its batch finally did not pay it, and it may be tried again
     VOID_ASKED = "void_asked"  # the number was in a written batch and must give its money back
     SETTLED = "settled"  # Settled(number), final
@@ -109,6 +112,7 @@ MOVES: Final[Mapping[tuple[State, Happening], State]] = {
     (State.SUBMITTED, Happening.INCLUDED): State.INCLUDED,
     (State.UNKNOWN, Happening.INCLUDED): State.INCLUDED,
     (State.INCLUDED, Happening.REORGED): State.SUBMITTED,
+    (State.SETTLED, Happening.UNSETTLED): State.SUBMITTED,
     (State.SUBMITTED, Happening.REQUEUED): State.FUNDED,
     (State.UNKNOWN, Happening.REQUEUED): State.FUNDED,
     (State.INCLUDED, Happening.REQUEUED): State.FUNDED,
@@ -124,12 +128,17 @@ MOVES: Final[Mapping[tuple[State, Happening], State]] = {
     (State.VOIDING, Happening.SETTLED): State.SETTLED,
     (State.INCLUDED, Happening.SETTLED): State.SETTLED,
 }
-"""Every move there is; all others are refused. Terminal states have none."""
+"""Every move there is; all others are refused. Terminal states have none but `UNSETTLED`."""
 
 ENDINGS: Final = frozenset({Happening.CANCELED, Happening.FAILED, Happening.EXPIRED})
 """What gives the money back."""
 
-_NAMED_AFTER_THEMSELVES: Final = (Happening.REORGED, Happening.REQUEUED, Happening.RENUMBERED)
+_TYPES: Final[Mapping[Happening, str]] = {
+    Happening.REORGED: "transfer.reorged",
+    Happening.UNSETTLED: "transfer.reorged",
+    Happening.REQUEUED: "transfer.requeued",
+    Happening.RENUMBERED: "transfer.renumbered",
+}
 """Their event types; all others are named after the state reached."""
 
 
@@ -169,8 +178,8 @@ def move(state: State, happening: Happening, *, was_written: bool) -> Move:
         and state in (State.FUNDED, State.ON_HOLD)
     ):
         raise WrongState(f"a transfer that is {state} does not accept '{happening}'", state=state)
-    if happening in _NAMED_AFTER_THEMSELVES:
-        return Move(following, f"transfer.{happening}")
+    if happening in _TYPES:
+        return Move(following, _TYPES[happening])
     booking = None
     if happening is Happening.SETTLED:
         booking = Outcome.POSTED

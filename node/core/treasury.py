@@ -11,6 +11,7 @@ from typing import Final
 from node.core.ledger import WEI_PER_UNIT
 from node.core.settlement import NATIVE_TRANSFER_GAS, TOKEN_TRANSFER_GAS, token_transfer_calldata
 from node.core.signing import rescue_calldata
+from node.core.sweeping import sweep_calldata, sweep_gas
 from node.core.units import Address, Asset, Money
 
 SLOTS_OF_GAS_KEPT: Final = 16
@@ -44,6 +45,11 @@ class MovementKind(StrEnum):
     LANE_GAS = "lane_gas"  # treasury to another own key, native coin
     SWEEP = "sweep"  # an own key to the treasury, either
     RESCUE = "rescue"  # contract to treasury, token, while the contract is paused
+    DEPOSIT_SWEEP = "deposit_sweep"  # deposit addresses to contract, token; the node's own rule
+
+
+ASKED_KINDS: Final = tuple(each for each in MovementKind if each != MovementKind.DEPOSIT_SWEEP)
+"""What people may ask for: deposits are swept by the node itself, or by anybody on chain."""
 
 
 class Hold(StrEnum):
@@ -83,6 +89,7 @@ class NodeAddresses:
         treasury: None: there is none, and nothing is moved.
         pauser, rescuer: Accounts with that role in the contract; None: no key of it is here.
         treasury_signs: Whether the treasury's key is here; if not, it only receives.
+        deposits: The contract that sweeps deposit addresses; None: there is none.
     """
 
     contract: Address
@@ -93,6 +100,16 @@ class NodeAddresses:
     pauser: Address | None = None
     rescuer: Address | None = None
     treasury_signs: bool = True
+    deposits: Address | None = None
+
+    @property
+    def sweeper(self) -> Address | None:
+        """Whose key sweeps deposit addresses: the treasury's, or else the first that settles."""
+        if self.deposits is None:
+            return None
+        if self.treasury is not None and self.treasury_signs:
+            return self.treasury
+        return next(iter(self.lanes), None)
 
     @property
     def others(self) -> tuple[Address, ...]:
@@ -108,7 +125,7 @@ class NodeAddresses:
         return (*self.others, self.treasury)
 
     def route(self, kind: MovementKind) -> Route:
-        """What the node moves; without a treasury nothing."""
+        """What the node moves; without a treasury nothing but deposits."""
         treasury = () if self.treasury is None else (self.treasury,)
         contract, token = (self.contract,), (self.token,)
         match kind:
@@ -120,6 +137,8 @@ class NodeAddresses:
                 return Route(self.others, treasury, (self.native, self.token))
             case MovementKind.RESCUE:
                 return Route(contract, treasury, token)
+            case MovementKind.DEPOSIT_SWEEP:
+                return Route(() if self.deposits is None else (self.deposits,), contract, token)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +164,11 @@ def token_call(token: Address, to: Address, amount: int) -> MovementCall:
 def rescue_call(contract: Address, token: Address, to: Address, amount: int) -> MovementCall:
     """Tokens of the settlement contract to an address: `rescue(address,address,uint256)`."""
     return MovementCall(contract, 0, rescue_calldata(token, to, amount), RESCUE_GAS)
+
+
+def deposit_sweep_call(deposits: Address, token: Address, salts: Sequence[bytes]) -> MovementCall:
+    """All tokens of these deposit addresses to the settlement contract."""
+    return MovementCall(deposits, 0, sweep_calldata(token, salts), sweep_gas(len(salts)))
 
 
 def balance_of_call(holder: Address) -> bytes:

@@ -11,8 +11,7 @@ import sys
 from pathlib import Path
 
 from node.devnet.errors import DevnetError
-from node.devnet.network import ChainLost
-from node.devnet.running import CHAIN_LOST, FAILED, supervise
+from node.devnet.running import status_of, supervise
 
 
 def main() -> int:
@@ -32,7 +31,7 @@ def main() -> int:
         )
     except DevnetError as error:
         _say(str(error))
-        return CHAIN_LOST if isinstance(error, ChainLost) else FAILED
+        return status_of(error)
     return 0
 
 

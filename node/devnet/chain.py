@@ -76,6 +76,7 @@ def set_up(state: StateDirectory, rpc_url: str) -> dict[str, Any]:
         CAP_MINOR,
         [(lane, CAP_MINOR) for lane in lanes],
     )
+    deposits = _deploy(web3, admin, "DepositForwarders", settlement.address)
     _transact(web3, admin, token.functions.configureMinter(admin, MINT_ALLOWANCE_MINOR))
     _transact(web3, admin, token.functions.mint(settlement.address, FLOAT_MINOR))
     _transact(web3, admin, token.functions.mint(treasury, TREASURY_MINOR))
@@ -87,6 +88,7 @@ def set_up(state: StateDirectory, rpc_url: str) -> dict[str, Any]:
     return {
         "token": token.address,
         "settlement": settlement.address,
+        "deposits": deposits.address,
         "treasury": treasury,
         "lanes": lanes,
         "pauser": pauser,

@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from node.devnet.errors import DevnetError
+from node.devnet.errors import DevnetError, Outdated
 from node.devnet.network import ChainLost
 from node.devnet.remittance import BENEFICIARY, Document, Remittance
 from node.devnet.running import Background, down
@@ -69,7 +69,8 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="demo",
         description="Starts PostgreSQL, a chain, contracts and a node; sends 200.00 EUR to a "
-        "beneficiary as USDC; proves it; then keeps serving until Ctrl-C.",
+        "beneficiary as USDC; proves it; lets a customer be paid on chain; then keeps serving "
+        "until Ctrl-C.",
     )
     parser.add_argument(
         "--exit", action="store_true", help="end after the job (status 0: all well)"
@@ -98,10 +99,13 @@ def _running(state_dir: Path, port: int | None, console: Console) -> Iterator[Ba
     console.print("[bold]Starting[/]")
     try:
         devnet = start()
-    except ChainLost:
+    except (ChainLost, Outdated) as error:
         if StateDirectory(state_dir.absolute()).made_by() != "demo":
             raise
-        say("the chain of the last demo was killed and is lost; starting a new one")
+        lost = (
+            "was killed and is lost" if isinstance(error, ChainLost) else "is of an older version"
+        )
+        say(f"the chain of the last demo {lost}; starting a new one")
         down(state_dir, say=say, wipe=True)
         devnet = start()
     try:
@@ -157,6 +161,8 @@ def _show_remittance(description: Document, console: Console) -> dict[str, Any]:
         result["statement"] = job.statement(transfer)
         result["entries"] = job.ledger_entries(transfer)
         _show_entries(result["entries"], console)
+        result["deposit"] = deposit = job.deposit()
+        _show_deposit(job, deposit, console)
         result["reconciliation"] = run = job.reconcile()
         result["breaks_open"] = run["breaks_open"]
         _show_reconciliation(run, console)
@@ -219,6 +225,19 @@ def _show_entries(entries: list[Document], console: Console) -> None:
         )
 
 
+def _show_deposit(job: Remittance, deposit: Document, console: Console) -> None:
+    console.print(f"\n[bold]Deposit[/] on chain, for {job.customer['name']}: {deposit['status']}")
+    _table(
+        console,
+        ("amount", f"{deposit['amount']} {deposit['currency']}"),
+        ("to", deposit["to_address"]),
+        ("", "an address of this customer's own"),
+        ("tx", deposit["tx_hash"]),
+        ("block", f"{deposit['block_number']}, final"),
+        ("swept", "into the settlement contract"),
+    )
+
+
 def _show_reconciliation(run: Document, console: Console) -> None:
     block = run["as_of"]
     where = f" of ledger and chain at block {block['block_number']}" if block else ""
@@ -249,6 +268,7 @@ def _show_links(description: Document, state_dir: Path, console: Console) -> Non
         console,
         ("HTTP", node["url"]),
         ("documentation", f"{node['url']}/docs"),
+        ("for operators", f"{node['url']}/operator/reconciliation (sign in with the operator key)"),
         ("chain", f"{description['chain']['rpc_url']} (chain id 31337)"),
         ("operator key", node["keys"]["operator"]),
         ("partner key", node["keys"]["partner"]),

@@ -16,3 +16,13 @@ class DevnetError(Exception):
         """The fault, then the remedy on a line of its own."""
         message = super().__str__()
         return f"{message}\nRemedy: {self.remedy}." if self.remedy else message
+
+
+class Outdated(DevnetError):
+    """Another version of the devnet, which deploys other contracts, made the state directory."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this devnet was made by another version of Corridor, and cannot go on with this one",
+            remedy="run `corridor devnet down --wipe`, then start anew",
+        )

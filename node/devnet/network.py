@@ -37,8 +37,9 @@ _DATABASE_PORT = 54320
 _BLOCK_S = 1
 # anvil forgets a transaction that it could not put into a full block in the order of nonces.
 _RESEND_AFTER_S = 3
-# Recent blocks that can be asked for state, as a geth full node keeps them.
-_STATES_KEPT = 128
+# Recent blocks that can be asked for state: ten minutes, in which people can look at a reorg past
+# finality and accept it. (A geth full node keeps 128.) Each costs up to half a megabyte of memory.
+_STATES_KEPT = 600
 # A block is final when so many follow it.
 FINALITY_DEPTH_BLOCKS = 2
 # A resumed chain can be asked for the state of new blocks only: make the final one new.
@@ -228,6 +229,7 @@ class Network:
             "CORRIDOR_RESEND_AFTER_S": str(_RESEND_AFTER_S),
             "CORRIDOR_TOKEN_ADDRESS": addresses["token"],
             "CORRIDOR_SETTLEMENT_ADDRESS": addresses["settlement"],
+            "CORRIDOR_DEPOSITS_ADDRESS": addresses["deposits"],
             "CORRIDOR_TREASURY_ADDRESS": addresses["treasury"],
             "CORRIDOR_SIGNER": f"keystore:{self.state.lane_keystores}",
             **signers,
@@ -277,6 +279,7 @@ class Network:
             "contracts": {
                 "USDC": addresses["token"],
                 "settlement": addresses["settlement"],
+                "deposits": addresses["deposits"],
                 **addresses["price_feeds"],
             },
             "nodes": [node],

@@ -31,6 +31,8 @@ _HTTP_LIMIT_S = 30.0
 _TRANSFER_TOPIC = "0x" + keccak(b"Transfer(address,address,uint256)").hex()
 _SETTLED_TOPIC = "0x" + keccak(b"Settled(uint64)").hex()
 _BALANCE_OF = "0x" + keccak(b"balanceOf(address)")[:4].hex()
+_MINT = "0x" + keccak(b"mint(address,uint256)")[:4].hex()
+_DEPOSIT_MINOR = 25 * 10**6
 
 
 class Node:
@@ -137,7 +139,39 @@ class Remittance:
 
     def beneficiary_balance_minor(self) -> int:
         """What the token contract says the beneficiary has."""
-        data = _BALANCE_OF + BENEFICIARY["address"][2:].lower().rjust(64, "0")
+        return self._balance_minor(BENEFICIARY["address"])
+
+    def deposit(self) -> Document:
+        """Somebody pays the customer on chain: credited when it is final, then swept.
+
+        Returns:
+            The deposit, once its address is empty again.
+
+        Raises:
+            DevnetError: Either has not happened in 90 s.
+        """
+        path = f"/v1/customers/{self.customer['id']}"
+        address = self._remitter.get(f"{path}/deposit-address")["address"]
+        amount = f"{_DEPOSIT_MINOR:064x}"
+        sent = {
+            "from": DEV_ACCOUNTS[0][0],  # the issuer of the play token
+            "to": self._token,
+            "data": _MINT + address[2:].lower().rjust(64, "0") + amount,
+        }
+        tx_hash = call(self._rpc_url, "eth_sendTransaction", sent)
+        give_up_at = time.monotonic() + _LIMIT_S
+        while True:
+            page = self._remitter.get(f"{path}/deposits")["data"]
+            mine = [each for each in page if each["tx_hash"] == tx_hash]
+            if mine and mine[0]["status"] == "credited" and self._balance_minor(address) == 0:
+                return dict(mine[0])
+            if time.monotonic() > give_up_at:
+                told = "not credited" if not mine else f"{mine[0]['status']}, and not swept"
+                raise DevnetError(f"the deposit {tx_hash} is {told} after {_LIMIT_S:.0f} s")
+            time.sleep(_POLL_S)
+
+    def _balance_minor(self, address: str) -> int:
+        data = _BALANCE_OF + address[2:].lower().rjust(64, "0")
         answer = call(self._rpc_url, "eth_call", {"to": self._token, "data": data}, "latest")
         return int(answer, 16)
 

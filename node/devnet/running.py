@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from node.devnet.errors import DevnetError
+from node.devnet.errors import DevnetError, Outdated
 from node.devnet.network import CHECKOUT, ChainLost, Network, inherited_environment
 from node.devnet.programs import (
     Lifeline,
@@ -36,8 +36,9 @@ from node.devnet.supervisor import (
 
 Description = dict[str, Any]
 
-# Exit statuses of a background supervisor (`__main__.py`).
-FAILED, CHAIN_LOST = 1, 3
+_FAILED = 1
+_STATUSES: dict[type[ChainLost | Outdated], int] = {ChainLost: 3, Outdated: 5}
+"""Faults that a supervisor in the background tells by its exit status."""
 
 _UP_LIMIT_S = 180.0
 _DOWN_LIMIT_S = 60.0
@@ -118,6 +119,13 @@ def supervise(
     finally:
         network.end()
         os.close(lock)
+
+
+def status_of(error: DevnetError) -> int:
+    """Exit status by which a supervisor in the background tells how it failed."""
+    return next(
+        (status for fault, status in _STATUSES.items() if isinstance(error, fault)), _FAILED
+    )
 
 
 class Background:
@@ -240,8 +248,9 @@ class Background:
 
         wait_until(settled, limit_s=_UP_LIMIT_S)
         if self.ended():
-            if self._process is not None and self._process.returncode == CHAIN_LOST:
-                raise ChainLost
+            for fault, status in _STATUSES.items():
+                if self._process is not None and self._process.returncode == status:
+                    raise fault()
             raise DevnetError("the devnet did not come up, see above", remedy=f"read {self._log}")
         if not is_ready(self._state):
             raise DevnetError(

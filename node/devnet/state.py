@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from node.devnet.errors import DevnetError
+from node.devnet.errors import DevnetError, Outdated
 
 _MARKER = "corridor-devnet"
-_LAYOUT = 3
+_LAYOUT = 4  # what is deployed and kept; a directory of another cannot go on
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,18 +75,15 @@ class StateDirectory:
             made_by: Noted in a new directory; the demo renews only what a demo made.
 
         Raises:
-            DevnetError: It holds something else, or is of another layout, or cannot be written.
+            Outdated: Another version made it.
+            DevnetError: It holds something else, or cannot be written.
         """
         try:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
             marker = self.root / _MARKER
             if marker.exists():
-                layout = read_json(marker).get("layout")
-                if layout != _LAYOUT:
-                    raise DevnetError(
-                        f"{self.root} was made by another version (layout {layout})",
-                        remedy="run `corridor devnet down --wipe`, then start anew",
-                    )
+                if read_json(marker).get("layout") != _LAYOUT:
+                    raise Outdated
                 return
             # `corridor send` keeps its unanswered sends here, also with no devnet about.
             if any(each.name != "sends" for each in self.root.iterdir()):

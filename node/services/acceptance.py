@@ -197,7 +197,10 @@ class Acceptance:
     ) -> tuple[Quote, Address]:
         """Accept against the working copy, which then holds it; the first failing check raises."""
         if books.is_recovering:
-            raise SettlementRecovering("a settlement lane must be adopted by the operator first")
+            raise SettlementRecovering(
+                "an operator must act first: a settlement lane is to be adopted, or the chain has"
+                " replaced a block that was final"
+            )
         customer = books.customers.get(request.customer_id)
         if customer is None or not customer.is_visible_to(request.principal):
             raise NotFound("there is no such customer")

@@ -128,7 +128,7 @@ class AdoptionService:
         if not addresses:
             return _Seen(None, {}, {}, {}, ())
         head = await self.reader.head()
-        final = await self._final(head.number, points)
+        final = await self._final(head.number, points, has_lost_its_tag=cursor.has_lost_its_tag)
         passed = await self._nonces(addresses, final) if final else None
         mined = await self._nonces(addresses, head.point)
         nonces = await self.reader.nonces_now(addresses)
@@ -141,12 +141,16 @@ class AdoptionService:
             await self._sent(addresses, points),
         )
 
-    async def _final(self, head_number: int, points: Sequence[BlockPoint]) -> BlockPoint | None:
+    async def _final(
+        self, head_number: int, points: Sequence[BlockPoint], *, has_lost_its_tag: bool
+    ) -> BlockPoint | None:
         """The newest final one of these blocks. A provider behind the mirror makes none final."""
         tagged = None
-        if self.finality.depth_blocks is None:
+        if self.finality.asks_for_tag:
             tagged = await self.reader.finalized_number()
-        number = self.finality.final_number(min(head_number, points[-1].number), tagged)
+        number = self.finality.final_number(
+            min(head_number, points[-1].number), tagged, has_lost_its_tag=has_lost_its_tag
+        )
         return next(
             (each for each in reversed(points) if number is not None and each.number <= number),
             None,

@@ -14,7 +14,15 @@ from uuid import UUID
 from node.core.bookings import BookingKind, Named, check_booking, has_loss
 from node.core.breaks import BreakCode, NewBreak, break_of
 from node.core.catalog import Catalog
-from node.core.errors import AmountOutOfRange, InvalidInput, NodeError, NotFound, WrongState
+from node.core.consent import Proposal, TwoPersons
+from node.core.errors import (
+    AmountOutOfRange,
+    InvalidInput,
+    NodeError,
+    NotFound,
+    SecondPersonNeeded,
+    WrongState,
+)
 from node.core.ids import Prefix, decode_id, encode_id
 from node.core.ledger import Entry, LedgerTransaction
 from node.core.parties import Principal
@@ -40,6 +48,7 @@ class BookingRequest:
     Attributes:
         reason: Kept with the ledger transaction.
         break_id: Public id of the break it belongs to.
+        reference: The bank's, by which a line of its statement is matched.
     """
 
     principal: Principal
@@ -47,6 +56,7 @@ class BookingRequest:
     reason: str
     entries: Sequence[Entry]
     break_id: str | None = None
+    reference: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +67,16 @@ class _Submission:
         is_decided: Whether the node may refuse it so that what it owes stays covered.
         break_id: Of the break it names.
         new_break: The break it opens when it is booked, with its id.
+        needs_second: Whether one person may only propose it: it writes off too much.
     """
 
+    principal: Principal
     transaction: LedgerTransaction
     is_decided: bool
     named: Named
     break_id: UUID | None
     new_break: tuple[UUID, NewBreak] | None
+    needs_second: bool
     claim: Claim
     render: Callable[[TransactionRow], Answer]
     render_error: RenderError
@@ -78,6 +91,7 @@ class BookingService:
         posting: Decides and books.
         new_id: Makes ids.
         rails: The node's banks.
+        two_persons: When a second operator must agree with a loss.
     """
 
     def __init__(
@@ -88,7 +102,9 @@ class BookingService:
         new_id: Callable[[], UUID],
         *,
         rails: frozenset[str],
+        two_persons: TwoPersons,
     ) -> None:
+        self._two_persons = two_persons
         self._units = units
         self._catalog = catalog
         self._posting = posting
@@ -112,7 +128,9 @@ class BookingService:
             CurrencyUnknown: An asset that the node has not, or that no bank holds.
             AmountOutOfRange: An entry above the largest there may be; with `min` and `max`.
             NotFound: It names a customer, a partner or a break that does not exist.
-            WrongState: The break it names is closed.
+            WrongState: The break it names is closed, or waits for a second operator.
+            SecondPersonNeeded: It writes off more than one operator may: nothing is booked, it is
+                proposed, and another operator approves it at the break `break_id`.
             InsufficientFunds: An account would fall below its floor, or what the node owes would
                 not be covered; with `available`.
             IdempotencyInProgress: There is no answer after 10 s; it may still be booked.
@@ -158,17 +176,22 @@ class BookingService:
         key = "booking:" + hashlib.sha256("\0".join(claim.scope).encode()).hexdigest()
         break_id = decode_id(Prefix.BREAK, request.break_id) if request.break_id else None
         new_break = None
-        if break_id is None and has_loss(request.entries):
+        lost = [each for each in request.entries if each.debit.startswith("loss/")]
+        if break_id is None and lost:
             new_break = (self._new_id(), self._loss(key, request))
         detail = {"reason": request.reason, "made_by": request.principal.key}
+        if request.reference is not None:
+            detail["reference"] = request.reference
         if belongs_to := break_id or (new_break[0] if new_break else None):
             detail["break"] = encode_id(Prefix.BREAK, belongs_to)
         return _Submission(
+            request.principal,
             LedgerTransaction(key, request.kind.value, request.entries, detail=detail),
             request.kind.is_decided,
             named,
             break_id,
             new_break,
+            bool(lost) and self._two_persons.needed_for(lost),
             claim,
             render,
             render_error,
@@ -193,7 +216,10 @@ class BookingService:
         return await answer_batch(self._units, batch, self._answer)
 
     async def _answer(self, unit: Unit, batch: Sequence[_Submission]) -> Decided:
-        refused = await _refused(unit, batch)
+        refused = [
+            await _proposed(unit, each) if error is None and each.needs_second else error
+            for each, error in zip(batch, await _refused(unit, batch), strict=True)
+        ]
         there = [each for each, error in zip(batch, refused, strict=True) if error is None]
         outcomes = await self._posting.book(
             unit,
@@ -238,6 +264,35 @@ async def _refused(unit: Unit, batch: Sequence[_Submission]) -> Sequence[NodeErr
         return _refused_break(submission.transaction, breaks[submission.break_id])
 
     return [refusal(each) for each in batch]
+
+
+async def _proposed(unit: Unit, submission: _Submission) -> NodeError:
+    """Keep what one operator may not book alone, at its break; what the operator is told."""
+    if submission.new_break is not None:
+        await unit.breaks.open([submission.new_break])
+    break_id = submission.break_id or (submission.new_break[0] if submission.new_break else None)
+    found = await unit.breaks.lock(break_id) if break_id else None
+    assert found is not None  # it was looked up, or opened just now
+    if found.proposal is not None:
+        return WrongState(f"{found.proposal.made_by} proposed something for this break already")
+    transaction, made_by = submission.transaction, submission.principal.key
+    proposal = Proposal(
+        made_by,
+        unit.now,
+        transaction.detail["reason"],
+        tuple(transaction.entries),
+        transaction.kind,
+        (found.expected, found.actual),
+        transaction.key,
+        transaction.detail.get("reference", ""),
+    )
+    await unit.breaks.propose(found.id, proposal)
+    return SecondPersonNeeded(
+        "one operator does not write off so much: nothing is booked, and another operator approves"
+        " it at the break",
+        made_by=made_by,
+        break_id=encode_id(Prefix.BREAK, found.id),
+    )
 
 
 def _refused_break(transaction: LedgerTransaction, found: Break | None) -> NodeError | None:

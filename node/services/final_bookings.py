@@ -7,11 +7,13 @@ coins it equals floor(wei / 10^9). Posting the transfers' own pending transactio
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 from uuid import UUID
 
 from node.core.breaks import BreakCode, NewBreak, break_of
+from node.core.deposits import DepositBooking
 from node.core.ledger import (
     Entry,
     LedgerTransaction,
@@ -23,8 +25,11 @@ from node.core.ledger import (
 )
 from node.core.mirror import BlockPoint, Cause, Watch, cause_of
 from node.core.ports.mirror import FinalCause, OutcomeRow, SlotRow, TokenLogRow
-from node.core.ports.transfers import Transfer
-from node.core.units import MINOR_LIMIT, Address
+from node.core.ports.transfers import BareTransfer
+from node.core.units import MINOR_LIMIT, Address, BlockHash, TxHash
+
+_FOUND_BY: Final = "finality"
+"""In evidence: a comparison that finds nothing to blame any more does not close such a break."""
 
 
 @dataclass(slots=True)
@@ -33,16 +38,22 @@ class FinalBookings:
 
     Attributes:
         holdings: (address, asset) -> what it holds, chain's own units; moved along.
+        fallen: Address -> units of native coin that the ledger has and `holdings` have not, as open
+            breaks say: what comes back is theirs, and is not booked again.
         transactions: To be booked, each under a key of its own.
         breaks: To be opened.
         movements: Treasury movement -> whether it moved.
+        unknown: Token logs that came in and belong to nobody known.
     """
 
     watch: Watch
     holdings: dict[tuple[Address, str], int]
+    fallen: dict[Address, int] = field(default_factory=dict)
     transactions: list[LedgerTransaction] = field(default_factory=list)
     breaks: list[NewBreak] = field(default_factory=list)
     movements: dict[UUID, bool] = field(default_factory=dict)
+    unknown: list[TokenLogRow] = field(default_factory=list)
+    _risen: set[Address] = field(default_factory=set)
     _causes: list[tuple[TokenLogRow, Cause, str | None]] = field(default_factory=list)
 
     @property
@@ -66,12 +77,12 @@ class FinalBookings:
             for row, cause, key in self._causes
         ]
 
-    def book_batches(self, settled: Sequence[tuple[OutcomeRow, Transfer]]) -> None:
+    def book_batches(self, settled: Sequence[tuple[OutcomeRow, BareTransfer]]) -> None:
         """Per transaction: the float paid, fees and spreads are earned."""
-        groups: dict[str, list[tuple[OutcomeRow, Transfer]]] = defaultdict(list)
+        groups: dict[TxHash, list[tuple[OutcomeRow, BareTransfer]]] = defaultdict(list)
         for outcome, transfer in settled:
-            groups[batch_key(outcome)].append((outcome, transfer))
-        for key, members in groups.items():
+            groups[outcome.tx_hash].append((outcome, transfer))
+        for members in groups.values():
             fees: dict[str, int] = defaultdict(int)
             spreads: dict[str, int] = defaultdict(int)
             for _, transfer in members:
@@ -87,29 +98,47 @@ class FinalBookings:
                 spreads,
             )
             first = members[0][0]
+            key = batch_key(first)
             self._book(key, "batch", entries, first.block, tx_hash=f"0x{first.tx_hash.hex()}")
 
     def explain_token_logs(
-        self, rows: Sequence[TokenLogRow], settled: Iterable[OutcomeRow]
+        self,
+        rows: Sequence[TokenLogRow],
+        settled: Iterable[OutcomeRow],
+        deposits: Mapping[tuple[BlockHash, int], DepositBooking],
     ) -> None:
-        """Give every token log its cause, book what moved, and move the holdings along."""
-        payouts = {
-            (outcome.block.hash, outcome.payout_log_index): batch_key(outcome)
-            for outcome in settled
-        }
+        """Give every token log its cause, book what moved, and move the holdings along.
+
+        A payout to a deposit address settles a transfer and is a deposit at once: its batch books
+        what left the contract, the deposit what its owner has. Its cause is that of the payout.
+
+        Args:
+            rows: In chain order.
+            settled: Payouts of the node's transfers.
+            deposits: (block, log index) -> what that log books as a deposit.
+        """
+        keys: dict[TxHash, str] = {}
+        payouts: dict[tuple[BlockHash, int | None], str] = {}
+        for outcome in settled:
+            key_of_batch = keys.get(outcome.tx_hash)
+            if key_of_batch is None:
+                key_of_batch = keys[outcome.tx_hash] = batch_key(outcome)
+            payouts[outcome.block.hash, outcome.payout_log_index] = key_of_batch
         for row in rows:
             payout_key = payouts.get((row.block.hash, row.log.log_index))
-            cause = cause_of(
-                row.log,
-                addresses=self.watch.addresses,
-                is_payout=payout_key is not None,
-                is_movement=row.movement_id is not None,
-            )
-            key = payout_key if cause is Cause.SETTLED else self._book_token_log(row, cause)
+            deposit = deposits.get((row.block.hash, row.log.log_index))
+            deposit_booked = None if deposit is None else self._book_deposit(row, deposit)
+            cause = self._cause(row, deposit, is_payout=payout_key is not None)
+            self._book_unseen(row)
+            if cause is Cause.SETTLED:
+                key = payout_key
+            elif cause is Cause.DEPOSIT:
+                key = deposit_booked
+            else:
+                key = self._book_token_log(row, cause)
             self._causes.append((row, cause, key))
-            self._move_holding(row.log.from_address, self.watch.token_asset, -row.log.amount)
-            self._move_holding(row.log.to_address, self.watch.token_asset, row.log.amount)
-            if cause is Cause.MOVEMENT and row.movement_id is not None:
+            self._move_holdings(row, cause)
+            if cause in (Cause.MOVEMENT, Cause.SWEPT) and row.movement_id is not None:
                 self.movements[row.movement_id] = True
 
     def book_slots(self, slots: Sequence[SlotRow]) -> None:
@@ -119,13 +148,18 @@ class FinalBookings:
             if slot.value_wei:
                 self._book_native_movement(slot)
             if slot.movement_id is not None:
-                moved = slot.succeeded and slot.value_wei > 0
+                is_sweep = slot.to_address == self.watch.deposits  # each log tells what it moved
+                moved = slot.succeeded and (slot.value_wei > 0 or is_sweep)
                 self.movements[slot.movement_id] = moved or self.movements.get(
                     slot.movement_id, False
                 )
 
     def compare_natives(self, natives: Mapping[Address, int], block: BlockPoint) -> None:
-        """What the chain says at `block`: a rise is a deposit, a fall is a break."""
+        """What the chain says at `block`: a rise is a deposit, a fall is a break.
+
+        The ledger keeps what fell until an operator books it, and the break says how much that is:
+        should the chain have it again, it is in the ledger already (`fallen`).
+        """
         for address, actual_wei in sorted(natives.items()):
             expected_wei = self.holdings.get((address, self.watch.native_asset), 0)
             if actual_wei > expected_wei:
@@ -135,20 +169,32 @@ class FinalBookings:
             elif actual_wei < expected_wei:
                 self.holdings[address, self.watch.native_asset] = actual_wei
                 self.breaks.append(
-                    break_of(
-                        BreakCode.NATIVE_UNEXPLAINED,
-                        f"0x{address.hex()}:0x{block.hash.hex()}",
+                    _fall_break(
+                        address,
+                        block,
+                        gas_units(expected_wei, actual_wei),
                         expected=f"{expected_wei} wei",
                         actual=f"{actual_wei} wei",
-                        evidence={
-                            "address": f"0x{address.hex()}",
-                            "block_number": str(block.number),
-                            "minor": str(gas_units(expected_wei, actual_wei)),
-                        },
                     )
                 )
 
-    def report_payout(self, outcome: OutcomeRow, transfer: Transfer | None) -> None:
+    def end_falls(self, block: BlockPoint) -> Collection[Address]:
+        """Addresses whose breaks about a fall are over: coin came back; a new one has the rest."""
+        for address in sorted(self._risen):
+            if (units := self.fallen[address]) > 0:
+                self.breaks.append(
+                    _fall_break(
+                        address,
+                        block,
+                        units,
+                        expected=f"{units} units of {self.watch.native_asset} more",
+                        actual="the rest of what was missing before",
+                        name="rest",
+                    )
+                )
+        return self._risen
+
+    def report_payout(self, outcome: OutcomeRow, transfer: BareTransfer | None) -> None:
         """A final Settled or Voided that no transfer agrees with."""
         state = "there is no such transfer" if transfer is None else f"it is {transfer.state}"
         self.breaks.append(
@@ -166,6 +212,79 @@ class FinalBookings:
             )
         )
 
+    def _cause(self, row: TokenLogRow, deposit: DepositBooking | None, *, is_payout: bool) -> Cause:
+        own = self.watch.addresses
+        if row.from_deposit:
+            own |= {row.log.from_address}
+        cause = cause_of(
+            row.log,
+            addresses=own,
+            is_payout=is_payout,
+            is_movement=row.movement_id is not None and not row.from_deposit,
+        )
+        if cause is Cause.ORPHAN_OUTBOUND and self._is_sweep(row):
+            return Cause.SWEPT
+        return Cause.DEPOSIT if deposit is not None and cause is Cause.SUSPENSE else cause
+
+    def _is_sweep(self, row: TokenLogRow) -> bool:
+        """Whether tokens left a deposit address for the one place where its factory sends them.
+
+        That is the settlement contract; for addresses of an earlier factory an earlier contract.
+        """
+        if not row.from_deposit:
+            return False
+        is_earlier = row.to_contract and row.from_factory != self.watch.deposits
+        return is_earlier or row.log.to_address == self.watch.contract
+
+    def _book_unseen(self, row: TokenLogRow) -> None:
+        """Tokens that leave were there: what the mirror has not seen come is suspense, and told.
+
+        Anybody may sweep a deposit address, so a unit too many must not end finality.
+        """
+        log, asset, chain_id = row.log, self.watch.token_asset, self.watch.chain_id
+        is_own = row.from_deposit or log.from_address in self.watch.addresses
+        held = self.holdings.get((log.from_address, asset), 0)
+        missing = log.amount - held
+        if not is_own or missing <= 0:
+            return
+        self.holdings[log.from_address, asset] = log.amount
+        name = log_name(row.block, log.log_index)
+        if missing < MINOR_LIMIT:
+            source = chain_account(chain_id, log.from_address, asset)
+            entry = Entry(source, suspense_account(chain_id, asset), asset, missing)
+            tx_hash = f"0x{log.tx_hash.hex()}"
+            self._book(f"unseen:{chain_id}:{name}", "suspense", [entry], row.block, tx_hash=tx_hash)
+        self.breaks.append(
+            break_of(
+                BreakCode.MISSED_LOG,
+                f"unseen:{name}",
+                expected=f"logs of {missing} more units of {asset} to"
+                f" 0x{log.from_address.hex()}, which has paid them on",
+                actual=f"{held} units",
+                evidence={
+                    "found_by": _FOUND_BY,
+                    "tx_hash": f"0x{log.tx_hash.hex()}",
+                    "block_number": str(row.block.number),
+                    "log_index": str(log.log_index),
+                    "address": f"0x{log.from_address.hex()}",
+                    "minor": str(missing),
+                },
+                cause=f"0x{log.from_address.hex()} paid {log.amount} units and held {held} of them"
+                f" as far as the mirror knows: {missing} came by a log that it has not; they are in"
+                " suspense until an operator says whose they are",
+            )
+        )
+
+    def _book_deposit(self, row: TokenLogRow, deposit: DepositBooking) -> str | None:
+        """Book what a deposit brought; None where no entry can hold it."""
+        if deposit.new_break is not None:
+            self.breaks.append(deposit.new_break)
+        if not deposit.entries:
+            return None
+        name = f"0x{row.log.tx_hash.hex()}"
+        self._book(deposit.key, deposit.kind, deposit.entries, row.block, tx_hash=name)
+        return deposit.key
+
     def _book_token_log(self, row: TokenLogRow, cause: Cause) -> str | None:
         log, asset, chain_id = row.log, self.watch.token_asset, self.watch.chain_id
         name = log_name(row.block, log.log_index)
@@ -173,13 +292,16 @@ class FinalBookings:
             return None
         if cause is Cause.MOVEMENT:
             key, kind = f"movement:{row.movement_id}", "movement"
+        elif cause is Cause.SWEPT:
+            key, kind = f"sweep:{chain_id}:{name}", "movement"
         elif cause is Cause.SUSPENSE:
-            key, kind = f"deposit:{chain_id}:{name}", "suspense"
+            key, kind = deposit_key(chain_id, row), "suspense"
+            self.unknown.append(row)
             self._report_log(BreakCode.UNKNOWN_DEPOSIT, row, "an expected deposit")
         else:
             key, kind = f"orphan:{chain_id}:{name}", "movement"
             self._report_log(BreakCode.ORPHAN_OUTBOUND, row, "a payment or a movement of the node")
-            if log.to_address not in self.watch.addresses:
+            if log.to_address not in self.watch.addresses and not row.to_deposit:
                 return None  # an operator books the loss; until then the ledger shows more
         if log.amount >= MINOR_LIMIT:
             return None  # no entry can hold it; the balance check shows the difference
@@ -265,9 +387,14 @@ class FinalBookings:
             self._book(key, "movement", entries, slot.block, tx_hash=name)
 
     def _book_unasked(self, address: Address, wei: int, block: BlockPoint, cause: str) -> None:
-        """Native coin that came without a cause of the node."""
+        """Native coin that came without a cause of the node, less what the ledger has kept."""
         asset, chain_id = self.watch.native_asset, self.watch.chain_id
         units = -self._spend((address, asset), -wei)
+        back = min(units, self.fallen.get(address, 0))
+        if back > 0:
+            self.fallen[address] -= back
+            self._risen.add(address)
+            units -= back
         if 0 < units < MINOR_LIMIT:
             entry = Entry(
                 chain_account(chain_id, address, asset),
@@ -284,9 +411,15 @@ class FinalBookings:
         self.holdings[holding] = before_wei - wei
         return gas_units(before_wei, before_wei - wei)
 
-    def _move_holding(self, address: Address, asset: str, amount: int) -> None:
-        if address in self.watch.addresses:
-            self.holdings[address, asset] = self.holdings.get((address, asset), 0) + amount
+    def _move_holdings(self, row: TokenLogRow, cause: Cause) -> None:
+        """Move the tokens of both ends along, those that are the node's."""
+        log, asset = row.log, self.watch.token_asset
+        for address, is_booked, amount in (
+            (log.from_address, row.from_deposit, -log.amount),
+            (log.to_address, row.to_deposit or cause is Cause.SWEPT, log.amount),
+        ):
+            if is_booked or address in self.watch.addresses:
+                self.holdings[address, asset] = self.holdings.get((address, asset), 0) + amount
 
     def _book(
         self,
@@ -303,11 +436,33 @@ class FinalBookings:
         self.transactions.append(LedgerTransaction(key, kind, entries, detail=detail))
 
 
+def _fall_break(
+    address: Address, block: BlockPoint, units: int, *, expected: str, actual: str, name: str = ""
+) -> NewBreak:
+    subject = f"0x{address.hex()}:0x{block.hash.hex()}"
+    return break_of(
+        BreakCode.NATIVE_UNEXPLAINED,
+        f"{subject}:{name}" if name else subject,
+        expected=expected,
+        actual=actual,
+        evidence={
+            "address": f"0x{address.hex()}",
+            "block_number": str(block.number),
+            "minor": str(units),
+        },
+    )
+
+
 def batch_key(outcome: OutcomeRow) -> str:
     """The ledger key of the batch that paid: of the slot, or of a stranger's transaction."""
     if outcome.slot_id is None:
         return f"batch:0x{outcome.tx_hash.hex()}"
     return f"batch:{outcome.slot_id}"
+
+
+def deposit_key(chain_id: int, row: TokenLogRow) -> str:
+    """The ledger key of what one log brought in, whoever it belongs to."""
+    return f"deposit:{chain_id}:{log_name(row.block, row.log.log_index)}"
 
 
 def log_name(block: BlockPoint, log_index: int) -> str:

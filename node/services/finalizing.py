@@ -9,23 +9,31 @@ the number never pays the transfer. What its batch skipped and nothing explains 
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 from uuid import UUID
 
+from node.core.breaks import BreakCode
+from node.core.deposits import DEFAULT_POLICY, DepositPolicy
 from node.core.errors import ChainUnavailable
 from node.core.mirror import BlockPoint, Cursor, SettlementKind, Watch
 from node.core.ports import Unit, UnitOfWork
-from node.core.ports.mirror import ChainReader, OutcomeRow, SlotRow
-from node.core.ports.transfers import NewEvent, Transfer
+from node.core.ports.breaks import Break
+from node.core.ports.mirror import ChainReader, OutcomeRow, SlotRow, TokenLogRow, WatchedRows
+from node.core.ports.transfers import BareTransfer, NewEvent
 from node.core.settlement import LaneStatus, PauseReason, Remedy, cause_of, remedy_of
 from node.core.signing import KeyRole
 from node.core.transfers import ENDINGS, Happening, State, accepts
-from node.core.units import Address
-from node.services import transfer_moves
+from node.core.units import Address, TxHash
+from node.services import noticing, transfer_moves
+from node.services.deposits import DepositMatching
+from node.services.epochs import post_facts, recover
+from node.services.final_agreement import FinalAgreement
 from node.services.final_bookings import FinalBookings
 from node.services.lane_guard import LaneGuard
+from node.services.noticing import Noticed
 from node.services.renumbering import NUMBER_USED
 
 _LOGS_PER_STEP: Final = 20_000
@@ -34,7 +42,10 @@ _NUMBER_USED: Final = {
     "code": NUMBER_USED,
     "message": "its batch skipped it: the contract has used this payment number before",
 }
-_IN_THE_AIR: Final = (State.SUBMITTED, State.UNKNOWN, State.INCLUDED)
+_UNSEEN: Final = (State.SUBMITTED, State.UNKNOWN)
+"""Written, and in no block yet that was not final when it was read."""
+
+_IN_THE_AIR: Final = (*_UNSEEN, State.INCLUDED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +57,13 @@ class Finalizing:
     watch: Watch
     lanes: Mapping[Address, KeyRole]
     new_id: Callable[[], UUID]
+    agreement: FinalAgreement
     failpoint: Callable[[str], None] = lambda _: None
+    deposit_policy: DepositPolicy = DEFAULT_POLICY
+
+    @property
+    def _deposits(self) -> DepositMatching:
+        return DepositMatching(self.watch, self.new_id, self.deposit_policy)
 
     @property
     def _guard(self) -> LaneGuard:
@@ -63,7 +80,7 @@ class Finalizing:
         chain_id = self.watch.chain_id
         async with self.units() as unit:
             target = await unit.mirror.final_target(chain_id, number, _LOGS_PER_STEP)
-        if target is None:
+        if target is None or not await self.agreement.holds(target):
             return 0
         explained, natives = await asyncio.gather(
             self._guard.explained(cursor, target),
@@ -84,7 +101,7 @@ class Finalizing:
         return target.number - cursor.final.number
 
     async def _natives(self, block: BlockPoint, *, is_last: bool) -> Mapping[Address, int]:
-        """Wei of every address at `block`; none when its state cannot be had any more.
+        """Wei of every address at `block`; none when its state cannot be had, or providers differ.
 
         A later final block shows the same rise or fall, so nothing is lost by going on, and only
         the last of a row of steps is looked at.
@@ -93,7 +110,7 @@ class Finalizing:
             return {}
         addresses = sorted(self.watch.addresses)
         try:
-            wei = await self.reader.native_balances(addresses, block.hash)
+            wei = await self.reader.agreed_native_balances(addresses, block.hash)
         except ChainUnavailable:
             return {}
         return dict(zip(addresses, wei, strict=True))
@@ -107,24 +124,54 @@ class Finalizing:
             watch.chain_id, watch.token_asset, above, target.number
         )
         slots = await mirror.slots(watch.chain_id, above, target.number)
-        bookings = FinalBookings(watch, dict(await mirror.holdings(watch.chain_id)))
+        watched = await mirror.watched(watch.chain_id, above, target.number)
+        ends = {end for row in token_logs for end in (row.log.from_address, row.log.to_address)}
+        held = await mirror.holdings(watch.chain_id, watch.addresses | ends)
+        falls = await unit.breaks.open_of([BreakCode.NATIVE_UNEXPLAINED])
+        bookings = FinalBookings(watch, dict(held), _units_of(falls))
 
         await unit.ledger.lock()
         await self._stop_useless_lanes(unit, slots)
         await mirror.finish_slots([slot.slot_id for slot in slots])
         settled, events = await self._move_transfers(unit, outcomes, slots, bookings)
         bookings.book_batches(settled)
-        bookings.explain_token_logs(token_logs, [outcome for outcome, _ in settled])
+        payouts = [outcome for outcome, _ in settled]
+        deposits = await self._deposits.match(
+            unit, token_logs, {(each.block.hash, each.payout_log_index) for each in payouts}
+        )
+        bookings.explain_token_logs(token_logs, payouts, deposits)
         bookings.book_slots(slots)
         if natives:
             bookings.compare_natives(natives, target)
 
-        sequences = await unit.ledger.post(bookings.transactions)
+        sequences = await post_facts(unit, watch.chain_id, bookings.transactions)
         await mirror.finish_logs(watch.chain_id, above, target.number, bookings.causes(sequences))
         await mirror.finish_movements(bookings.movements)
         await mirror.set_holdings(watch.chain_id, target.number, bookings.holdings)
+        await self.agreement.close(unit)
+        await self._notice(unit, watched, token_logs, payouts, bookings)
+        await _close_falls(unit, falls, bookings.end_falls(target))
         await self._report(unit, bookings)
+        events += await self._deposits.record(unit, deposits, bookings.unknown, sequences)
+        await recover(unit, watch.chain_id)
         await unit.events.append(events)
+
+    async def _notice(
+        self,
+        unit: Unit,
+        watched: WatchedRows,
+        token_logs: Sequence[TokenLogRow],
+        payouts: Sequence[OutcomeRow],
+        bookings: FinalBookings,
+    ) -> None:
+        """What else is final: it opens and closes breaks, and tells why money was rescued."""
+        noticed = Noticed(self.watch, self.lanes)
+        noticed.read_notices(watched.notices)
+        noticed.read_undecoded(watched.undecoded)
+        noticed.read_spoofs(watched.strays, token_logs)
+        noticed.read_payouts(payouts)
+        bookings.breaks = noticed.with_causes(bookings.breaks, watched.notices)
+        await noticing.write(unit, noticed, self.new_id)
 
     async def _stop_useless_lanes(self, unit: Unit, slots: Sequence[SlotRow]) -> None:
         """A lane whose void reverted stops, rather than pay for another at every block."""
@@ -142,12 +189,12 @@ class Finalizing:
         outcomes: Sequence[OutcomeRow],
         slots: Sequence[SlotRow],
         bookings: FinalBookings,
-    ) -> tuple[list[tuple[OutcomeRow, Transfer]], list[NewEvent]]:
+    ) -> tuple[list[tuple[OutcomeRow, BareTransfer]], list[NewEvent]]:
         """End or requeue transfers; what was settled, and the lines of the timeline."""
         reverted = {slot.slot_id: slot.tx_hash for slot in slots if not slot.succeeded}
         unpaid = await unit.mirror.unpaid_members(sorted(reverted))
         ids = {each.transfer_id for each in outcomes if each.transfer_id is not None}
-        transfers = await unit.transfers.lock_many([*(ids | set(unpaid))])
+        transfers = await unit.transfers.lock_bare([*(ids | set(unpaid))])
         by_id = {transfer.id: transfer for transfer in transfers}
         decided = _decide(outcomes, by_id, bookings)
         for transfer in transfers:
@@ -160,15 +207,17 @@ class Finalizing:
                 decided[transfer.id] = (Happening.REQUEUED, None)
 
         transfers, events = await _bring_to_voiding(unit, transfers, decided)
-        groups: dict[Happening, list[Transfer]] = defaultdict(list)
+        groups: dict[tuple[Happening, ...], list[BareTransfer]] = defaultdict(list)
         for transfer in transfers:
             if transfer.id in decided:
-                groups[decided[transfer.id][0]].append(transfer)
-        for happening, group in groups.items():
+                happening = decided[transfer.id][0]
+                is_unseen = happening is Happening.SETTLED and transfer.state in _UNSEEN
+                groups[(Happening.INCLUDED,) * is_unseen + (happening,)].append(transfer)
+        for way, group in groups.items():
             events += await transfer_moves.apply(
                 unit,
                 group,
-                happening,
+                *way,
                 changes=lambda each: _changes(each, *decided[each.id]),
                 detail=lambda each: _detail(*decided[each.id]),
             )
@@ -191,11 +240,31 @@ class Finalizing:
             )
 
 
+def _units_of(falls: Sequence[Break]) -> dict[Address, int]:
+    """Address -> units of native coin that these breaks say are missing."""
+    missing: dict[Address, int] = defaultdict(int)
+    for each in falls:
+        missing[_address_of(each)] += int(each.evidence["minor"])
+    return dict(missing)
+
+
+async def _close_falls(unit: Unit, falls: Sequence[Break], over: Collection[Address]) -> None:
+    await unit.breaks.close_all(
+        [each.fingerprint for each in falls if _address_of(each) in over],
+        "rederived",
+        "the chain has it again, all of it or the part that a newer break does not name",
+    )
+
+
+def _address_of(fall: Break) -> Address:
+    return Address(bytes.fromhex(fall.evidence["address"][2:]))
+
+
 _Decided = tuple[Happening, OutcomeRow | None]
 
 
 def _decide(
-    outcomes: Sequence[OutcomeRow], by_id: Mapping[UUID, Transfer], bookings: FinalBookings
+    outcomes: Sequence[OutcomeRow], by_id: Mapping[UUID, BareTransfer], bookings: FinalBookings
 ) -> dict[UUID, _Decided]:
     """What each final event means for its transfer; what means nothing becomes a break."""
     decided: dict[UUID, _Decided] = {}
@@ -209,11 +278,13 @@ def _decide(
             if transfer is not None and _was_for_its_batch(transfer, outcome):
                 decided.setdefault(transfer.id, (Happening.REQUEUED, outcome))
             continue
+        if transfer is not None and _is_void_again(outcome, transfer):
+            continue
         happening = _ending(outcome, transfer)
         if transfer is None or happening is None:
             bookings.report_payout(outcome, transfer)
             continue
-        if happening is Happening.SETTLED and not _accepts(transfer, happening):
+        if happening is Happening.SETTLED and not _is_settled(transfer):
             bookings.report_payout(outcome, transfer)
             continue
         is_own_void = outcome.kind is SettlementKind.VOIDED and transfer.void_outcome is not None
@@ -226,8 +297,8 @@ def _decide(
 
 
 async def _bring_to_voiding(
-    unit: Unit, transfers: Sequence[Transfer], decided: Mapping[UUID, _Decided]
-) -> tuple[list[Transfer], list[NewEvent]]:
+    unit: Unit, transfers: Sequence[BareTransfer], decided: Mapping[UUID, _Decided]
+) -> tuple[list[BareTransfer], list[NewEvent]]:
     """Let what a final Voided ends pass through `voiding`, whatever state it is in.
 
     Whoever voided the number: it can never be paid from now on, so the money goes back.
@@ -264,7 +335,7 @@ _VOIDABLE: Final = frozenset(
 )
 
 
-def _ending(outcome: OutcomeRow, transfer: Transfer | None) -> Happening | None:
+def _ending(outcome: OutcomeRow, transfer: BareTransfer | None) -> Happening | None:
     """How a final Settled or Voided ends its transfer; None: it is not the transfer's own.
 
     A number that paid somebody else can never be voided: whoever waits for that has the proof.
@@ -280,11 +351,25 @@ def _ending(outcome: OutcomeRow, transfer: Transfer | None) -> Happening | None:
     return Happening(transfer.void_outcome or Happening.CANCELED)
 
 
-def _accepts(transfer: Transfer, happening: Happening) -> bool:
+def _is_void_again(outcome: OutcomeRow, transfer: BareTransfer) -> bool:
+    """Whether a Voided says again what the transfer ended by, in a block that a reorg replaced.
+
+    Nothing else ends what was in a written batch without a payout.
+    """
+    has_ended = transfer.state in (State.CANCELED, State.FAILED, State.EXPIRED)
+    return outcome.kind is SettlementKind.VOIDED and has_ended and transfer.was_written
+
+
+def _is_settled(transfer: BareTransfer) -> bool:
+    """Whether a payout of it settles it; one that was final when it was read includes it, too."""
+    return transfer.state in _UNSEEN or _accepts(transfer, Happening.SETTLED)
+
+
+def _accepts(transfer: BareTransfer, happening: Happening) -> bool:
     return accepts(transfer.state, happening, was_written=transfer.was_written)
 
 
-def _was_for_its_batch(transfer: Transfer, outcome: OutcomeRow) -> bool:
+def _was_for_its_batch(transfer: BareTransfer, outcome: OutcomeRow) -> bool:
     """Only the batch it is in: an older batch's outcome was acted on when it became final."""
     return (
         transfer.state in _IN_THE_AIR
@@ -294,7 +379,7 @@ def _was_for_its_batch(transfer: Transfer, outcome: OutcomeRow) -> bool:
 
 
 def _changes(
-    transfer: Transfer, happening: Happening, outcome: OutcomeRow | None
+    transfer: BareTransfer, happening: Happening, outcome: OutcomeRow | None
 ) -> Mapping[str, object]:
     if happening is Happening.REQUEUED:
         return {
@@ -316,7 +401,7 @@ def _changes(
     }
 
 
-def _counts(transfer: Transfer, outcome: OutcomeRow | None) -> bool:
+def _counts(transfer: BareTransfer, outcome: OutcomeRow | None) -> bool:
     """Whether a batch that did not pay counts against its transfer.
 
     Only where nobody knows why: what waits for its cause to end (pause, float, gas), and a
@@ -334,11 +419,17 @@ def _detail(happening: Happening, outcome: OutcomeRow | None) -> Mapping[str, ob
         return _NUMBER_USED
     if happening in ENDINGS and outcome.kind is SettlementKind.SETTLED:
         return {"reason": NUMBER_USED, "used_by": f"0x{outcome.tx_hash.hex()}"}
-    detail: dict[str, object] = {
-        "tx_hash": f"0x{outcome.tx_hash.hex()}",
-        "block_number": outcome.block.number,
-        "block_hash": f"0x{outcome.block.hash.hex()}",
-    }
+    place = _place(outcome.tx_hash, outcome.block)
     if outcome.kind is SettlementKind.FAILED:
-        detail["reason"] = f"0x{outcome.reason.hex()}"
-    return detail
+        return {**place, "reason": f"0x{outcome.reason.hex()}"}
+    return place
+
+
+@lru_cache(maxsize=64)
+def _place(tx_hash: TxHash, block: BlockPoint) -> Mapping[str, object]:
+    """What the timelines of all payments of one transaction say."""
+    return {
+        "tx_hash": f"0x{tx_hash.hex()}",
+        "block_number": block.number,
+        "block_hash": f"0x{block.hash.hex()}",
+    }

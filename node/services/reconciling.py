@@ -1,63 +1,77 @@
 """Reconciliation: ledger, mirror and chain compared at one final block, to the unit.
 
 Four layers: completeness (every block and log was seen), items (every payout has its transfer and
-the other way round, every outflow its cause), balances (at one block hash), solvency and the laws
+the other way round, every outflow its cause), balances (at one block hash), solvency and the proof
 of the ledger. The store is read as one snapshot that names its final block; the chain is then
-asked about exactly that block, so nothing can move in between. The comparisons themselves are
-`node.core.reconcile`.
+asked about exactly that block, so nothing can move in between. The job compares what became final
+since the last time, and some of everything old (`ADR 0025`); a full run compares everything.
+How far it has come is in the database, so any worker goes on where another stopped.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from datetime import timedelta
+import asyncio
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from node.core.bookings import named_in
-from node.core.breaks import REDERIVED, BreakCode, NewBreak, break_of, pause_of, token_balance
-from node.core.errors import (
-    ChainUnavailable,
-    InvalidInput,
-    InvariantBroken,
-    NodeError,
-    NotFound,
-    WrongState,
-)
+import structlog
+
+from node.core.breaks import REDERIVED, BreakCode, NewBreak, break_of, pause_of
+from node.core.errors import ChainUnavailable, InvariantBroken, NodeError, NotFound
 from node.core.ids import Prefix, decode_id
-from node.core.ledger import Entry, LedgerTransaction, chain_account, suspense_account
-from node.core.mirror import Facts, Watch
+from node.core.mirror import Watch
 from node.core.paging import ListQuery, Page
 from node.core.parties import Principal
 from node.core.ports import Unit, UnitOfWork
 from node.core.ports.breaks import Break
+from node.core.ports.comparisons import AccountComparison, State, Turns
 from node.core.ports.idempotency import Answer, Claim
 from node.core.ports.mirror import ChainReader
-from node.core.ports.reconciliation import Books, Run, Suspect
-from node.core.reconcile import (
-    Check,
-    check_resolution,
-    different_logs,
-    native_units,
-    none_of,
-    same,
-    takes_capital,
-)
-from node.core.units import MINOR_LIMIT
+from node.core.ports.reconciliation import Books, Run
+from node.core.proof.records import GENESIS, HeadRow
+from node.core.reconcile import Check, none_of
+from node.core.units import Address
+from node.services.balances import Balances, is_sum_of_logs
+from node.services.bisecting import Bisection
+from node.services.completeness import Completeness, Span
+from node.services.explaining import Explaining
 from node.services.idempotency import RenderError, once, replay
+from node.services.item_checks import item_checks
 from node.services.lane_guard import lane_check
-from node.services.posting import PostingService
-from node.services.solvency import solvency_checks
+from node.services.meanwhile import meanwhile
+from node.services.proving_slices import LedgerSlices, SliceProof
+from node.services.solvency import solvency_checks, suspense_check
 from node.services.verifying import VerifyService
 
-_BLOCKS_PER_SPAN: Final = 100
-_BLOCKS_BY_RECEIPTS: Final = 16
-_DIFFERENCES_SHOWN: Final = 20
+_log = structlog.get_logger()
+
 _RUN_KEPT_EVERY: Final = timedelta(minutes=5)
-_CHECKED_EVERY_TIME: Final = (BreakCode.LEDGER_OFF_CHAIN, BreakCode.FOREIGN_NONCE)
+_ALIVE_EVERY_S: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """What one comparison came to.
+
+    Attributes:
+        open_before: Breaks that were open before anything was read, and may be gone.
+    """
+
+    open_before: Sequence[Break]
+    books: Books
+    checks: Sequence[Check]
+    accounts: Sequence[AccountComparison]
+    proven: HeadRow
+    turns: Turns
+    before: State | None
+    began_ns: int
+    full: bool
 
 
 class ReconciliationService:
-    """Runs and breaks; also the job that runs whenever finality advances."""
+    """Runs; also the job that runs whenever finality advances."""
 
     def __init__(
         self,
@@ -65,15 +79,18 @@ class ReconciliationService:
         units: UnitOfWork,
         reader: ChainReader,
         watch: Watch,
-        posting: PostingService,
         new_id: Callable[[], UUID],
     ) -> None:
         self._units = units
         self._reader = reader
         self._watch = watch
-        self._posting = posting
         self._new_id = new_id
-        self._reconciled_number: int | None = None
+        self._completeness = Completeness(units, reader, watch)
+        self._bisection = Bisection(units, reader, watch, self._completeness)
+        self._balances = Balances(units, reader, watch, self._bisection)
+        self._explaining = Explaining(units, reader, watch, self._bisection)
+        self._slices = LedgerSlices(units)
+        self._going_on: set[asyncio.Task[None]] = set()
 
     async def run(self, made_by: str, *, full: bool = True) -> Run:
         """One reconciliation at the mirror's final block, done when this returns.
@@ -81,27 +98,15 @@ class ReconciliationService:
         Args:
             made_by: `Principal.key` or a job's name.
             full: Read everything since the mirror began again, and derive the ledger anew; else
-                only what became final since the last run.
+                what only became final since the last comparison, and the next part of the turns.
 
         Raises:
             ChainUnavailable: The chain is away, or the mirror has not begun. The run is kept as
                 failed.
         """
-        run_id = self._new_id()
         async with self._units() as unit:
-            await unit.reconciliation.begin(run_id, made_by)
-        try:
-            books, checks = await self._compare(full=full)
-        except NodeError:
-            async with self._units() as unit:
-                await unit.reconciliation.fail(run_id)
-            raise
-        async with self._units() as unit:
-            await self._report(unit, checks, full=full)
-            await unit.reconciliation.complete(run_id, books.final, checks)
-            run = await unit.reconciliation.run(run_id)
-        self._reconciled_number = books.final.number
-        return _present(run)
+            run_id = await unit.reconciliation.begin(self._new_id(), made_by, join=False)
+        return await self._finish(run_id, full=full)
 
     async def request_run(
         self,
@@ -111,19 +116,25 @@ class ReconciliationService:
         render: Callable[[Run], Answer],
         render_error: RenderError,
     ) -> Answer:
-        """`run` for a request that may come again.
+        """Begin a full run, which goes on after this has answered with `running`.
 
-        A run reads the chain, so it holds no lock: of two equal requests at once both may run, and
-        both get the answer of the one that ended first.
+        Whoever asks while one goes on is told of that one.
         """
         if claim is not None:
             async with self._units() as unit:
                 if earlier := replay(claim, await unit.idempotency.find([claim])):
                     return earlier
-        answer = render(await self.run(principal.key))
+        run_id = self._new_id()
+        async with self._units() as unit:
+            begun = await unit.reconciliation.begin(run_id, principal.key, join=True)
+            run = _present(await unit.reconciliation.run(begun))
+        if begun == run_id:
+            task = asyncio.create_task(self._go_on(run_id), name="reconciliation run")
+            self._going_on.add(task)
+            task.add_done_callback(self._going_on.discard)
 
         async def keep(_: Unit) -> Answer:
-            return answer
+            return render(run)
 
         return await once(self._units, claim, keep, render_error)
 
@@ -137,23 +148,17 @@ class ReconciliationService:
         """
         async with self._units() as unit:
             cursor = await unit.mirror.cursor(self._watch.chain_id)
+            state = await unit.comparisons.state(self._watch.chain_id)
             last = await unit.reconciliation.last_completed()
             now = unit.now
         if cursor is None:
             return 0
-        if self._reconciled_number is None:
-            self._reconciled_number = (
-                last.block.number if last and last.block else cursor.start_number - 1
-            )
-        if cursor.final.number <= self._reconciled_number:
+        if state is not None and state.is_canonical and cursor.final.number <= state.block.number:
             return 0
         if last is None or last.completed_at is None or now - last.completed_at > _RUN_KEPT_EVERY:
             await self.run("reconcile", full=False)
             return 1
-        books, checks = await self._compare(full=False)
-        async with self._units() as unit:
-            await self._report(unit, checks, full=False)
-        self._reconciled_number = books.final.number
+        await self._store(await self._compare(full=False), run_id=None)
         return 1
 
     async def get(self, run_id: str) -> Run:
@@ -169,103 +174,109 @@ class ReconciliationService:
         async with self._units() as unit:
             return await unit.reconciliation.runs(query)
 
-    async def get_break(self, break_id: str) -> Break:
-        """One break. Raises NotFound."""
+    # ------------------------------------------------------------------------------- one run
+
+    async def _go_on(self, run_id: UUID) -> None:
+        """A run that nobody waits for; whatever ends it is in its row, or its row grows old."""
+        alive = asyncio.create_task(self._stay_alive(run_id))
+        try:
+            await self._finish(run_id, full=True)
+        except NodeError as error:
+            _log.warning("reconciliation failed", run=str(run_id), reason=error.detail)
+        finally:
+            alive.cancel()
+
+    async def _stay_alive(self, run_id: UUID) -> None:
+        while True:
+            await asyncio.sleep(_ALIVE_EVERY_S)
+            try:
+                async with self._units() as unit:
+                    await unit.reconciliation.alive(run_id)
+            except NodeError as error:  # the run itself will tell
+                _log.info("reconciliation waits", reason=error.detail)
+
+    async def _finish(self, run_id: UUID, *, full: bool) -> Run:
+        try:
+            compared = await self._compare(full=full)
+        except NodeError as error:
+            async with self._units() as unit:
+                await unit.reconciliation.fail(run_id, error.detail)
+            raise
+        return _present(await self._store(compared, run_id=run_id))
+
+    async def _compare(self, *, full: bool) -> _Compared:
+        began_ns = time.monotonic_ns()
+        chain_id = self._watch.chain_id
         async with self._units() as unit:
-            found = await unit.breaks.lock(decode_id(Prefix.BREAK, break_id))
-        return _known(found)
-
-    async def breaks(self, query: ListQuery) -> Page[Break]:
-        """Breaks, newest first. Filters: `status` (open, resolved), `code`."""
-        async with self._units() as unit:
-            return await unit.breaks.page(query)
-
-    async def resolve(  # noqa: PLR0913 - all by name
-        self,
-        principal: Principal,
-        break_id: str,
-        *,
-        reason: str,
-        entries: Sequence[Entry],
-        claim: Claim | None,
-        render: Callable[[Break], Answer],
-        render_error: RenderError,
-    ) -> Answer:
-        """Close a break by a ledger transaction, or, without entries, as a match.
-
-        Raises:
-            NotFound: There is no such break, or no such customer or partner.
-            WrongState: It is closed already.
-            InvalidInput: The entries name accounts that a correction may not touch, or leave an
-                unknown deposit in suspense.
-            InsufficientFunds: An account would fall below its floor, or capital is taken out that
-                covers what the node owes; with `available`.
-            AmountOutOfRange: A counter cannot hold it; with `min` and `max`.
-        """
-        identity = decode_id(Prefix.BREAK, break_id)
-        if entries:
-            check_resolution(entries)
-
-        async def work(unit: Unit) -> Answer:
-            if entries:
-                await unit.ledger.lock()  # before the break's, as whoever books does
-            found = _known(await unit.breaks.lock(identity))
-            if found.resolved_at is not None:
-                raise WrongState("the break is closed already")
-            self._check_suspense(found, entries)
-            sequence = await self._correct(unit, break_id, reason, entries)
-            resolution = {"kind": "match", "reason": reason}
-            if sequence is not None:
-                resolution |= {"kind": "ledger_transaction", "ledger_sequence": str(sequence)}
-            await unit.breaks.close(identity, principal.key, resolution)
-            return render(
-                replace(
-                    found,
-                    resolved_at=unit.now,
-                    resolved_by=principal.key,
-                    resolution=resolution,
-                )
+            open_before = await unit.breaks.open_of(sorted(REDERIVED))  # before the final block
+            cursor = await unit.mirror.cursor(chain_id)
+            state = await unit.comparisons.state(chain_id)
+            if cursor is None:
+                raise ChainUnavailable("the mirror has not begun yet; is the worker running?")
+            if state is not None and not state.is_canonical:
+                state, full = None, True  # an operator accepted another chain
+            above = cursor.start_number
+            if state is not None and not full:
+                above = max(above, state.block.number)
+            books = await unit.reconciliation.books(
+                chain_id, sorted(self._watch.addresses), above, full=full
             )
-
-        return await once(self._units, claim, work, render_error)
-
-    def _check_suspense(self, found: Break, entries: Sequence[Entry]) -> None:
-        """An unknown deposit is closed by moving it to whoever it belongs to, all of it."""
-        units = int(found.evidence.get("minor", "0"))
-        if found.code != BreakCode.UNKNOWN_DEPOSIT or not 0 < units < MINOR_LIMIT:
-            return  # an amount that no entry can hold was never booked
-        path = suspense_account(self._watch.chain_id, self._watch.token_asset)
-        moved = sum(each.amount for each in entries if each.debit == path)
-        moved -= sum(each.amount for each in entries if each.credit == path)
-        if moved != units:
-            raise InvalidInput(
-                f"an unknown deposit is closed by entries that debit {path} with all of it,"
-                f" {units} minor units; these debit it with {moved}"
-            )
-
-    async def _correct(
-        self, unit: Unit, break_id: str, reason: str, entries: Sequence[Entry]
-    ) -> int | None:
-        if not entries:
-            return None
-        named = named_in(entries)
-        if not named.customers <= (await unit.parties.customers(sorted(named.customers))).keys():
-            raise NotFound("there is no such customer")
-        if not named.partners <= await unit.parties.partners(sorted(named.partners)):
-            raise NotFound("there is no such partner")
-        key, detail = f"break:{break_id}", {"break": break_id, "reason": reason}
-        (outcome,) = await self._posting.book(
-            unit,
-            [LedgerTransaction(key, "correction", entries, detail=detail)],
-            decisions=[key] if takes_capital(entries) else (),
+        if books is None:
+            raise ChainUnavailable("the mirror has not begun yet; is the worker running?")
+        turns = Turns() if state is None else state.turns
+        span = Span(books.start_number, above, books.final, full)
+        async with (
+            meanwhile(self._prove(state, full=full)) as proof,
+            meanwhile(item_checks(self._units, chain_id, above, full=full)) as items,
+        ):
+            checks, turns = await self._completeness.compare(span, turns)
+            checks += await items
+            found = await self._balances.compare(books, full=full)
+            checks += [*found.checks, await lane_check(self._units, chain_id)]
+            checks += solvency_checks(self._watch, books)
+            checks.append(await suspense_check(self._units, self._watch))
+            part = await proof
+        checks += part.checks
+        turns = replace(turns, batch=part.turn_batch, account=part.turn_account)
+        return _Compared(
+            open_before,
+            books,
+            checks,
+            found.comparisons,
+            part.proven,
+            turns,
+            state,
+            began_ns,
+            full,
         )
-        if isinstance(outcome, NodeError):
-            raise outcome  # the key is free again: nothing of this transaction is kept
-        return outcome
 
-    async def _report(self, unit: Unit, checks: Sequence[Check], *, full: bool) -> None:
+    async def _store(self, compared: _Compared, *, run_id: UUID | None) -> Run | None:
+        """Breaks, how far it came, the accounts, and the run if it is kept; then causes."""
+        chain_id, final = self._watch.chain_id, compared.books.final
+        duration_ms = (time.monotonic_ns() - compared.began_ns) // 1_000_000
+        async with self._units() as unit:
+            await self._report(unit, compared)
+            await unit.comparisons.store_comparisons(
+                chain_id, sorted(compared.accounts, key=_place), keep=run_id is not None
+            )
+            await unit.comparisons.store_state(
+                chain_id, final, duration_ms, compared.proven, compared.turns
+            )
+        before = None if compared.before is None else compared.before.block
+        causes = await self._explaining.causes(before, final, self._roles(compared))
+        async with self._units() as unit:
+            await unit.breaks.explain(causes)
+            if run_id is None:
+                return None
+            await unit.reconciliation.complete(run_id, final, compared.checks)
+            return await unit.reconciliation.run(run_id)
+
+    def _roles(self, compared: _Compared) -> Mapping[Address, str]:
+        return {each.address: each.role for each in compared.accounts}
+
+    async def _report(self, unit: Unit, compared: _Compared) -> None:
         """Open breaks, stop settlement for the new ones that call for it, close what is cured."""
-        found = [each for check in checks for each in check.breaks]
+        found = [each for check in compared.checks for each in check.breaks]
         new = await unit.breaks.open([(self._new_id(), each) for each in found])
         for each in found:
             reason = pause_of(each, self._watch.contract)
@@ -273,165 +284,22 @@ class ReconciliationService:
                 await unit.settlement.pause(
                     reason, by="reconciliation", note=each.summary, hard=False
                 )
+        still_there = {each.fingerprint for each in found}
         await unit.breaks.close_rederived(
-            sorted(REDERIVED) if full else _CHECKED_EVERY_TIME,
-            [each.fingerprint for each in found],
-            "derived anew from the chain, the difference is gone",
+            _cured(compared, still_there), "derived anew from the chain, the difference is gone"
         )
+        if compared.full:
+            await unit.breaks.note_gone(sorted(REDERIVED), sorted(still_there))
 
-    async def _compare(self, *, full: bool) -> tuple[Books, list[Check]]:
-        async with self._units() as unit:
-            books = await unit.reconciliation.books(self._watch.chain_id)
-            cursor = await unit.mirror.cursor(self._watch.chain_id)
-        if books is None or cursor is None:
-            raise ChainUnavailable("the mirror has not begun yet; is the worker running?")
-        above = cursor.start_number
-        if not full and self._reconciled_number is not None:
-            above = max(above, self._reconciled_number)
-        checks = await self._completeness(books, above, full=full)
-        checks += await self._items(above, full=full)
-        checks += await self._balances(books)
-        checks.append(await lane_check(self._units, self._watch.chain_id))
-        checks += solvency_checks(self._watch, books)
-        if full:
-            checks += await self._ledger_laws()
-        return books, checks
+    async def _prove(self, state: State | None, *, full: bool) -> SliceProof:
+        """The ledger by itself: all of it, or the next slices."""
+        if not full:
+            return await self._slices.prove(state)
+        checks, proven = await self._ledger_laws()
+        turns = Turns() if state is None else state.turns
+        return SliceProof(checks, proven, turns.batch, turns.account)
 
-    async def _completeness(self, books: Books, above: int, *, full: bool) -> list[Check]:
-        chain_id, final = self._watch.chain_id, books.final
-        async with self._units() as unit:
-            broken = await unit.reconciliation.broken_links(chain_id, above)
-        headers = await self._reader.headers(final.number, final.number)
-        if not headers:  # a silence proves nothing; a chain that is shorter halts the mirror
-            raise ChainUnavailable(f"the provider does not show the final block {final.number}")
-        theirs = f"0x{headers[0].hash.hex()}"
-        breaks = (
-            await self._logs_by_range(above + 1, final.number)
-            if full
-            else await self._logs_by_receipts(
-                max(above + 1, final.number - _BLOCKS_BY_RECEIPTS + 1), final.number
-            )
-        )
-        return [
-            same("completeness.blocks", BreakCode.MISSED_LOG, expected=0, actual=broken),
-            same(
-                "completeness.final_block",
-                BreakCode.DEEP_REORG,
-                expected=f"0x{final.hash.hex()}",
-                actual=theirs,
-                evidence={"block_number": str(final.number)},
-            ),
-            none_of("completeness.logs", breaks[:_DIFFERENCES_SHOWN]),
-        ]
-
-    async def _logs_by_range(self, first: int, last: int) -> list[NewBreak]:
-        """Read every log again by number range, which is safe for final blocks."""
-        found: list[NewBreak] = []
-        start, span = first, _BLOCKS_PER_SPAN
-        while start <= last:
-            end = min(start + span - 1, last)
-            try:
-                theirs = await self._reader.facts_by_range(start, end)
-            except ChainUnavailable:
-                if start == end:
-                    raise
-                span = (end - start + 1) // 2  # providers refuse answers that are too long
-                continue
-            found += await self._different(start, end, theirs)
-            start = end + 1
-        return found
-
-    async def _logs_by_receipts(self, first: int, last: int) -> list[NewBreak]:
-        """Read the newest blocks again through all their receipts."""
-        headers = await self._reader.headers(first, last) if first <= last else []
-        theirs = [(await self._reader.facts_by_receipts([header]))[0] for header in headers]
-        return await self._different(first, last, theirs)
-
-    async def _different(self, first: int, last: int, theirs: Sequence[Facts]) -> list[NewBreak]:
-        async with self._units() as unit:
-            ours = await unit.reconciliation.mirrored(self._watch.chain_id, first, last)
-        chain = {each.block.hash: each for each in theirs}
-        mirror = {each.block.hash: each for each in ours}
-        found: list[NewBreak] = []
-        for each in {**chain, **mirror}.values():
-            nothing = Facts(each.block, (), ())
-            missed, phantom = different_logs(
-                mirror.get(each.block.hash, nothing), chain.get(each.block.hash, nothing)
-            )
-            found += [_log_break(BreakCode.MISSED_LOG, each, index) for index in missed]
-            found += [_log_break(BreakCode.PHANTOM_LOG, each, index) for index in phantom]
-        return found
-
-    async def _items(self, above: int, *, full: bool) -> list[Check]:
-        chain_id = self._watch.chain_id
-        async with self._units() as unit:
-            ask = unit.reconciliation
-            checks = [
-                _suspects(
-                    "items.settled_has_transfer",
-                    BreakCode.PAID_WRONG,
-                    await ask.settled_without_transfer(chain_id, above),
-                ),
-                _suspects(
-                    "items.delivered_as_quoted",
-                    BreakCode.NOT_AS_QUOTED,
-                    await ask.not_as_quoted(chain_id, above, full=full),
-                ),
-                _suspects(
-                    "items.outbound_has_cause",
-                    BreakCode.ORPHAN_OUTBOUND,
-                    await ask.outbound_without_cause(chain_id),
-                ),
-                _suspects(
-                    "items.no_transfer_left_behind",
-                    BreakCode.STUCK,
-                    await ask.left_behind(chain_id),
-                ),
-            ]
-            if full:
-                alone = await ask.transfers_without_settled(chain_id)
-                name = "items.transfer_has_settled"
-                checks.append(_suspects(name, BreakCode.PHANTOM_LOG, alone))
-            return checks
-
-    async def _balances(self, books: Books) -> list[Check]:
-        """Ledger and mirror beside what the chain says in the state of the final block."""
-        watch, final = self._watch, books.final
-        addresses = sorted(watch.addresses)
-        tokens = await self._reader.token_balances(addresses, final.hash)
-        natives = await self._reader.native_balances(addresses, final.hash)
-        lanes = sorted(books.nonces)
-        nonces = await self._reader.nonces(lanes, final.hash)
-        ledger = {each.path: each.posted for each in books.balances}
-        evidence = {"block_number": str(final.number), "block_hash": f"0x{final.hash.hex()}"}
-        off_chain = BreakCode.LEDGER_OFF_CHAIN
-        checks: list[Check] = []
-        for address, units, wei in zip(addresses, tokens, natives, strict=True):
-            name = f"0x{address.hex()}"
-            token_path = chain_account(watch.chain_id, address, watch.token_asset)
-            native_path = chain_account(watch.chain_id, address, watch.native_asset)
-            held = books.holdings.get((address, watch.token_asset), 0)
-            for check_name, expected, actual in (
-                (token_balance(address), ledger.get(token_path, 0), units),
-                (f"balance.delta:{name}", held, units),
-                (f"balance.native:{name}", ledger.get(native_path, 0), native_units(wei)),
-            ):
-                checks.append(
-                    same(check_name, off_chain, expected=expected, actual=actual, evidence=evidence)
-                )
-        for address, nonce in zip(lanes, nonces, strict=True):
-            checks.append(
-                same(
-                    f"nonce:0x{address.hex()}",
-                    BreakCode.FOREIGN_NONCE,
-                    expected=books.nonces[address],
-                    actual=nonce,
-                    evidence=evidence,
-                )
-            )
-        return checks
-
-    async def _ledger_laws(self) -> list[Check]:
+    async def _ledger_laws(self) -> tuple[list[Check], HeadRow]:
         """Everything that follows from the records of the ledger, derived again."""
         verified = await VerifyService(self._units).verify()
         first: dict[tuple[str, str], NewBreak] = {}
@@ -444,44 +312,40 @@ class ReconciliationService:
                 evidence={f"row_{n}": row for n, row in enumerate(each.evidence, start=1)},
             )
             first.setdefault((each.check, each.subject), found)
-        return [
+        checks = [
             none_of(f"ledger.{name}", [each for key, each in first.items() if key[0] == name])
             for name, _ in verified.checks
             if name != "in_flight"  # compared at every run, see `solvency_checks`
         ]
+        if verified.differences:
+            return checks, HeadRow(0, 0, GENESIS, 0)  # so that the next slice looks for the cause
+        anchor = verified.anchor
+        return checks, HeadRow(anchor.number, 0, anchor.hash, 0)
 
 
-def _suspects(name: str, code: BreakCode, suspects: Sequence[Suspect]) -> Check:
-    return none_of(
-        name,
-        [
-            break_of(
-                code,
-                each.subject,
-                expected=each.expected,
-                actual=each.actual,
-                evidence=each.evidence,
-            )
-            for each in suspects
-        ],
-    )
+def _place(each: AccountComparison) -> tuple[bool, bool]:
+    """The contract first, deposit addresses last: so they are listed."""
+    return each.role != "contract", each.role == "deposit"
 
 
-def _log_break(code: BreakCode, facts: Facts, log_index: int) -> NewBreak:
-    missed = code is BreakCode.MISSED_LOG
-    return break_of(
-        code,
-        f"0x{facts.block.hash.hex()}:{log_index}",
-        expected="a log as the chain has it" if missed else "no log, or another one",
-        actual="none in the mirror, or another one" if missed else "a log in the mirror",
-        evidence={"block_number": str(facts.block.number), "log_index": str(log_index)},
-    )
+def _cured(compared: _Compared, still_there: Collection[str]) -> dict[UUID, datetime]:
+    """Break -> when it was last seen, of those that this comparison looked for and did not find.
 
-
-def _known(found: Break | None) -> Break:
-    if found is None:
-        raise NotFound("there is no such break")
-    return found
+    The job looks for balances and nonces again, and adds up the logs of a balance only since the
+    last comparison: what a full run found of older ones, a full run alone closes.
+    """
+    looked_for = {f"{BreakCode.LEDGER_OFF_CHAIN}:{each.name}" for each in compared.checks}
+    return {
+        each.id: each.last_seen_at
+        for each in compared.open_before
+        if each.fingerprint not in still_there
+        and "found_by" not in each.evidence  # the mirror closes itself what it found
+        and (
+            compared.full
+            or each.code == BreakCode.FOREIGN_NONCE
+            or (each.fingerprint in looked_for and not is_sum_of_logs(each.fingerprint))
+        )
+    }
 
 
 def _present(run: Run | None) -> Run:

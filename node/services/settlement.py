@@ -13,14 +13,21 @@ from node.services.settlement_observing import Observer
 from node.services.settlement_parts import SettlementParts
 from node.services.settlement_sending import Sender
 from node.services.settlement_writing import Writer
+from node.services.sweeping import Sweeper
 
 
 class SettlementService:
     """Works one lane; any number of these may run, one at a time works."""
 
-    def __init__(self, parts: SettlementParts, movements: MovementWriter | None = None) -> None:
+    def __init__(
+        self,
+        parts: SettlementParts,
+        movements: MovementWriter | None = None,
+        sweeper: Sweeper | None = None,
+    ) -> None:
         self._parts = parts
         self._movements = movements
+        self._sweeper = sweeper
         self._lease = LaneLease(parts)
         self._writer = Writer(parts)
         self._sender = Sender(parts)
@@ -62,6 +69,8 @@ class SettlementService:
             written += await self._writer.write_voids(lane)
         if load.has_funded:
             written += await self._writer.write_batches(lane)
+        if self._sweeper is not None and self._sweeper.is_due(now):
+            done += await self._sweeper.run(lane)
         if self._movements is not None and load.has_movements:
             written += await self._movements.write(lane)
         if written:

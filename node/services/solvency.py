@@ -1,11 +1,12 @@
-"""Checks of a reconciliation run that compare the ledger with itself: law 1, law 8, open payouts.
+"""Checks of a run that compare the ledger with itself: laws 1 and 8, open payouts, suspense.
 
 Not here: what needs the chain or the mirror (`reconciling.py`); the laws (`node.core.reconcile`).
 """
 
 from node.core.breaks import BreakCode
-from node.core.ledger import Balance
+from node.core.ledger import Balance, suspense_account
 from node.core.mirror import Watch
+from node.core.ports import UnitOfWork
 from node.core.ports.reconciliation import Books
 from node.core.reconcile import Check, same, sides, solvency
 
@@ -36,6 +37,14 @@ def solvency_checks(watch: Watch, books: Books) -> list[Check]:
         promised = books.open_buys.get(asset, 0)
         checks.append(_in_flight_check(asset, promised, in_flight.get(asset)))
     return checks
+
+
+async def suspense_check(units: UnitOfWork, watch: Watch) -> Check:
+    """Suspense of the token is what deposits hold there, and what corrections put besides."""
+    path = suspense_account(watch.chain_id, watch.token_asset)
+    async with units() as unit:
+        posted, explained = await unit.deposits.suspense(watch.chain_id, path)
+    return same(f"suspense:{path}", BreakCode.LEDGER_LAW, expected=explained, actual=posted)
 
 
 def _in_flight_check(asset: str, promised: int, in_flight: Balance | None) -> Check:

@@ -6,23 +6,25 @@ caller's transaction, in a fixed number of statements whatever the count.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from node.core.ledger import Resolution
 from node.core.ports import Unit
 from node.core.ports.mirror import PayoutSeen
-from node.core.ports.transfers import NewEvent, Transfer, TransferMove
-from node.core.transfers import Happening, State, move
+from node.core.ports.transfers import BareTransfer, NewEvent, TransferMove
+from node.core.transfers import Happening, Move, State, move
+
+_Transfer = TypeVar("_Transfer", bound=BareTransfer)
 
 
 async def apply(
     unit: Unit,
-    transfers: Sequence[Transfer],
-    happening: Happening,
-    *,
-    changes: Callable[[Transfer], Mapping[str, object]] = lambda _: {},
-    detail: Callable[[Transfer], Mapping[str, object]] = lambda _: {},
+    transfers: Sequence[_Transfer],
+    *happenings: Happening,
+    changes: Callable[[_Transfer], Mapping[str, object]] = lambda _: {},
+    detail: Callable[[_Transfer], Mapping[str, object]] = lambda _: {},
 ) -> list[NewEvent]:
-    """Let the same thing happen to every transfer.
+    """Let the same thing happen to every transfer, or the same things one after the other.
 
     The transfers must be locked in this transaction (`unit.transfers.lock_many`), and the ledger
     too when the happening ends a transfer. Events are returned, not yet appended: the caller
@@ -31,42 +33,48 @@ async def apply(
     Args:
         unit: The transaction.
         transfers: In the common order.
-        happening: What happened.
+        happenings: What happened. Each has its line in the timeline; the row is stored once.
         changes: Columns that change besides the state; see `TransferMove`.
-        detail: What the timeline says; JSON values.
+        detail: What the timeline says, the same at each happening; JSON values.
 
     Raises:
         WrongState: A transfer does not accept it; nothing of this transaction is to be kept.
         Conflict: A transfer changed meanwhile.
     """
-    moves = []
-    resolutions = []
-    events = []
+    moves: list[TransferMove] = []
+    resolutions: list[Resolution] = []
+    events: list[NewEvent] = []
+    ways: dict[tuple[State, bool], Sequence[Move]] = {}  # of many transfers, few differ in these
     for each in transfers:
-        following = move(each.state, happening, was_written=each.was_written)
-        moves.append(TransferMove(each.id, each.version, following.state, changes(each)))
-        if following.booking is not None:
-            resolutions.append(Resolution(each.pending_sequence, following.booking))
-        events.append(event_of(each, following.type, following.state, detail(each)))
+        group = each.state, each.was_written
+        if group not in ways:
+            ways[group] = _way(*group, happenings)
+        way = ways[group]
+        moves.append(TransferMove(each.id, each.version, way[-1].state, changes(each), len(way)))
+        told = detail(each)
+        for version, step in enumerate(way, each.version + 1):
+            if step.booking is not None:
+                resolutions.append(Resolution(each.pending_sequence, step.booking))
+            events.append(NewEvent(each.id, version, step.type, step.state, each.customer_id, told))
     await unit.transfers.apply_moves(moves)
     if resolutions:
         await unit.ledger.post(resolutions=resolutions)
     return events
 
 
-def after(transfer: Transfer, happening: Happening) -> Transfer:
+def _way(state: State, was_written: bool, happenings: Sequence[Happening]) -> list[Move]:  # noqa: FBT001 - half of a key
+    """Every step, as the machine decides it."""
+    way: list[Move] = []
+    for happening in happenings:
+        way.append(move(state, happening, was_written=was_written))
+        state = way[-1].state
+    return way
+
+
+def after(transfer: _Transfer, happening: Happening) -> _Transfer:
     """The transfer as the next move in the same transaction must see it."""
     following = move(transfer.state, happening, was_written=transfer.was_written)
     return replace(transfer, state=following.state, version=transfer.version + 1)
-
-
-def event_of(
-    transfer: Transfer, event_type: str, state: State, detail: Mapping[str, object]
-) -> NewEvent:
-    """The next line of a transfer's timeline."""
-    return NewEvent(
-        transfer.id, transfer.version + 1, event_type, state, transfer.customer_id, detail
-    )
 
 
 def payout_detail(payout: PayoutSeen) -> Mapping[str, object]:

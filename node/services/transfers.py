@@ -234,7 +234,8 @@ async def _allowed(unit: Unit, transfer: Transfer, act: _Act) -> _Act:
     is_release = act.happenings[-1] is Happening.RELEASED
     if not is_release and await unit.settlement.is_recovering(transfer.chain_id):
         raise SettlementRecovering(
-            "a settlement lane must be adopted by the operator first: the transfer may be paid"
+            "an operator must act first, the transfer may be paid: a settlement lane is to be"
+            " adopted, or the chain has replaced a block that was final"
         )
     used = (await unit.transfers.used_numbers([transfer.id])).get(transfer.id)
     if used is None or (is_release and transfer.state is not State.ON_HOLD):

@@ -11,6 +11,7 @@ from typing import Protocol
 from node.core.ports.settlement import Lane, LeaseLost
 from node.core.settlement import LaneStatus
 from node.core.signing import KeyRole
+from node.core.sweeping import SweepRules
 from node.core.treasury import NodeAddresses
 from node.services.hard_pause import HardPause
 from node.services.movement_writing import MovementWriter
@@ -18,6 +19,7 @@ from node.services.settlement_lease import LaneLease
 from node.services.settlement_observing import Observer
 from node.services.settlement_parts import SettlementParts
 from node.services.settlement_sending import Sender
+from node.services.sweeping import Sweeper
 from node.services.treasury_rules import TreasuryRules
 
 
@@ -32,9 +34,11 @@ class Duty(Protocol):
 class TreasuryService:
     """Works one own key. Its parts are those of that key."""
 
-    def __init__(self, parts: SettlementParts, own: NodeAddresses) -> None:
+    def __init__(
+        self, parts: SettlementParts, own: NodeAddresses, sweeps: SweepRules | None = None
+    ) -> None:
         self._parts = parts
-        self._duties = _duties(parts, own)
+        self._duties = _duties(parts, own, sweeps or SweepRules())
         self._lease = LaneLease(parts)
         self._movements = MovementWriter(parts, own)
         self._sender = Sender(parts)
@@ -73,7 +77,7 @@ class TreasuryService:
         await self._parts.lock.release()
 
 
-def _duties(parts: SettlementParts, own: NodeAddresses) -> Sequence[Duty]:
+def _duties(parts: SettlementParts, own: NodeAddresses, sweeps: SweepRules) -> Sequence[Duty]:
     if parts.role is KeyRole.TREASURY:
-        return [TreasuryRules(parts, own)]
+        return [Sweeper(parts, own, sweeps), TreasuryRules(parts, own)]
     return [HardPause(parts)] if parts.role is KeyRole.PAUSER else []

@@ -15,7 +15,7 @@ from node.core.ports import Unit, UnitOfWork
 from node.core.ports.chain import AddressCodec, Chain
 from node.core.ports.idempotency import Answer, Claim
 from node.core.ports.movements import Movement, TreasuryRule
-from node.core.treasury import MovementKind, NodeAddresses
+from node.core.treasury import ASKED_KINDS, MovementKind, NodeAddresses
 from node.core.units import Address, Money
 from node.services.idempotency import RenderError, once
 from node.services.treasury_reads import is_contract_paused
@@ -100,7 +100,7 @@ class TreasuryOperations:
                 or not now.
             ChainUnavailable: Whether the contract is paused cannot be read.
         """
-        kind = _kind(request.kind, tuple(MovementKind))
+        kind = _kind(request.kind, ASKED_KINDS)
         source = self._address(request.from_address, "/from")
         to = self._address(request.to_address, "/to")
         fault = await self._rescue_fault() if kind is MovementKind.RESCUE else None

@@ -1,7 +1,10 @@
-"""What the treasury's jobs read of the chain: token balances, and the contract's own pause."""
+"""What the treasury's jobs read of the chain: token balances, the contract's own pause, sweeps."""
 
-from node.core.errors import ChainUnavailable
+from collections.abc import Sequence
+
+from node.core.errors import ChainUnavailable, InvariantBroken
 from node.core.ports.chain import At, CallReverted, Chain
+from node.core.sweeping import SweepOutcome, sweep_calldata, sweep_gas, sweep_outcomes
 from node.core.treasury import PAUSED_CALL, balance_of_call
 from node.core.units import Address
 
@@ -22,6 +25,30 @@ async def is_contract_paused(chain: Chain, contract: Address, at: At = "latest")
         ChainUnavailable: No provider answers, or there is no such contract.
     """
     return any(await _read(chain, contract, PAUSED_CALL, at))
+
+
+async def sweep_preview(
+    chain: Chain, deposits: Address, token: Address, salts: Sequence[bytes], sender: Address
+) -> Sequence[SweepOutcome]:
+    """What a sweep of these addresses would do now, in their order; if it reverts, all fail.
+
+    Raises:
+        ChainUnavailable: No provider answers, or there is no such contract.
+    """
+    try:
+        answer = await chain.call(
+            deposits,
+            sweep_calldata(token, salts),
+            "latest",
+            sender=sender,
+            gas_limit=sweep_gas(len(salts)),
+        )
+    except CallReverted:
+        return [SweepOutcome.FAILED] * len(salts)
+    try:
+        return sweep_outcomes(answer, len(salts))
+    except InvariantBroken as error:
+        raise ChainUnavailable(f"0x{deposits.hex()} does not tell of a sweep: {error}") from error
 
 
 async def _read(chain: Chain, to: Address, data: bytes, at: At) -> bytes:

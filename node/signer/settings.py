@@ -18,6 +18,7 @@ state_dir = "signer-state"      # what was signed, and how much today; keep it
 chain_id = 1
 contract = "0x..."              # the settlement contract
 token = "0x..."                 # the token it pays
+deposits = "0x..."              # the contract of deposit addresses; leave it out if there is none
 treasury = "0x..."              # where sweeps and rescues go; leave it out if there is none
 own = ["0x..."]                 # the node's keys that are not held here
 fee_max_wei = 500_000_000_000   # most wei per gas
@@ -34,8 +35,8 @@ _TOKEN_LENGTH_MIN: Final = 32
 _PORT_MAX: Final = 65535
 _MEMBERS: Final = frozenset(
     {
-        "listen", "token_file", "state_dir", "chain_id", "contract", "token", "treasury", "own",
-        "fee_max_wei", "keys",
+        "listen", "token_file", "state_dir", "chain_id", "contract", "token", "deposits",
+        "treasury", "own", "fee_max_wei", "keys",
     }
 )  # fmt: skip
 _KEY_MEMBERS: Final = frozenset({"keystore", "role", "units_per_day", "password_file", "password"})
@@ -78,6 +79,7 @@ class SignerSettings:
     own: frozenset[Address]
     fee_max_wei: int
     keys: Sequence[KeySettings]
+    deposits: Address | None = None
 
     def __repr__(self) -> str:
         return f"<SignerSettings {self.host}:{self.port}>"
@@ -113,7 +115,7 @@ class _Reading:
     def settings(self, members: Mapping[str, Any]) -> SignerSettings:
         _known(members, _MEMBERS)
         host, port = _endpoint(_text(members, "listen", "127.0.0.1:9100"))
-        treasury = members.get("treasury")
+        treasury, deposits = members.get("treasury"), members.get("deposits")
         own = members.get("own", [])
         if not isinstance(own, list):
             raise ValueError("own must be a list of addresses")  # noqa: TRY004 - one kind of error
@@ -129,6 +131,7 @@ class _Reading:
             own=frozenset(self._address("own", each) for each in own),
             fee_max_wei=_count(members, "fee_max_wei"),
             keys=self._keys(members.get("keys")),
+            deposits=None if deposits is None else self._address("deposits", deposits),
         )
 
     def _keys(self, tables: object) -> Sequence[KeySettings]:

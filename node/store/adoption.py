@@ -115,6 +115,12 @@ SELECT * FROM ({_USE} WHERE l.kind = 'settled' AND l.status <> 'orphaned' AND EX
         AND t.buy_amount::numeric = l.amount)
     ORDER BY l.block_number, l.log_index) paid WHERE NOT has_transfer
 """  # noqa: S608 - constants
+# What a provider tells beyond an entry's range is no sweep of the node.
+_RECEIVED: Final = """
+SELECT tx_hash, sum(amount) AS amount FROM token_log
+WHERE chain_id = $1 AND to_address = $2 AND tx_hash = ANY($3::bytea[]) AND status <> 'orphaned'
+GROUP BY tx_hash
+"""
 _RAISE_EPOCHS: Final = """
 UPDATE lane l SET epoch = l.epoch + 1, lease_owner = NULL, lease_until = NULL,
     next_nonce = greatest(l.next_nonce, a.next_nonce),
@@ -199,6 +205,9 @@ class AdoptionStore:
             final=BlockPoint(row["final_number"], BlockHash(row["final_hash"])),
             halted_reason=row["halted_reason"],
             moved_at=row["moved_at"],
+            final_moved_at=row["final_moved_at"],
+            tag_number=row["tag_number"],
+            tag_moved_at=row["tag_moved_at"],
         )
 
     async def knowledge(
@@ -233,11 +242,13 @@ class AdoptionStore:
         movements = await self._raw.fetch(
             "SELECT * FROM movement WHERE state = 'requested' ORDER BY created_at, id FOR UPDATE"
         )
+        received = await self._raw.fetch(_RECEIVED, chain_id, contract, list(tx_hashes))
         return Knowledge(
             [_slot_of(row) for row in slots],
             transfers,
             [_use_of(row) for row in uses],
             [_movement_of(row) for row in movements],
+            {TxHash(row["tx_hash"]): int(row["amount"]) for row in received},
         )
 
     async def uses(self, transfers: Sequence[UUID]) -> Sequence[NumberUse]:

@@ -57,6 +57,14 @@ FROM counted c LEFT JOIN slot s ON s.id = c.slot_id
 WHERE c.{_UNDER_WAY} OR (c.state = 'settled' AND s.final_at > now() - $2::interval)
 GROUP BY c.rule_id
 """  # noqa: S608 - constants
+_SWEEPING: Final = f"""
+SELECT d.salt FROM movement m JOIN deposit_sweep d ON d.movement_id = m.id WHERE m.{_UNDER_WAY}
+"""  # noqa: S608 - constants
+_END_SWEEPS: Final = """
+UPDATE movement SET state = 'failed', waiting = NULL, failure = jsonb_build_object(
+    'code', 'no_key', 'message', 'another key of the node sweeps deposits now')
+WHERE kind = 'deposit_sweep' AND state = 'requested' AND sender <> $1
+"""
 _LAST_ADMIN_CALL: Final = """
 SELECT calldata, included_block_number, succeeded FROM slot
 WHERE lane_id = $1 AND purpose = 'admin' AND calldata = ANY($2::bytea[]) AND state <> 'foreign'
@@ -163,6 +171,38 @@ class MovementStore:
             f"SELECT * FROM movement WHERE {_UNDER_WAY} ORDER BY created_at, id"  # noqa: S608
         )
         return [_movement_of(row) for row in rows]
+
+    # --------------------------------------------------------------------------------- deposits
+
+    async def add_swept(self, movement_id: UUID, swept: Sequence[tuple[bytes, int]]) -> None:
+        """The deposit addresses (salt, holding) of a sweep, in the order of its call."""
+        await self._raw.copy_records_to_table(
+            "deposit_sweep",
+            records=[
+                (movement_id, position, salt, amount)
+                for position, (salt, amount) in enumerate(swept)
+            ],
+            columns=("movement_id", "position", "salt", "amount"),
+        )
+
+    async def salts(self, movement_ids: Sequence[UUID]) -> Mapping[UUID, Sequence[bytes]]:
+        """Per sweep of deposit addresses their salts, in the order of its call."""
+        if not movement_ids:
+            return {}
+        rows = await self._raw.fetch(
+            "SELECT movement_id, array_agg(salt ORDER BY position) AS salts FROM deposit_sweep"
+            " WHERE movement_id = ANY($1::uuid[]) GROUP BY movement_id",
+            list(movement_ids),
+        )
+        return {row["movement_id"]: row["salts"] for row in rows}
+
+    async def sweeping(self) -> frozenset[bytes]:
+        """Salts of the deposit addresses of all sweeps that have not ended."""
+        return frozenset(row["salt"] for row in await self._raw.fetch(_SWEEPING))
+
+    async def end_sweeps_of_others(self, sender: Address) -> None:
+        """Sweeps of deposit addresses that another key was to send, and that have no slot, fail."""
+        await self._raw.execute(_END_SWEEPS, sender)
 
     # ---------------------------------------------------------------------------------- rules
 

@@ -14,100 +14,10 @@ from node.core.paging import ListQuery, Page, Position
 from node.core.ports.reconciliation import Books, CheckResult, Run, Suspect
 from node.core.reconcile import Check
 from node.core.units import Address, BlockHash, TxHash
+from node.store import reconciliation_sql as sql
 from node.store.database import Connection
-from node.store.mirror_rows import EVENT_NUMBER
 
-_BOOKS: Final = """
-SELECT 'final' AS what, encode(final_hash, 'hex') AS name, '' AS asset, final_number::numeric AS a,
-       0::numeric AS b, 0::numeric AS c, 0::numeric AS d
-FROM chain_cursor WHERE chain_id = $1
-UNION ALL
-SELECT 'holding', encode(address, 'hex'), asset, amount, 0, 0, 0
-FROM chain_holding WHERE chain_id = $1
-UNION ALL
-SELECT 'account',
-       CASE WHEN starts_with(path, 'chain/') THEN path ELSE split_part(path, '/', 1) END, asset,
-       sum(debits_pending), sum(debits_posted), sum(credits_pending), sum(credits_posted)
-FROM account GROUP BY 2, 3
-UNION ALL
-SELECT 'nonce', encode(lane.address, 'hex'), '', coalesce(
-    (SELECT min(s.nonce) FROM slot s
-     WHERE s.lane_id = lane.id AND s.state NOT IN ('final', 'foreign')), lane.next_nonce), 0, 0, 0
-FROM lane WHERE lane.chain_id = $1
-UNION ALL
-SELECT 'open', '', buy_asset, sum(buy_amount), 0, 0, 0
-FROM transfer WHERE chain_id = $1 AND state NOT IN
-    ('settled', 'paid_out', 'canceled', 'failed', 'expired', 'refunded')
-GROUP BY buy_asset
-"""
-_BROKEN_LINKS: Final = """
-WITH linked AS (
-    SELECT number, parent_hash, lag(number) OVER ahead AS number_before,
-           lag(hash) OVER ahead AS hash_before
-    FROM block WHERE chain_id = $1 AND status = 'final' AND number >= $2
-    WINDOW ahead AS (ORDER BY number)
-)
-SELECT count(*) FILTER (WHERE number_before IS NOT NULL
-        AND (number_before <> number - 1 OR hash_before <> parent_hash))
-    + abs((SELECT final_number FROM chain_cursor WHERE chain_id = $1) - coalesce(max(number), 0))
-FROM linked
-"""
-_SETTLED_ALONE: Final = f"""
-SELECT l.block_hash, l.block_number, l.log_index, l.tx_hash, l.payment_number, t.id, t.state
-FROM settlement_log l LEFT JOIN transfer t
-    ON t.chain_id = l.chain_id AND t.contract = l.contract AND t.payment_number = {EVENT_NUMBER}
-WHERE l.chain_id = $1 AND l.block_number > $2 AND l.status = 'final' AND l.kind = 'settled'
-  AND NOT coalesce(t.state IN ('settled', 'payout_pending', 'paid_out')
-                   AND t.beneficiary_address = l.beneficiary AND t.buy_amount = l.amount, false)
-ORDER BY l.block_number, l.log_index LIMIT {{limit}}
-"""  # noqa: S608 - constants
-_TRANSFERS_ALONE: Final = """
-SELECT t.id, t.payment_number, t.block_number, found.n
-FROM transfer t CROSS JOIN LATERAL (
-    SELECT count(*) AS n FROM settlement_log l
-    WHERE l.contract = t.contract AND l.payment_number = t.payment_number::numeric
-      AND l.chain_id = t.chain_id AND l.status = 'final' AND l.kind = 'settled'
-      AND l.beneficiary = t.beneficiary_address AND l.amount = t.buy_amount
-) found
-WHERE t.chain_id = $1 AND t.state IN ('settled', 'payout_pending', 'paid_out') AND found.n <> 1
-ORDER BY t.created_at, t.id LIMIT {limit}
-"""
-_NOT_AS_QUOTED: Final = """
-SELECT t.id, t.payment_number, t.block_number, t.buy_asset, t.buy_amount AS ordered,
-       q.buy_asset AS quoted_asset, q.buy_amount AS quoted, found.delivered
-FROM {completed} t JOIN quote q ON q.id = t.quote_id CROSS JOIN LATERAL (
-    SELECT coalesce(sum(l.amount), 0) AS delivered FROM settlement_log l
-    WHERE l.contract = t.contract AND l.payment_number = t.payment_number::numeric
-      AND l.chain_id = t.chain_id AND l.status = 'final' AND l.kind = 'settled'
-) found
-WHERE t.chain_id = $1 AND t.state IN ('settled', 'payout_pending', 'paid_out')
-  AND NOT (found.delivered = t.buy_amount AND q.buy_amount = t.buy_amount
-           AND q.buy_asset = t.buy_asset AND q.transfer_id = t.id)
-ORDER BY t.created_at, t.id LIMIT {limit}
-"""
-_SETTLED_ABOVE: Final = f"""(
-    SELECT * FROM transfer WHERE id IN (
-        SELECT t.id FROM settlement_log l JOIN transfer t
-        ON t.chain_id = l.chain_id AND t.contract = l.contract AND t.payment_number = {EVENT_NUMBER}
-        WHERE l.chain_id = $1 AND l.block_number > $2 AND l.status = 'final'
-          AND l.kind = 'settled'))
-"""  # noqa: S608 - constants
-_UNEXPLAINED: Final = """
-SELECT l.block_hash, l.block_number, l.log_index, l.tx_hash, l.amount
-FROM token_log l
-WHERE l.chain_id = $1 AND l.status = 'final' AND (l.cause IS NULL OR l.cause = 'orphan_outbound')
-  AND NOT EXISTS (
-    SELECT FROM reconciliation_break r WHERE r.resolved_at IS NOT NULL
-    AND r.fingerprint = 'B06:0x' || encode(l.block_hash, 'hex') || ':' || l.log_index)
-ORDER BY l.block_number, l.log_index LIMIT {limit}
-"""
-_LEFT_BEHIND: Final = """
-SELECT t.id, t.state, t.payment_number, s.nonce FROM transfer t JOIN slot s ON s.id = t.slot_id
-WHERE t.chain_id = $1 AND t.state IN ('funded', 'submitted', 'unknown', 'included')
-  AND s.state IN ('final', 'foreign')
-ORDER BY t.created_at, t.id LIMIT {limit}
-"""
-_SUSPECTS_MAX: Final = 100  # per check and run; the first ones tell the story
+_ONE_RUN_BEGINS: Final = 0x7265636F6E63696C  # an advisory lock of its own
 
 
 class ReconciliationStore:
@@ -117,10 +27,23 @@ class ReconciliationStore:
         self._sql = connection.sql
         self._raw = connection.raw
 
-    async def begin(self, run_id: UUID, made_by: str) -> None:
-        """Store a new run."""
+    async def begin(self, run_id: UUID, made_by: str, *, join: bool) -> UUID:
+        """Store a new run, or find the one that goes on."""
+        await self._raw.execute("SELECT pg_advisory_xact_lock($1)", _ONE_RUN_BEGINS)
+        await self._raw.execute(sql.BURY_RUNS)
+        going_on: UUID | None = await self._raw.fetchval(sql.GOES_ON) if join else None
+        if going_on is not None:
+            return going_on
         await self._raw.execute(
             "INSERT INTO reconciliation_run (id, made_by) VALUES ($1, $2)", run_id, made_by
+        )
+        return run_id
+
+    async def alive(self, run_id: UUID) -> None:
+        """The run goes on."""
+        await self._raw.execute(
+            "UPDATE reconciliation_run SET alive_at = now() WHERE id = $1 AND status = 'running'",
+            run_id,
         )
 
     async def complete(self, run_id: UUID, block: BlockPoint, checks: Sequence[Check]) -> None:
@@ -145,23 +68,25 @@ class ReconciliationStore:
             ).decode(),
         )
 
-    async def fail(self, run_id: UUID) -> None:
+    async def fail(self, run_id: UUID, reason: str) -> None:
         """The run could not be finished."""
         await self._raw.execute(
-            "UPDATE reconciliation_run SET status = 'failed', completed_at = now() WHERE id = $1",
+            "UPDATE reconciliation_run SET status = 'failed', completed_at = now(), failure = $2"
+            " WHERE id = $1 AND status = 'running'",
             run_id,
+            reason,
         )
 
     async def run(self, run_id: UUID) -> Run | None:
         """One run."""
-        row = await self._raw.fetchrow("SELECT * FROM reconciliation_run WHERE id = $1", run_id)
+        row = await self._raw.fetchrow(sql.RUNS + " WHERE id = $1", run_id)
         return _run(row) if row else None
 
     async def runs(self, query: ListQuery) -> Page[Run]:
         """Runs, newest first. Filters: `status` (running, completed, failed)."""
         position = query.position()
         rows = await self._raw.fetch(
-            "SELECT * FROM reconciliation_run WHERE ($1::text IS NULL OR status = $1)"
+            f"SELECT * FROM ({sql.RUNS}) AS run WHERE ($1::text IS NULL OR status = $1)"  # noqa: S608
             " AND ($2::timestamptz IS NULL OR (created_at, id) < ($2, $3))"
             " ORDER BY created_at DESC, id DESC LIMIT $4",
             query.filters.get("status"),
@@ -181,9 +106,11 @@ class ReconciliationStore:
         )
         return _run(row) if row else None
 
-    async def books(self, chain_id: int) -> Books | None:
+    async def books(
+        self, chain_id: int, addresses: Sequence[Address], above: int, *, full: bool
+    ) -> Books | None:
         """Everything that is compared with the chain, at one instant; None: no mirror yet."""
-        rows = await self._raw.fetch(_BOOKS, chain_id)
+        rows = await self._raw.fetch(sql.BOOKS, chain_id, list(addresses), above, full)
         final = next((row for row in rows if row["what"] == "final"), None)
         if final is None:
             return None
@@ -191,12 +118,15 @@ class ReconciliationStore:
         def of(what: str) -> list[Any]:
             return [row for row in rows if row["what"] == what]
 
+        holders = [
+            ((Address(bytes.fromhex(row["name"])), row["asset"]), row) for row in of("holding")
+        ]
+        lanes = [(Address(bytes.fromhex(row["name"])), row) for row in of("nonce")]
         return Books(
+            start_number=int(final["b"]),
             final=BlockPoint(int(final["a"]), BlockHash(bytes.fromhex(final["name"]))),
-            holdings={
-                (Address(bytes.fromhex(row["name"])), row["asset"]): int(row["a"])
-                for row in of("holding")
-            },
+            holdings={holder: int(row["a"]) for holder, row in holders},
+            ledger={holder: int(row["b"]) for holder, row in holders},
             balances=[
                 Balance(
                     row["name"],
@@ -206,8 +136,10 @@ class ReconciliationStore:
                 )
                 for row in of("account")
             ],
-            nonces={Address(bytes.fromhex(row["name"])): int(row["a"]) for row in of("nonce")},
+            nonces={lane: int(row["a"]) for lane, row in lanes},
+            roles={lane: row["asset"] for lane, row in lanes},
             open_buys={row["asset"]: int(row["a"]) for row in of("open")},
+            unheld={row["name"]: int(row["a"]) for row in of("unheld")},
         )
 
     async def mirrored(self, chain_id: int, first: int, last: int) -> Sequence[Facts]:
@@ -242,12 +174,12 @@ class ReconciliationStore:
 
     async def broken_links(self, chain_id: int, above: int) -> int:
         """How many final blocks above this one are missing or have another parent than ours."""
-        count: int = await self._raw.fetchval(_BROKEN_LINKS, chain_id, above)
+        count: int = await self._raw.fetchval(sql.BROKEN_LINKS, chain_id, above)
         return count
 
     async def settled_without_transfer(self, chain_id: int, above: int) -> Sequence[Suspect]:
         """Final Settled events above this block without exactly one equal, ended transfer."""
-        rows = await self._raw.fetch(_SETTLED_ALONE.format(limit=_SUSPECTS_MAX), chain_id, above)
+        rows = await self._raw.fetch(sql.SETTLED_ALONE, chain_id, above)
         return [
             Suspect(
                 _log_name(row),
@@ -263,9 +195,26 @@ class ReconciliationStore:
             for row in rows
         ]
 
+    async def batches_without_outcomes(self, chain_id: int, above: int) -> Sequence[Suspect]:
+        """Final batches above this block that do not have one outcome for each of their members."""
+        query = sql.WITHOUT_OUTCOMES
+        return [
+            Suspect(
+                f"batch:{row['id']}",
+                f"{row['members']} outcomes, one for each payment",
+                f"{row['n']} in the mirror",
+                {
+                    "batch_id": encode_id(Prefix.BATCH, row["id"]),
+                    "tx_hash": f"0x{row['tx_hash'].hex()}",
+                    "block_number": str(row["block_number"]),
+                },
+            )
+            for row in await self._raw.fetch(query, chain_id, above)
+        ]
+
     async def transfers_without_settled(self, chain_id: int) -> Sequence[Suspect]:
         """Transfers that ended as settled without exactly one equal, final Settled."""
-        rows = await self._raw.fetch(_TRANSFERS_ALONE.format(limit=_SUSPECTS_MAX), chain_id)
+        rows = await self._raw.fetch(sql.TRANSFERS_ALONE, chain_id)
         return [
             Suspect(
                 _transfer_id(row),
@@ -282,8 +231,8 @@ class ReconciliationStore:
 
     async def not_as_quoted(self, chain_id: int, above: int, *, full: bool) -> Sequence[Suspect]:
         """Completed transfers that did not deliver exactly what they and their quotes promise."""
-        completed = "transfer" if full else _SETTLED_ABOVE
-        query = _NOT_AS_QUOTED.format(completed=completed, limit=_SUSPECTS_MAX)
+        completed = "transfer" if full else sql.SETTLED_ABOVE
+        query = sql.NOT_AS_QUOTED.format(completed=completed)
         rows = await self._raw.fetch(query, chain_id, *(() if full else (above,)))
         return [
             Suspect(
@@ -301,7 +250,7 @@ class ReconciliationStore:
 
     async def outbound_without_cause(self, chain_id: int) -> Sequence[Suspect]:
         """Final token logs out of the node's addresses that nobody has explained yet."""
-        rows = await self._raw.fetch(_UNEXPLAINED.format(limit=_SUSPECTS_MAX), chain_id)
+        rows = await self._raw.fetch(sql.UNEXPLAINED, chain_id)
         return [
             Suspect(
                 _log_name(row),
@@ -314,7 +263,7 @@ class ReconciliationStore:
 
     async def left_behind(self, chain_id: int) -> Sequence[Suspect]:
         """Transfers in the air whose slot is final."""
-        rows = await self._raw.fetch(_LEFT_BEHIND.format(limit=_SUSPECTS_MAX), chain_id)
+        rows = await self._raw.fetch(sql.LEFT_BEHIND, chain_id)
         return [
             Suspect(
                 _transfer_id(row),
@@ -385,4 +334,5 @@ def _run(row: Mapping[str, Any]) -> Run:
         made_by=row["made_by"],
         created_at=row["created_at"],
         completed_at=row["completed_at"],
+        failure=row["failure"],
     )

@@ -457,10 +457,11 @@ class SettlementStore:
     # ------------------------------------------------------------------------------------ views
 
     async def is_recovering(self, chain_id: int) -> bool:
-        """Whether a lane that settles must be adopted before new transfers are accepted."""
+        """Whether an operator must act before transfers are accepted; see the port."""
         found: bool = await self._raw.fetchval(
             "SELECT EXISTS (SELECT FROM lane WHERE chain_id = $1 AND status = 'ahead'"
-            " AND role = 'settle')",
+            " AND role = 'settle') OR EXISTS (SELECT FROM chain_cursor WHERE chain_id = $1"
+            " AND halted_reason IS NOT NULL)",
             chain_id,
         )
         return found

@@ -182,4 +182,8 @@ reconciliation_break = Table(
     Column("resolved_at", _time),
     Column("resolved_by", Text),
     Column("resolution", JSONB),
+    Column("due_at", _time),
+    Column("owner", Text),
+    Column("proposal", JSONB),
+    Column("reopens", Uuid),
 )

@@ -14,7 +14,14 @@ from node.core.ledger import TransferAmounts
 from node.core.mirror import SettlementKind
 from node.core.paging import ListQuery, Page, Position
 from node.core.parties import Principal, Role
-from node.core.ports.transfers import Beneficiary, TopUp, Transfer, TransferMove, UsedNumber
+from node.core.ports.transfers import (
+    BareTransfer,
+    Beneficiary,
+    TopUp,
+    Transfer,
+    TransferMove,
+    UsedNumber,
+)
 from node.core.transfers import STATUS, TERMINAL, State
 from node.core.units import Address, TxHash
 from node.store.database import Connection, Row
@@ -48,9 +55,17 @@ _CHANGEABLE: Final = {
     "block_number": "bigint",
     "failure": "jsonb",
     "payment_number": "bigint",
+    "pending_sequence": "bigint",
 }
 """Columns a move may change besides state and version, with their types."""
 
+_STATES: Final[Mapping[str, State]] = {each.value: each for each in State}
+_LOCK_BARE: Final = """
+SELECT id, version, state, customer_id, beneficiary_address, sell_asset, sell_amount, service_fee,
+    network_fee, spread_amount, buy_asset, buy_amount, pending_sequence, slot_id, was_written,
+    batches_failed, void_outcome, tx_hash
+FROM transfer WHERE id = ANY($1::uuid[]) ORDER BY created_at, id FOR UPDATE
+"""
 _USED_ON_CHAIN: Final = """
 SELECT t.id FROM transfer t WHERE t.id = ANY($1::uuid[]) AND EXISTS (
     SELECT FROM settlement_log l WHERE l.chain_id = t.chain_id AND l.contract = t.contract
@@ -114,6 +129,10 @@ class TransferStore:
         )
         return [transfer_of(row) for row in rows]
 
+    async def lock_bare(self, ids: Sequence[UUID]) -> Sequence[BareTransfer]:
+        """The same without what only callers look at."""
+        return [_bare_transfer(row) for row in await self._raw.fetch(_LOCK_BARE, list(ids))]
+
     async def get(self, transfer_id: UUID) -> Transfer | None:
         """One transfer."""
         row = await self._raw.fetchrow("SELECT * FROM transfer WHERE id = $1", transfer_id)
@@ -138,15 +157,17 @@ class TransferStore:
 
     async def apply_moves(self, moves: Sequence[TransferMove]) -> None:
         """Store next versions, all or none."""
-        groups: dict[tuple[str, ...], list[TransferMove]] = {}
+        groups: dict[tuple[State, int, tuple[str, ...]], list[TransferMove]] = {}
         for each in moves:
-            groups.setdefault(tuple(sorted(each.changes)), []).append(each)
-        for names, group in groups.items():
+            key = each.state, each.steps, tuple(sorted(each.changes))
+            groups.setdefault(key, []).append(each)
+        for (state, steps, names), group in groups.items():
             tag = await self._raw.execute(
                 _apply_statement(names),
                 [each.transfer_id for each in group],
                 [each.version for each in group],
-                [each.state.value for each in group],
+                state.value,
+                steps,
                 *([_plain(name, each.changes[name]) for each in group] for name in names),
             )
             if tag != f"UPDATE {len(group)}":
@@ -256,15 +277,15 @@ def _filtered(query: ListQuery) -> list[ColumnElement[bool]]:
 
 @cache
 def _apply_statement(names: tuple[str, ...]) -> str:
-    """One statement for all moves that change the same columns."""
+    """One statement for all moves to one state that change the same columns."""
     places = [f"${place}::text[]" if name == "failure" else f"${place}::{_CHANGEABLE[name]}[]"
-              for place, name in enumerate(names, start=4)]  # fmt: skip
+              for place, name in enumerate(names, start=5)]  # fmt: skip
     sets = [f"{name} = m.{name}::{_CHANGEABLE[name]}" for name in names]
     return f"""
-    UPDATE transfer t SET {", ".join(["version = t.version + 1", "state = m.state", *sets])},
+    UPDATE transfer t SET {", ".join(["version = t.version + $4::int", "state = $3::text", *sets])},
         waiting_code = NULL, waiting_since = NULL, updated_at = now()
-    FROM unnest({", ".join(["$1::uuid[]", "$2::int[]", "$3::text[]", *places])})
-        AS m ({", ".join(["id", "version", "state", *names])})
+    FROM unnest({", ".join(["$1::uuid[]", "$2::int[]", *places])})
+        AS m ({", ".join(["id", "version", *names])})
     WHERE t.id = m.id AND t.version = m.version
     """  # noqa: S608 - names are those of _CHANGEABLE
 
@@ -310,6 +331,31 @@ def _row(each: Transfer) -> tuple[Any, ...]:
         each.pending_sequence,
         each.created_at,
         each.settle_by,
+    )
+
+
+def _bare_transfer(row: Row) -> BareTransfer:
+    return BareTransfer(
+        id=row["id"],
+        version=row["version"],
+        state=_STATES[row["state"]],
+        customer_id=row["customer_id"],
+        beneficiary_address=row["beneficiary_address"],
+        amounts=TransferAmounts(
+            row["sell_asset"],
+            row["sell_amount"],
+            row["service_fee"],
+            row["network_fee"],
+            row["spread_amount"],
+            row["buy_asset"],
+            row["buy_amount"],
+        ),
+        pending_sequence=row["pending_sequence"],
+        slot_id=row["slot_id"],
+        was_written=row["was_written"],
+        batches_failed=row["batches_failed"],
+        void_outcome=row["void_outcome"],
+        tx_hash=row["tx_hash"],
     )
 
 

@@ -8,17 +8,24 @@ from functools import cached_property
 
 from node.core.ports import Unit
 from node.store.adoption import AdoptionStore
+from node.store.bank import BankStore
 from node.store.breaks import BreakStore
+from node.store.comparisons import ComparisonStore
 from node.store.database import Connection, Database
+from node.store.deposits import DepositStore
 from node.store.events import EventStore
 from node.store.history import HistoryStore
 from node.store.idempotency import IdempotencyStore
 from node.store.ledger import LedgerStore
 from node.store.mirror import MirrorStore
+from node.store.mirror_views import MirrorViewStore
 from node.store.movements import MovementStore
 from node.store.parties import PartyStore
 from node.store.quotes import QuoteStore
 from node.store.reconciliation import ReconciliationStore
+from node.store.reorgs import ReorgStore
+from node.store.reserves import ReservesStore
+from node.store.sessions import SessionStore
 from node.store.settlement import SettlementStore
 from node.store.settlement_views import SettlementViewStore
 from node.store.transfers import TransferStore
@@ -97,9 +104,34 @@ class StoreUnit:
         return MirrorStore(self.connection)
 
     @cached_property
+    def mirror_views(self) -> MirrorViewStore:
+        """Blocks and logs as operators see them."""
+        return MirrorViewStore(self.connection)
+
+    @cached_property
+    def sessions(self) -> SessionStore:
+        """Operators' sessions in a browser."""
+        return SessionStore(self.connection)
+
+    @cached_property
+    def reserves(self) -> ReservesStore:
+        """What is owed, and which addresses hold what is."""
+        return ReservesStore(self.connection)
+
+    @cached_property
+    def deposits(self) -> DepositStore:
+        """Deposit addresses, payment requests, deposits."""
+        return DepositStore(self.connection)
+
+    @cached_property
     def verification(self) -> VerificationStore:
         """Deriving the books again from their entries."""
         return VerificationStore(self.connection)
+
+    @cached_property
+    def bank(self) -> BankStore:
+        """Statements of the bank."""
+        return BankStore(self.connection)
 
     @cached_property
     def breaks(self) -> BreakStore:
@@ -110,6 +142,16 @@ class StoreUnit:
     def reconciliation(self) -> ReconciliationStore:
         """Runs, and what they ask of the store."""
         return ReconciliationStore(self.connection)
+
+    @cached_property
+    def reorgs(self) -> ReorgStore:
+        """Reorgs past finality."""
+        return ReorgStore(self.connection)
+
+    @cached_property
+    def comparisons(self) -> ComparisonStore:
+        """What reconciliation remembers, and asks to find a cause."""
+        return ComparisonStore(self.connection)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,21 +32,21 @@ def _text(column: str) -> str:
 
 
 # Each is NULL where a column holds what the record could not tell from something else.
-_HEADS: Final = f"""
+HEADS: Final = f"""
 SELECT CASE WHEN is_only THEN batch ELSE -1 END, coalesce(sequence, -1), coalesce(hash, ''),
     coalesce({_time("moved_at")}, -1) FROM ledger
 """  # noqa: S608 - constants
-_BATCHES: Final = f"""
+BATCHES: Final = f"""
 SELECT number, first_sequence, last_sequence, {_time("created_at")}, hash
 FROM ledger_batch ORDER BY number
 """  # noqa: S608 - constants
-_OPENINGS: Final = f"""
+OPENINGS: Final = f"""
 SELECT batch, '\\x41'::bytea || int8send(id) || uuid_send(public_id) || {_text("path")}
     || {_text("kind")} || {_text("asset")} || boolsend(floor IS NOT NULL)
     || int8send(coalesce(floor, 0)) || int8send({_time("created_at")})
 FROM account ORDER BY batch, id
 """  # noqa: S608 - constants
-_RECORDS: Final = f"""
+RECORDS: Final = f"""
 SELECT sequence, '\\x54'::bytea || int8send(sequence) || {_text("key")} || {_text("kind")}
     || boolsend(pending) || boolsend(transfer_id IS NOT NULL)
     || coalesce(uuid_send(transfer_id), decode(repeat('00', 16), 'hex'))
@@ -91,21 +91,21 @@ class VerificationStore:
 
     async def heads(self) -> Sequence[HeadRow]:
         """Every row that says where the ledger stands; there should be one."""
-        return [HeadRow(*row) for row in await self._raw.fetch(_HEADS)]
+        return [HeadRow(*row) for row in await self._raw.fetch(HEADS)]
 
     async def batches(self) -> AsyncIterator[Sequence[BatchRow]]:
         """The chain, by number."""
-        async for page in self._pages(_BATCHES):
+        async for page in self._pages(BATCHES):
             yield [BatchRow(*row) for row in page]
 
     async def openings(self) -> AsyncIterator[Sequence[Numbered]]:
         """Batch and record of every account, by batch and account."""
-        async for page in self._pages(_OPENINGS):
+        async for page in self._pages(OPENINGS):
             yield [(row[0], row[1]) for row in page]
 
     async def records(self) -> AsyncIterator[Sequence[Numbered]]:
         """Sequence and record of every ledger transaction and resolution, by sequence."""
-        async for page in self._pages(_RECORDS):
+        async for page in self._pages(RECORDS):
             yield [(row[0], row[1]) for row in page]
 
     async def checkpoints(self) -> AsyncIterator[Sequence[CheckpointRow]]:

@@ -13,6 +13,7 @@ from typing import Final
 
 from node.core.ids import Prefix
 from node.store.verification_guards import GUARDS, MEMBERS, NUMBERS
+from node.store.verification_reorgs import HELD_KEY, REORGED, REORGS
 from node.store.verification_timelines import (
     MOVES,
     ORIGINAL_NUMBER,
@@ -116,7 +117,7 @@ WITH both_ways AS (
             'as', l.detail ->> 'payment_number', 'at quote', l.detail ->> 'quote',
             l.detail ->> 'mid_rate', l.detail ->> 'spread_bps', 'until',
             l.detail ->> 'quote_expires_at') AS booked,
-        concat_ws(' ', 'transfer', 'transfer:' || t.id, t.id, true,
+        concat_ws(' ', 'transfer', {HELD_KEY}, t.id, true,
             'to', '0x' || encode(t.beneficiary_address, 'hex'),
             'by', '0x' || encode(t.contract, 'hex'), 'on', t.chain_id,
             'as', {ORIGINAL_NUMBER}, 'at quote', q.id, trim_scale(q.mid_rate), q.spread_bps,
@@ -138,6 +139,8 @@ UNION ALL
 SELECT l.transfer_id, 'a transfer', 'none', 'sequence ' || l.sequence || ', key ' || l.key
 FROM ledger_transaction l WHERE starts_with(l.key, 'transfer:')
     AND NOT EXISTS (SELECT FROM transfer t WHERE t.pending_sequence = l.sequence)
+    AND NOT EXISTS (SELECT FROM reorg_transfer x
+        WHERE x.old_pending = l.sequence AND x.transfer_id = l.transfer_id)
 """  # noqa: S608 - constants
 
 _TRANSFER_ENDS: Final = """
@@ -305,6 +308,14 @@ CHECKS: Final[Mapping[str, Check]] = {
     "renumbered": Check(
         "a payment number changed only where the chain had used it, step by step, as it was told",
         RENUMBERED,
+    ),
+    "reorgs": Check(
+        "a final block is undone by two operators, and all that was booked from it is reversed",
+        REORGS,
+    ),
+    "reorged": Check(
+        "what is settled no more was posted, is reversed and held again by an accepted reorg",
+        REORGED,
     ),
     "told": Check("timelines tell the payment number, and of the chain what the mirror has", TOLD),
 }

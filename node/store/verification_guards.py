@@ -12,10 +12,18 @@ WITH expected (relation, guard) AS (VALUES
     ('ledger_batch', 'append_only'), ('ledger_transaction', 'append_only'),
     ('entry', 'append_only'), ('ledger_resolution', 'append_only'),
     ('ledger_refusal', 'append_only'), ('event', 'append_only'),
+    ('break_event', 'append_only'), ('bank_statement', 'append_only'),
+    ('bank_line', 'append_only'), ('bank_match', 'append_only'),
     ('account', 'counters_follow_entries'), ('account', 'follows_chart'),
     ('entry', 'moves_counters'), ('ledger_resolution', 'moves_counters'),
     ('slot', 'keeps_its_call'), ('transfer', 'keeps_its_number'),
-    ('payment_number_change', 'append_only'), ('slot_member', 'lives_until_decided')
+    ('payment_number_change', 'append_only'), ('slot_member', 'lives_until_decided'),
+    ('deposit_address', 'append_only'), ('transfer', 'keeps_its_money'), ('reorg', 'decided_once'),
+    ('reorg_block', 'append_only'), ('reorg_slot', 'append_only'),
+    ('reorg_booking', 'append_only'), ('reorg_transfer', 'append_only'),
+    ('reorg_block', 'follows_reorg'), ('reorg_slot', 'follows_reorg'),
+    ('reorg_booking', 'follows_reorg'), ('reorg_transfer', 'follows_reorg'),
+    ('reorg_shortfall', 'follows_reorg')
 )
 SELECT relation AS subject, 'trigger ' || guard || ' enabled' AS expected,
     CASE WHEN t.tgname IS NULL THEN 'there is none' ELSE 'disabled' END AS actual,

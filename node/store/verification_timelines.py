@@ -46,10 +46,14 @@ SELECT object_id AS subject,
     concat('event ', object_sequence, ' of ', object, ' and customer ', customer_id, ', ', type,
         ' to ', state) AS actual,
     concat('event sequence ', sequence, ' after ', sequence_before) AS evidence
-FROM lines l WHERE (object_sequence = place AND sequence > sequence_before
-    AND object = 'transfer' AND customer_id = owner
-    AND EXISTS (SELECT FROM allowed a
-                WHERE a.before = l.before AND a.type = l.type AND a.after = l.state)) IS NOT TRUE
+FROM lines l WHERE (object_sequence = place AND sequence > sequence_before AND CASE object
+    WHEN 'transfer' THEN customer_id = owner AND EXISTS (SELECT FROM allowed a
+        WHERE a.before = l.before AND a.type = l.type AND a.after = l.state)
+    WHEN 'payment_request' THEN EXISTS (SELECT FROM payment_request r
+        WHERE r.id = l.object_id AND l.place <= r.version)
+    WHEN 'deposit' THEN EXISTS (SELECT FROM deposit d
+        WHERE d.id = l.object_id AND l.place <= d.version)
+    END) IS NOT TRUE
 """  # noqa: S608 - constants
 
 # Booked once per batch of payments, so per transaction on the chain.
@@ -80,7 +84,9 @@ WITH earned AS (
     FROM ledger_transaction l JOIN entry e ON e.sequence = l.sequence
     LEFT JOIN account d ON d.id = e.debit_account_id
     LEFT JOIN account c ON c.id = e.credit_account_id
-    WHERE l.kind = 'batch' GROUP BY l.sequence, l.key, l.detail
+    WHERE l.kind = 'batch'
+        AND NOT EXISTS (SELECT FROM reorg_booking b WHERE b.sequence = l.sequence)
+    GROUP BY l.sequence, l.key, l.detail
 )
 SELECT subject, concat_ws(': ', b.payout, coalesce(booked, 'nothing booked')) AS expected,
     concat_ws(': ', p.payout, coalesce(stored, 'nothing paid')) AS actual, evidence
@@ -99,7 +105,7 @@ WITH lines AS (
              THEN 'voided' END AS log_kind
     FROM event e JOIN transfer t ON t.id = e.object_id
 ), logs AS (
-    SELECT chain_id, contract, payment_number, kind, status, jsonb_build_object(
+    SELECT chain_id, contract, payment_number, kind, status, block_hash, jsonb_build_object(
         'tx_hash', '0x' || encode(tx_hash, 'hex'), 'block_number', block_number,
         'block_hash', '0x' || encode(block_hash, 'hex')) || CASE WHEN kind = 'failed'
         THEN jsonb_build_object('reason', '0x' || encode(coalesce(reason, ''), 'hex'))
@@ -117,7 +123,8 @@ FROM lines l WHERE (detail ? 'block_hash' OR detail ? 'block_number' OR log_kind
     AND NOT EXISTS (SELECT FROM logs WHERE logs.chain_id = l.chain_id
         AND logs.contract = l.contract AND logs.payment_number = l.payment_number::numeric
         AND logs.kind = l.log_kind AND logs.told = l.detail
-        AND (type IN ('transfer.included', 'transfer.reorged') OR logs.status = 'final'))
+        AND (type IN ('transfer.included', 'transfer.reorged') OR logs.status = 'final'
+            OR EXISTS (SELECT FROM reorg_block b WHERE b.hash = logs.block_hash)))
 UNION ALL
 SELECT id, 'a transaction that was signed',
     concat('event ', object_sequence, ' tells ', detail), NULL

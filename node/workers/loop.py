@@ -23,11 +23,14 @@ class Job:
         name: As `corridor work --only` knows it.
         run_once: One pass; returns how much was done, 0 when there was nothing to do.
         idle_ms: How long to wait after a pass that did nothing.
+        wake: Set by whoever learns that there is something to do: it ends that wait. It is never
+            needed, and does not shorten the wait after a failure.
     """
 
     name: str
     run_once: Callable[[], Awaitable[int]]
     idle_ms: int
+    wake: asyncio.Event | None = None
 
 
 async def run(job: Job, stop: asyncio.Event) -> None:
@@ -39,6 +42,8 @@ async def run(job: Job, stop: asyncio.Event) -> None:
     """
     failures = 0
     while not stop.is_set():
+        if job.wake is not None:
+            job.wake.clear()  # what wakes it from now on may come too late for this pass
         try:
             done, failures = await job.run_once(), 0
         except Unavailable as error:
@@ -48,16 +53,23 @@ async def run(job: Job, stop: asyncio.Event) -> None:
             done = 0
             _log.info("job starts its pass again", job=job.name, reason=error.detail)
         if done == 0:
-            await wait(stop, min(job.idle_ms << failures, _PAUSE_S_MAX * 1000))
+            pause_ms = min(job.idle_ms << failures, _PAUSE_S_MAX * 1000)
+            await wait(stop, pause_ms, wake=None if failures else job.wake)
 
 
-async def wait(stop: asyncio.Event, pause_ms: int) -> None:
-    """Wait, but no longer than until `stop`."""
+async def wait(stop: asyncio.Event, pause_ms: int, *, wake: asyncio.Event | None = None) -> None:
+    """Wait, but no longer than until `stop` or `wake`."""
+    events = [stop] if wake is None else [stop, wake]
+    waiting = [asyncio.ensure_future(each.wait()) for each in events]
     try:
-        async with asyncio.timeout(pause_ms / 1000):  # tidy: T1 because seconds, not money
-            await stop.wait()
-    except TimeoutError:
-        return
+        await asyncio.wait(
+            waiting,
+            timeout=pause_ms / 1000,  # tidy: T1 because seconds, not money
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+    finally:
+        for each in waiting:
+            each.cancel()
 
 
 async def run_all(jobs: list[Job], stop: asyncio.Event) -> None:

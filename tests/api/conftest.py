@@ -53,11 +53,13 @@ class RealNode:
         customer_id: A customer of the partner, with 1,000.00 EUR. The contract has 1,200.00 USDC.
         partner_id: Of the partner.
         stranger: Secret of another partner.
+        second: Secret of another operator.
     """
 
     client: httpx.AsyncClient
     app: ASGIApp
     operator: str
+    second: str
     partner: str
     stranger: str
     remitter: str
@@ -93,6 +95,16 @@ async def real_app(database_url: str, tmp_path: Path) -> AsyncIterator[RealNode]
 
 
 @pytest.fixture
+async def deposits_app(database_url: str, tmp_path: Path) -> AsyncIterator[RealNode]:
+    """The same with a contract that makes deposit addresses."""
+    token, deposits = "0x" + "70" * 20, "0x" + "fa" * 20
+    async with open_real(
+        tmp_path, database_url, CONTRACT, token_address=token, deposits_address=deposits
+    ) as node:
+        yield node
+
+
+@pytest.fixture
 async def chained_app(
     database_url: str, tmp_path: Path, anvil: AnvilServer
 ) -> AsyncIterator[RealNode]:
@@ -121,6 +133,7 @@ async def open_real(
         node.bound.set()  # the settings are those of this database
         app = create_app(node.services, sandbox=True)
         operator = (await node.parties.create_key(Principal(Role.OPERATOR, "ops"))).secret
+        second = (await node.parties.create_key(Principal(Role.OPERATOR, "second"))).secret
         secrets, partner_ids = [], []
         for name in ("shop", "other"):
             partner = await node.parties.create_partner(name)
@@ -151,6 +164,7 @@ async def open_real(
                 client=opened,
                 app=app,
                 operator=operator,
+                second=second,
                 partner=secrets[0],
                 stranger=secrets[1],
                 remitter=token_made.json()["token"],

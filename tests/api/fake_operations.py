@@ -3,35 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date
 from uuid import UUID
 
 from adapters.machine import new_id
 from node.api.examples import RUN_ID
 from node.core.errors import (
-    ChainUnavailable,
     InFuture,
     NodeError,
     NotFound,
     SettlementRecovering,
-    WrongState,
 )
 from node.core.ids import Prefix, decode_id
-from node.core.ledger import AccountKind, Balance, Entry
-from node.core.mirror import BlockPoint
+from node.core.ledger import AccountKind, Balance
 from node.core.paging import ListQuery, Page
 from node.core.parties import Principal
-from node.core.ports.breaks import Break
 from node.core.ports.history import AsOf, EntryRow
 from node.core.ports.idempotency import Answer, Claim
 from node.core.ports.ledger import AccountRow, TrialRow
-from node.core.ports.reconciliation import CheckResult, Run
+from node.core.ports.reconciliation import Run
 from node.core.ports.settlement import Pause
 from node.core.ports.transfers import TopUp
 from node.core.settlement import PauseReason
 from node.core.statements import Line, Period, Statement
-from node.core.units import BlockHash
 from node.services.idempotency import RenderError
 from node.services.points import NEWEST, Asked
 from tests.api.fake_world import ANA, ANA_ID, NOW, Memory
@@ -46,10 +41,6 @@ A_LINE = Line(
     {"rail": "sandbox_bank", "reference": "wire-17"}, NOW,
 )  # fmt: skip
 HEAD = AsOf(7, NOW)
-A_BREAK = Break(
-    new_id(), "B04", "f", "warning", "money came in", "0", "5", {"tx_hash": "0x00"}, "look", "",
-    NOW, NOW, None, None, None,
-)  # fmt: skip
 
 
 @dataclass
@@ -191,10 +182,9 @@ class FakeSettlement:
 
 @dataclass
 class FakeReconciliation:
-    """A run that agrees, and one open break."""
+    """A run that goes on."""
 
     memory: Memory
-    chain_is_away: bool = False
 
     async def request_run(
         self,
@@ -206,11 +196,7 @@ class FakeReconciliation:
         render_error: RenderError,
     ) -> Answer:
         async def work() -> Answer:
-            if self.chain_is_away:
-                raise ChainUnavailable("no provider answers")
-            block = BlockPoint(12, BlockHash(bytes(32)))
-            checks = [CheckResult("balance", True, "1", "1")]
-            return render(Run(new_id(), "completed", block, checks, 0, principal.key, NOW, NOW))
+            return render(Run(new_id(), "running", None, [], None, principal.key, NOW, None))
 
         return await self.memory.once(claim, work, render_error)
 
@@ -221,34 +207,3 @@ class FakeReconciliation:
     async def runs(self, query: ListQuery, /) -> Page[Run]:
         query.position()
         return Page([await self.get(RUN_ID)], None)
-
-    async def get_break(self, break_id: str, /) -> Break:
-        return replace(A_BREAK, id=decode_id(Prefix.BREAK, break_id))
-
-    async def breaks(self, query: ListQuery, /) -> Page[Break]:
-        query.position()
-        return Page([A_BREAK], None)
-
-    async def resolve(
-        self,
-        principal: Principal,
-        break_id: str,
-        /,
-        *,
-        reason: str,
-        entries: Sequence[Entry],
-        claim: Claim,
-        render: Callable[[Break], Answer],
-        render_error: RenderError,
-    ) -> Answer:
-        async def work() -> Answer:
-            decode_id(Prefix.BREAK, break_id)
-            if reason == "closed":
-                raise WrongState("the break is closed already")
-            kind = "ledger_transaction" if entries else "match"
-            resolution = {"kind": kind, "reason": reason}
-            return render(
-                replace(A_BREAK, resolved_at=NOW, resolved_by=principal.key, resolution=resolution)
-            )
-
-        return await self.memory.once(claim, work, render_error)

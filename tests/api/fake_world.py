@@ -33,6 +33,7 @@ MID = Mid(
 )
 
 OPERATOR = Principal(Role.OPERATOR, "ops")
+SECOND_OPERATOR = Principal(Role.OPERATOR, "otto")
 PARTNER = Principal(Role.PARTNER, "shop", partner_id=new_id())
 STRANGER = Principal(Role.PARTNER, "other", partner_id=new_id())
 ANA = Customer(new_id(), PARTNER.partner_id, "Ana", "DE", None, NOW)
@@ -40,6 +41,7 @@ REMITTER = Principal(Role.REMITTER, "Ana", customer_id=ANA.id)
 ANA_ID = encode_id(Prefix.CUSTOMER, ANA.id)
 SECRETS: Mapping[str, Principal] = {
     "operator-key": OPERATOR,
+    "second-operator-key": SECOND_OPERATOR,
     "partner-key": PARTNER,
     "stranger-key": STRANGER,
     "remitter-key": REMITTER,

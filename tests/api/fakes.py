@@ -45,14 +45,19 @@ from node.services.parties import NewSecret, TokenAlreadyCreated
 from node.services.quoting import QuoteRequest
 from node.services.top_ups import TopUpRequest
 from tests.api.fake_adoption import FakeAdoption
+from tests.api.fake_bank import FakeBank
 from tests.api.fake_bookings import FakeBookings
+from tests.api.fake_breaks import FakeBreaks
+from tests.api.fake_deposits import FakeDeposits
 from tests.api.fake_fx import FakeFx
+from tests.api.fake_mirror import FakeMirror
 from tests.api.fake_operations import (
     FakeAccounts,
     FakeReconciliation,
     FakeSettlement,
     FakeStatements,
 )
+from tests.api.fake_operator import FakeBlocks, FakeComparisons, FakeSessions
 from tests.api.fake_overview import FakeMeter, FakeOverview
 from tests.api.fake_positions import FakePositions
 from tests.api.fake_treasury import FakeTreasury
@@ -387,7 +392,14 @@ class FakeNode:
         self.settlement = FakeSettlement(self.memory)
         self.overview = FakeOverview(self.settlement)
         self.adoption = FakeAdoption(self.memory)
+        self.mirror = FakeMirror(self.memory)
         self.reconciliation = FakeReconciliation(self.memory)
+        self.breaks = FakeBreaks(self.memory)
+        self.bank = FakeBank(self.memory)
+        self.comparisons = FakeComparisons()
+        self.blocks = FakeBlocks()
+        self.sessions = FakeSessions()
+        self.deposits = FakeDeposits(self.memory)
         self.health = FakeHealth()
 
     @property
@@ -407,8 +419,15 @@ class FakeNode:
             overview=self.overview,
             meter=FakeMeter(self.overview),
             adoption=self.adoption,
+            mirror=self.mirror,
             treasury=FakeTreasury(self.memory),
             reconciliation=self.reconciliation,
+            breaks=self.breaks,
+            bank=self.bank,
+            deposits=self.deposits,
+            comparisons=self.comparisons,
+            blocks=self.blocks,
+            sessions=self.sessions,
             health=self.health,
             fx=FakeFx(self.memory),
             addresses=Eip55(),

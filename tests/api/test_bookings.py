@@ -125,6 +125,39 @@ async def test_what_a_customer_has_left_is_taken_back_and_the_rest_is_a_loss_wit
     assert (closed.status_code, code_of(closed)) == (409, "wrong_state")
 
 
+async def test_a_large_loss_is_written_off_by_two_operators(real_app: RealNode) -> None:
+    node = real_app
+    loss = booking("chargeback", entry("loss/chargeback/EUR", BANK, "1000.01"))
+    refused = await book(node, "a", loss)
+    assert (refused.status_code, code_of(refused)) == (409, "second_person_needed")
+    assert refused.json()["made_by"] == "operator:ops"
+    assert (await book(node, "a", loss)).content == refused.content
+    assert (await balance(node, BANK))["posted"] == "1000.00"  # nothing was booked
+    break_id = refused.json()["break_id"]
+    at = f"/v1/reconciliation/breaks/{break_id}"
+    other = await book(node, "b", {**loss, "break_id": break_id})
+    assert (other.status_code, code_of(other)) == (409, "wrong_state")
+    own = await node.client.post(f"{at}/approve", headers=headers(node.operator, "own"))
+    assert (own.status_code, code_of(own)) == (409, "second_person_needed")
+    agreed = await node.client.post(f"{at}/approve", headers=headers(node.second, "k"))
+    assert (agreed.status_code, agreed.json()["state"]) == (200, "open"), agreed.text
+    assert (await balance(node, BANK))["posted"] == "-0.01"
+    history = await node.client.get(f"{at}/history", headers=headers(node.operator))
+    steps = [(each["step"], each["by"]) for each in history.json()["data"]]
+    assert steps == [
+        ("opened", "reconciliation"),
+        ("proposed", "operator:ops"),
+        ("approved", "operator:second"),
+    ]
+    sequence = history.json()["data"][-1]["detail"]["ledger_sequence"]
+    booked = await node.client.get(f"{PATH}/{sequence}", headers=headers(node.operator))
+    assert (booked.json()["kind"], booked.json()["detail"]["break"]) == ("chargeback", break_id)
+    # What is recovered later closes it: one operator, for a little.
+    body = {"reason": "paid", "entries": [entry(BANK, "loss/chargeback/EUR", "0.01")]}
+    closed = await node.client.post(f"{at}/resolve", headers=headers(node.second, "r"), json=body)
+    assert closed.json()["state"] == "resolved", closed.text
+
+
 async def test_a_loss_names_no_break_about_something_else(
     real_app: RealNode, database_url: str
 ) -> None:
@@ -144,20 +177,28 @@ async def test_closing_a_break_takes_no_capital_out_of_customers_money(
     break_id = await open_break(database_url, BreakCode.ORPHAN_OUTBOUND)
     await book(node, "in", booking("capital", entry(BANK, CAPITAL, "5.00")))
 
+    at = f"/v1/reconciliation/breaks/{break_id}"
+
     async def resolve(key: str, amount: str) -> httpx.Response:
-        return await node.client.post(
-            f"/v1/reconciliation/breaks/{break_id}/resolve",
-            headers=headers(node.operator, key),
-            json={"reason": "found", "entries": [entry(CAPITAL, account, amount)]},
+        """One operator proposes, because capital is taken; another approves."""
+        body = {"reason": "found", "entries": [entry(CAPITAL, account, amount)]}
+        proposed = await node.client.post(
+            f"{at}/resolve", headers=headers(node.operator, key), json=body
         )
+        assert (proposed.status_code, proposed.json()["state"]) == (200, "proposed"), proposed.text
+        return await node.client.post(f"{at}/approve", headers=headers(node.second, key))
 
     refused = await resolve("a", "5.01")
     assert (refused.status_code, code_of(refused)) == (422, "insufficient_funds")
     assert refused.json()["available"] == {"currency": "EUR", "amount": "5.00"}
     assert (await resolve("a", "5.01")).content == refused.content
+    taken_back = await node.client.post(
+        f"{at}/withdraw", headers=headers(node.operator, "w"), json={"reason": "too much"}
+    )
+    assert taken_back.json()["state"] == "open", taken_back.text
     done = await resolve("b", "5.00")
     assert (done.status_code, done.json()["status"]) == (200, "resolved"), done.text
-    again = await resolve("c", "5.00")
+    again = await node.client.post(f"{at}/approve", headers=headers(node.second, "c"))
     assert (again.status_code, code_of(again)) == (409, "wrong_state")
 
 

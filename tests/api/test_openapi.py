@@ -10,7 +10,10 @@ import httpx
 import pytest
 from pydantic import TypeAdapter
 
+from node.api.bank_examples import LINE_ID, STATEMENT_ID
+from node.api.deposit_examples import DEPOSIT_ID, REQUEST_ID
 from node.api.examples import BATCH_ID, BREAK_ID, MOVEMENT_ID, RULE_ID, RUN_ID, TOP_UP_BODY
+from node.api.mirror_examples import REORG_BODY
 from node.api.openapi import document, errors_of
 from node.api.operations import KeyRule, Operation
 from node.api.problems import status_of
@@ -74,13 +77,39 @@ def test_every_operation_is_described_with_examples_that_fit(operation: Operatio
     described = DOCUMENT["paths"][operation.path][operation.method.lower()]
     assert described["summary"]
     assert fits(operation.answer, operation.example.answer)
-    if operation.body is not None:
+    if operation.uploads:
+        assert set(operation.uploads) == set(described["requestBody"]["content"])
+    elif operation.body is not None:
         operation.body.model_validate(operation.example.body)
         content = described["requestBody"]["content"]["application/json"]
         assert content["examples"]["example"]["value"] == operation.example.body
     assert set(re.findall(r"{(\w+)}", operation.path)) == set(operation.example.path)
     assert {str(status_of(each)) for each in errors_of(operation)} <= set(described["responses"])
     assert (described["security"] == []) == (operation.who is None)
+
+
+FIXED_IDS = {
+    "customer_id": ANA_ID,
+    "line_id": LINE_ID,
+    "statement_id": STATEMENT_ID,
+    "account_id": "acc_01jd0000000000000000000001",
+    "batch_id": BATCH_ID,
+    "break_id": BREAK_ID,
+    "deposit_id": DEPOSIT_ID,
+    "movement_id": MOVEMENT_ID,
+    "request_id": REQUEST_ID,
+    "rule_id": RULE_ID,
+    "run_id": RUN_ID,
+    "sequence": "12",
+}
+"""What the fakes have from the start."""
+
+
+async def proposed_reorg(client: httpx.AsyncClient) -> str:
+    """The id of one that another operator proposed, so that there is something to accept."""
+    headers = {"Authorization": "Bearer second-operator-key"}
+    made = await client.post("/v1/mirror/reorgs", headers=headers, json=REORG_BODY)
+    return str(made.json()["id"])
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=NAMES)
@@ -102,17 +131,15 @@ async def test_every_operation_answers_as_described(
         headers={**headers, "Authorization": "Bearer operator-key", "Idempotency-Key": "first"},
         json={**TOP_UP_BODY, "reference": "another"},
     )
-    ids = {
-        "customer_id": ANA_ID,
+    await client.post(  # so that there is something to approve, or to withdraw
+        f"/v1/reconciliation/breaks/{BREAK_ID}/resolve",
+        headers={"Authorization": "Bearer second-operator-key", "Idempotency-Key": "first"},
+        json={"reason": "much"},
+    )
+    ids = FIXED_IDS | {
         "quote_id": quotes[1].json()["id"],
+        "reorg_id": await proposed_reorg(client),
         "transfer_id": made.json()["id"],
-        "account_id": "acc_01jd0000000000000000000001",
-        "batch_id": BATCH_ID,
-        "break_id": BREAK_ID,
-        "movement_id": MOVEMENT_ID,
-        "rule_id": RULE_ID,
-        "run_id": RUN_ID,
-        "sequence": "12",
         "top_up_id": top_up.json()["id"],
     }
     sent = operation.example.body
@@ -123,8 +150,9 @@ async def test_every_operation_answers_as_described(
     response = await client.request(
         operation.method,
         operation.path.format(**ids),
-        headers=headers,
-        json=sent,
+        headers=headers | ({"Content-Type": operation.uploads[0]} if operation.uploads else {}),
+        json=None if operation.uploads else sent,
+        content=b"<Document/>" if operation.uploads else None,
         params=operation.example.query,
     )
     assert response.status_code == operation.status, response.text

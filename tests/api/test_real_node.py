@@ -156,8 +156,15 @@ async def test_operator_pages_answer_on_a_node_that_has_done_nothing_yet(
     assert [each["reason"] for each in paused.json()["data"]] == ["operator"]
     resumed = await node.client.post("/v1/settlement/resume", headers=headers(node.operator))
     assert resumed.json()["data"] == []
-    away = await node.client.post("/v1/reconciliation/runs", headers=headers(node.operator))
-    assert (away.status_code, away.json()["code"]) == (503, "chain_unavailable")
+    begun = await node.client.post("/v1/reconciliation/runs", headers=headers(node.operator))
+    assert (begun.status_code, begun.json()["status"]) == (202, "running")
+    run = begun
+    for _ in range(1000):
+        run = await node.client.get(begun.headers["location"], headers=headers(node.operator))
+        if run.json()["status"] != "running":
+            break
+    assert run.json()["status"] == "failed"
+    assert "mirror has not begun" in run.json()["failure"]
 
 
 async def test_every_filter_narrows_its_list_and_its_pages(real_app: RealNode) -> None:

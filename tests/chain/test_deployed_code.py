@@ -8,6 +8,8 @@ from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
 from adapters.evm.artifacts import Artifact, load, parse
+from adapters.evm.deposits import factory_code_hash
+from node.core.units import Address
 from tests.onchain import settlement_arguments
 from tests.rig import DEV_ACCOUNTS, AnvilServer, start_anvil
 
@@ -66,6 +68,18 @@ def test_the_settlement_contract_on_the_chain_has_the_committed_code_and_names_i
     artifact = load("TransferSettlement")
     assert code == artifact.deployed_code({"TOKEN": int(token, 16)})
     assert code != artifact.deployed_code({"TOKEN": int(ADMIN, 16)})
+
+
+def test_the_deposits_contract_on_the_chain_has_the_committed_code_and_names_its_destination(
+    chain: AnvilServer,
+) -> None:
+    token = deploy(chain, load("TestUSD"), encode(["address"] * 3, [ADMIN] * 3))
+    settlement = deploy_settlement(chain, token)
+    code = code_of(
+        chain, deploy(chain, load("DepositForwarders"), encode(["address"], [settlement]))
+    )
+    assert keccak(code) == factory_code_hash(Address(bytes.fromhex(settlement[2:])))
+    assert keccak(code) != factory_code_hash(Address(bytes.fromhex(token[2:])))
 
 
 def test_the_code_cannot_be_known_without_its_immutables() -> None:

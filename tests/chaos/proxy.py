@@ -22,6 +22,7 @@ from tests.chaos.pool import Pool
 from tests.chaos.rules import (
     Action,
     CapLogs,
+    CapResults,
     Delay,
     Drop,
     Duplicate,
@@ -29,7 +30,9 @@ from tests.chaos.rules import (
     FinalizedBack,
     Fired,
     ForwardThenDrop,
+    HideLog,
     Http,
+    NonceAhead,
     Null,
     Partial,
     Rule,
@@ -42,6 +45,7 @@ from tests.chaos.upstream import Upstream
 
 _SEND = "eth_sendRawTransaction"
 _START_LIMIT_S = 10
+_RECEIPTS = ("eth_getBlockReceipts", "eth_getTransactionReceipt")
 _REQUEST_ACTIONS = (Drop, ForwardThenDrop, Delay, Duplicate, Http)
 
 Call = Mapping[str, Any]
@@ -271,7 +275,7 @@ def _made_up(call: Call, action: Action | None) -> Mapping[str, Any] | None:
         case Error(forwarded=False):
             return _error(action.code, action.text)
         case CapLogs():
-            return _error(-32602, action.text)
+            return _error(action.code, action.words(int(call["params"][0]["fromBlock"], 16)))
         case WrongChain():
             return _result(hex(action.chain_id))
         case Null():
@@ -287,15 +291,19 @@ def _fits(action: Action, method: str, params: Sequence[Any]) -> bool:
     tag = params[0] if params else None
     wanted: dict[type[Action], bool] = {
         SwallowOk: method == _SEND,
-        StaleNonce: method == "eth_getTransactionCount"
-        and params[1:] != []
-        and params[1] in ("latest", "pending"),
         StaleHead: method == "eth_blockNumber"
         or (method == "eth_getBlockByNumber" and tag == "latest"),
         FinalizedBack: method == "eth_getBlockByNumber" and tag == "finalized",
         WrongChain: method == "eth_chainId",
         Partial: method in ("eth_getLogs", "eth_getBlockReceipts"),
+        CapResults: method == "eth_getLogs",
     }
+    if isinstance(action, StaleNonce | NonceAhead):
+        at = params[1] if len(params) > 1 else None
+        is_counted = at in ("latest", "pending") if isinstance(at, str) else action.by_hash
+        return method == "eth_getTransactionCount" and is_counted
+    if isinstance(action, HideLog):
+        return method == "eth_getLogs" or (action.in_receipts and method in _RECEIPTS)
     if isinstance(action, CapLogs):
         return method == "eth_getLogs" and _span(params[0]) > action.blocks
     return wanted.get(type(action), True)
@@ -322,14 +330,38 @@ def _changed(answer: Mapping[str, Any], action: Action | None) -> Mapping[str, A
     match action:
         case Error():
             return _error(action.code, action.text)
-        case StaleNonce() if isinstance(result, str):
-            return _result(hex(max(0, int(result, 16) - action.count)))
-        case StaleHead() if isinstance(result, str):
-            return _result(hex(max(0, int(result, 16) - action.blocks)))
-        case Partial() if isinstance(result, list):
-            return _result(result[: min(action.count, max(0, len(result) - 1))])
+        case CapResults(text=text) if text and isinstance(result, list):
+            return _error(action.code, text) if len(result) > action.count else answer
+        case StaleNonce() | NonceAhead() | StaleHead() if isinstance(result, str):
+            return _result(hex(max(0, int(result, 16) + _shift(action))))
+        case Partial() | CapResults() | HideLog() if isinstance(result, list | dict):
+            return _result(_without(action, result))
         case _:
             return answer
+
+
+def _shift(action: StaleNonce | NonceAhead | StaleHead) -> int:
+    """What is added to a number."""
+    match action:
+        case NonceAhead():
+            return action.count
+        case StaleNonce():
+            return -action.count
+        case StaleHead():
+            return -action.blocks
+
+
+def _without(action: Partial | CapResults | HideLog, told: Any) -> Any:
+    """A list cut off; or logs, or receipts with their logs, without those that are hidden."""
+    if isinstance(action, Partial):
+        return told[: min(action.count, max(0, len(told) - 1))]
+    if isinstance(action, CapResults):
+        return told[: action.count]
+    if isinstance(told, dict):
+        return {**told, "logs": _without(action, told["logs"])}
+    if told and "logs" in told[0]:
+        return [_without(action, each) for each in told]
+    return [each for each in told if not action.hides(each)]
 
 
 def _result(result: Any) -> Mapping[str, Any]:

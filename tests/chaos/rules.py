@@ -3,7 +3,7 @@
 Not here: forwarding (`tests.chaos.proxy`), and which faults a campaign chooses (`faults`).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -110,10 +110,24 @@ class StaleHead:
 
 @dataclass(frozen=True, slots=True)
 class StaleNonce:
-    """The account's count of transactions is so much too low."""
+    """The account's count of transactions is so much too low.
+
+    Attributes:
+        by_hash: Whether also where it is asked for at a block's hash, as the mirror does.
+    """
 
     count: int
+    by_hash: bool = False
     name: str = "stale_nonce"
+
+
+@dataclass(frozen=True, slots=True)
+class NonceAhead:
+    """The account's count of transactions is so much too high; `by_hash` as with `StaleNonce`."""
+
+    count: int
+    by_hash: bool = False
+    name: str = "nonce_ahead"
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,11 +167,82 @@ class WrongChain:
 
 @dataclass(frozen=True, slots=True)
 class CapLogs:
-    """`eth_getLogs` over more blocks than this is refused, in a provider's words."""
+    """`eth_getLogs` over more blocks than this is refused, in a provider's words.
+
+    Attributes:
+        text: May name `blocks`, and `first` and `last` block of a range that would do.
+    """
 
     blocks: int
     text: str = "query exceeds max block range"
+    code: int = -32602
     name: str = "cap_logs"
+
+    def words(self, first: int) -> str:
+        """The refusal of a range that begins with this block."""
+        return self.text.format(blocks=self.blocks, first=first, last=first + self.blocks - 1)
+
+
+LOG_RANGE_TEXTS: Final = (
+    (-32000, "exceed maximum block range: {blocks}"),
+    (-32602, "query exceeds max block range {blocks}"),
+    (
+        -32600,
+        (
+            "You can make eth_getLogs requests with up to a {blocks} block range. Based on your"
+            " parameters, this block range should work: [{first:#x}, {last:#x}]"
+        ),
+    ),
+    (-32602, "query exceeds max results 20000, retry with the range {first}-{last}"),
+    (
+        -32005,
+        (
+            "query returned more than 10000 results. Try with this block range [{first:#x},"
+            " {last:#x}]."
+        ),
+    ),
+    (-32602, "range 1000000 exceeds limit of {blocks}"),
+    (-32602, "eth_getLogs is limited to a {blocks:,} range"),
+    (-32614, "eth_getLogs is limited to 0 - {blocks} blocks range"),
+    (-32600, "block range is too wide"),
+    (-32005, "query returned more than 10000 results"),
+)
+"""Of geth, reth, Alchemy, dRPC, Infura (two), QuickNode, 1RPC, Ankr, Infura: code and words."""
+
+
+@dataclass(frozen=True, slots=True)
+class CapResults:
+    """`eth_getLogs` gives no more logs than this.
+
+    Attributes:
+        text: The words of the refusal of more; empty: the list is cut off without a word.
+    """
+
+    count: int
+    text: str = ""
+    code: int = -32005
+    name: str = "cap_results"
+
+
+@dataclass(frozen=True, slots=True)
+class HideLog:
+    """Logs that the provider leaves out of every list, and of receipts too if it is thorough.
+
+    Attributes:
+        log_index: Those at this place in their block; None: at any.
+        topic: Those with this topic; None: with any.
+        in_receipts: Whether receipts lack them, too.
+    """
+
+    log_index: int | None = None
+    topic: str | None = None
+    in_receipts: bool = False
+    name: str = "hide_log"
+
+    def hides(self, log: Mapping[str, Any]) -> bool:
+        """Whether it is about this log."""
+        is_there = self.log_index is None or int(log["logIndex"], 16) == self.log_index
+        return is_there and (self.topic is None or self.topic in log["topics"])
 
 
 Action = (
@@ -175,6 +260,9 @@ Action = (
     | FinalizedBack
     | WrongChain
     | CapLogs
+    | CapResults
+    | HideLog
+    | NonceAhead
 )
 
 

@@ -8,19 +8,25 @@ import httpx
 import pytest
 from eth_account import Account
 
+from adapters.evm.decode import TRANSFER_TOPIC
+from adapters.evm.log_limits import blocks_allowed, is_too_long
 from node.core.submission import FeeRules, Fees, bumped_fees
 from tests.chaos.pool import Pool, Strictness
 from tests.chaos.proxy import FaultProxy
 from tests.chaos.rules import (
+    LOG_RANGE_TEXTS,
     Action,
     CapLogs,
+    CapResults,
     Delay,
     Drop,
     Duplicate,
     Error,
     FinalizedBack,
     ForwardThenDrop,
+    HideLog,
     Http,
+    NonceAhead,
     Null,
     Partial,
     Rule,
@@ -183,6 +189,69 @@ def test_a_cap_on_log_ranges_refuses_long_ones_only(chain: AnvilServer) -> None:
     with proxied(chain, Rule(CapLogs(100), times=None)) as proxy:
         assert ask(proxy, "eth_getLogs", {"fromBlock": "0x1", "toBlock": "0x65"})["code"] == -32602
         assert ask(proxy, "eth_getLogs", {"fromBlock": "0x0", "toBlock": "0x0"}) == []
+
+
+@pytest.mark.parametrize(("code", "text"), LOG_RANGE_TEXTS)
+def test_a_cap_is_told_in_a_provider_s_words_and_the_node_reads_them(
+    chain: AnvilServer, code: int, text: str
+) -> None:
+    with proxied(chain, Rule(CapLogs(50, text, code), times=None)) as proxy:
+        refusal = ask(proxy, "eth_getLogs", {"fromBlock": "0x5", "toBlock": "0x68"})
+        assert refusal["code"] == code
+        assert is_too_long(refusal["message"])
+        assert blocks_allowed(refusal["message"], 100) == (50 if "{" in text else None)
+
+
+@pytest.mark.parametrize("text", ["", "query returned more than 10000 results"])
+def test_a_cap_on_logs_refuses_more_or_cuts_them_off_without_a_word(
+    chain: AnvilServer, text: str
+) -> None:
+    onchain = OnChain.deploy(chain)
+    logs = {"fromBlock": "0x0", "toBlock": "latest", "address": "0x" + onchain.token.hex()}
+    count = len(chain.rpc("eth_getLogs", logs))
+    rules = [Rule(CapResults(count - 1, text)), Rule(CapResults(count, text))]
+    with proxied(chain, *rules) as proxy:
+        answer = ask(proxy, "eth_getLogs", logs)
+        if text:
+            assert answer == {"code": -32005, "message": text}
+        else:
+            assert len(answer) == count - 1
+        assert len(ask(proxy, "eth_getLogs", logs)) == count
+
+
+@pytest.mark.parametrize("in_receipts", [False, True])
+def test_a_log_is_hidden_wherever_the_rule_says_and_nowhere_else(
+    chain: AnvilServer, in_receipts: bool
+) -> None:
+    onchain = OnChain.deploy(chain)
+    logs = {"fromBlock": "0x0", "toBlock": "latest", "address": "0x" + onchain.token.hex()}
+    newest = chain.rpc("eth_getBlockByNumber", "latest", False)
+    (mint,) = chain.rpc("eth_getLogs", {"blockHash": newest["hash"], "topics": [TRANSFER_TOPIC]})
+    action = HideLog(topic=TRANSFER_TOPIC, in_receipts=in_receipts)
+    with proxied(chain, Rule(action, times=None), providers=2) as proxy:
+        told = ask(proxy, "eth_getLogs", logs)
+        assert told == [each for each in chain.rpc("eth_getLogs", logs) if each != mint]
+        (receipt,) = ask(proxy, "eth_getBlockReceipts", newest["hash"])
+        assert (mint in receipt["logs"]) is not in_receipts
+        alone = ask(proxy, "eth_getTransactionReceipt", mint["transactionHash"], provider=1)
+        assert alone["logs"] == receipt["logs"]
+        assert HideLog(log_index=int(mint["logIndex"], 16)).hides(mint)
+        assert not HideLog(log_index=99).hides(mint)
+
+
+@pytest.mark.parametrize("by_hash", [False, True])
+def test_nonces_can_be_wrong_in_both_directions_also_at_a_block_s_hash(
+    chain: AnvilServer, by_hash: bool
+) -> None:
+    chain.rpc(SEND, raw(0))
+    chain.mine()
+    at = {"blockHash": chain.rpc("eth_getBlockByNumber", "latest", False)["hash"]}
+    rules = [Rule(StaleNonce(1, by_hash)), Rule(NonceAhead(3, by_hash))]
+    with proxied(chain, *rules) as proxy:
+        told = [ask(proxy, "eth_getTransactionCount", LANE, at) for _ in range(2)]
+        assert told == (["0x0", "0x4"] if by_hash else ["0x1", "0x1"])
+        told = [ask(proxy, "eth_getTransactionCount", LANE, "latest") for _ in range(2)]
+        assert told == (["0x1", "0x1"] if by_hash else ["0x0", "0x4"])
 
 
 def test_one_call_of_a_batch_can_be_wrong_alone(chain: AnvilServer) -> None:

@@ -104,6 +104,7 @@ class FakeNode:
         breaks: Its open breaks.
         transfers: Every transfer it made, by idempotency key.
         positions: Its positions, as JSON.
+        bank: What it says of statements of the bank; and what was sent as one.
         requests: Method, path and Idempotency-Key of everything asked for.
     """
 
@@ -117,6 +118,8 @@ class FakeNode:
     transfers: dict[str, dict[str, Any]] = field(default_factory=dict)
     positions: dict[str, Any] = field(default_factory=dict)
     requests: list[tuple[str, str, str | None]] = field(default_factory=list)
+    bank: dict[str, Any] = field(default_factory=dict)
+    bank_files: list[bytes] = field(default_factory=list)
     looks: int = 0
 
     def answer(self, method: str, path: str, key: str | None, body: Any) -> tuple[int, Any] | None:
@@ -126,6 +129,9 @@ class FakeNode:
             return self._create(str(key), body)
         if (method, path) == ("GET", f"/v1/transfers/{TRANSFER_ID}"):
             self.looks = min(self.looks + 1, len(self.steps))
+        if path.startswith("/v1/reconciliation/bank-statements"):
+            self.bank_files += [body] if method == "POST" else []
+            return (201 if method == "POST" else 200), self.bank
         running = {**self.run, "status": "running", "checks": [], "breaks_open": None}
         answers: dict[tuple[str, str], tuple[int, Any]] = {
             ("GET", "/v1/assets"): (200, {"data": ASSETS}),
@@ -241,7 +247,9 @@ def serving(node: FakeNode) -> Iterator[FakeNode]:
 
         def _serve(self, method: str) -> None:
             length = int(self.headers.get("Content-Length") or 0)
-            body = json.loads(self.rfile.read(length) or b"null")
+            sent = self.rfile.read(length)
+            is_json = "json" in self.headers.get("Content-Type", "json")
+            body = json.loads(sent or b"null") if is_json else sent
             answer: tuple[int, Any] | None
             if self.headers.get("Authorization") != f"Bearer {TOKEN}":
                 answer = 401, problem(401, "credential_invalid", "the credential is not known")

@@ -5,35 +5,29 @@ import re
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.main import get_command
 
+from node.cli.app import app
 from node.cli.faults import Status
 from tests.cli.conftest import Run
 from tests.cli.fake_node import CUSTOMER, TOKEN, TRANSFER_ID, FakeNode
 
-COMMANDS = (
-    ("devnet", "up"),
-    ("devnet", "down"),
-    ("serve",),
-    ("work",),
-    ("migrate",),
-    ("quote",),
-    ("send",),
-    ("watch",),
-    ("reconcile",),
-    ("positions",),
-    ("verify",),
-    ("fx",),
-    ("fx", "halt"),
-    ("fx", "resume"),
-    ("keys", "create"),
-    ("keys", "list"),
-    ("keys", "revoke"),
-    ("doctor",),
-)
+
+def every_command(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Each command of a program, by its words."""
+    for name, command in group.commands.items():
+        if getattr(command, "commands", {}):
+            yield from every_command(command, (*path, name))
+        else:
+            yield (*path, name)
+
+
+COMMANDS = tuple(every_command(get_command(app)))
 HEAVY = ("httpx", "web3", "sqlalchemy", "fastapi", "pydantic", "asyncpg", "eth_account")
 
 
@@ -42,6 +36,16 @@ def test_every_command_has_help_with_an_example(run: Run, command: tuple[str, ..
     outcome = run(*command, "--help")
     assert outcome.status == Status.DONE
     assert "Example:" in outcome.out
+
+
+def test_help_is_folded_at_the_terminals_edge_only(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    told = [each.strip() for each in run("mirror", "accept-reorg", "--help").out.splitlines()]
+    first = told.index(next(each for each in told if each.startswith("The first proposes")))
+    last = told.index(next(each for each in told if each.endswith("resumes it.")))
+    assert all(len(each) > 45 for each in told[first:last])
 
 
 def test_help_loads_nothing_that_a_command_would_need() -> None:
@@ -171,13 +175,12 @@ def test_reconcile_with_breaks_ends_with_status_1_and_explains_them(
             "expected": "5",
             "actual": "4",
             "evidence": {"block": "40"},
-            "next_action": "look at block 40",
-            "first_seen_at": "2026-11-22T10:00:00Z",
+            "story": ["The ledger has 5 and the chain 4.", "What to do: look at block 40."],
         }
     ]
     status, out = run_reconcile(node, run, 1, "--explain")
     assert status == Status.NO
-    for text in ("B01", "holds less", "look at block 40", "2026-11-22 10:00 UTC", "brk_1"):
+    for text in ("B01", "holds less", "The ledger has 5", "look at block 40", "brk_1"):
         assert text in out
     status, out = run_reconcile(node, run, 1, "--json")
     assert status == Status.NO
@@ -209,6 +212,8 @@ def test_doctor_finds_a_wrong_setting_and_tells_the_remedy(
         ("CORRIDORS_FILE", "/nowhere/at/all.toml", "cannot be read"),
         ("REPORTING_CURRENCY", "XXX", "the node has no currency 'XXX'"),
         ("CHAIN_FINALITY", "soon", "must be 'tag' or 'depth:N'"),
+        ("CHAIN_FINALITY", "depth:2,tag", "or 'tag,depth:N'"),
+        ("CHAIN_WS_URLS", "http://127.0.0.1:1", "must be a ws:// or wss:// URL"),
     ],
 )
 def test_doctor_finds_what_serve_would_refuse(

@@ -32,11 +32,12 @@ from node.core.settlement import (
     void_calldata,
 )
 from node.core.submission import Fees
+from node.core.sweeping import sweep_calldata
 from node.core.transfers import State
 from node.core.units import Address, BlockHash, TxHash
 
 LANE, OTHER_LANE, TREASURY = (Address(bytes([n]) * 20) for n in (1, 2, 3))
-CONTRACT, TOKEN, STRANGER = (Address(bytes([n]) * 20) for n in (4, 5, 9))
+CONTRACT, TOKEN, DEPOSITS, STRANGER = (Address(bytes([n]) * 20) for n in (4, 5, 6, 9))
 OWN = OwnAccounts(
     CONTRACT,
     TOKEN,
@@ -44,6 +45,7 @@ OWN = OwnAccounts(
     "ETH",
     frozenset({LANE, OTHER_LANE, TREASURY, CONTRACT}),
     TREASURY,
+    DEPOSITS,
 )
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
@@ -142,6 +144,9 @@ def test_a_transaction_is_named_by_what_the_database_has_at_its_nonce() -> None:
         (mined(1, token_transfer_calldata(STRANGER, 5), to=TOKEN), Purpose.UNKNOWN),
         (mined(1, token_transfer_calldata(TREASURY, 5), to=TOKEN), Purpose.MOVEMENT),
         (mined(1, to=TREASURY, value_wei=10**9), Purpose.MOVEMENT),
+        (mined(1, sweep_calldata(TOKEN, [bytes(32)]), to=DEPOSITS), Purpose.MOVEMENT),
+        (mined(1, sweep_calldata(STRANGER, [bytes(32)]), to=DEPOSITS), Purpose.UNKNOWN),
+        (mined(1, sweep_calldata(TOKEN, [bytes(32)]), to=STRANGER), Purpose.UNKNOWN),
     ],
 )
 def test_the_purpose_of_a_call_is_told_from_the_call(
@@ -185,6 +190,21 @@ def test_a_movement_that_was_asked_for_is_carried_out_once() -> None:
     planned = plan(OWN, sent, Knowledge(movements=[asked]))
     ids = [each.movement.movement_id for each in planned.transactions if each.movement]
     assert ids == [asked.id, None]
+
+
+def test_a_sweep_of_deposits_is_a_movement_of_what_the_contract_received() -> None:
+    sent = mined(1, sweep_calldata(TOKEN, [bytes(32)]), to=DEPOSITS)
+    (found,) = plan(OWN, [sent], Knowledge(received={sent.tx_hash: 70})).transactions
+    assert found.purpose is Purpose.MOVEMENT
+    assert found.movement is not None
+    assert (found.movement.kind, found.movement.amount) == ("deposit_sweep", 70)
+    assert (found.movement.source, found.movement.to) == (DEPOSITS, CONTRACT)
+
+
+def test_a_sweep_of_deposits_that_moved_nothing_is_explained_and_no_movement() -> None:
+    sent = mined(1, sweep_calldata(TOKEN, [bytes(32)]), to=DEPOSITS)
+    (found,) = plan(OWN, [sent], Knowledge()).transactions
+    assert (found.purpose, found.movement) == (Purpose.MOVEMENT, None)
 
 
 def test_the_selector_of_rescue_is_that_of_the_contract() -> None:

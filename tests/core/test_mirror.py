@@ -1,8 +1,9 @@
 """The mirror's rules over random chains: what it holds is what the chain is, whatever happened."""
 
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,6 +12,7 @@ from node.core.mirror import (
     BlockPoint,
     Cause,
     Cursor,
+    Facts,
     Finality,
     PlanKind,
     SettlementKind,
@@ -62,7 +64,7 @@ class Mirror:
     def __post_init__(self) -> None:
         first = self.chain.blocks[0]
         self.hashes[0] = first.hash
-        self.cursor = Cursor(0, first.point, first.point, None, NOW)
+        self.cursor = Cursor(0, first.point, first.point, None, NOW, NOW)
 
     def look(self, shown: int) -> PlanKind:
         """One pass; the provider shows only its first `shown` blocks."""
@@ -95,7 +97,7 @@ class Mirror:
         if number is not None and number > final.number:
             final = BlockPoint(number, self.hashes[number])
         assert final.number >= self.cursor.final.number
-        self.cursor = Cursor(0, head, final, None, NOW)
+        self.cursor = Cursor(0, head, final, None, NOW, NOW)
 
 
 step_of_a_chain = st.one_of(
@@ -208,3 +210,48 @@ def test_every_token_log_has_exactly_one_cause() -> None:
     assert cause(to_itself) is Cause.NOTHING
     between_own = TokenLog(0, TxHash(bytes(32)), TREASURY, CONTRACT, 5)
     assert cause(between_own) is Cause.ORPHAN_OUTBOUND
+
+
+def test_the_tag_decides_alone_unless_an_operator_allows_a_depth() -> None:
+    for lost in (False, True):
+        assert Finality(None).final_number(100, 64, has_lost_its_tag=lost) == 64
+        assert Finality(None).final_number(100, None, has_lost_its_tag=lost) is None
+        assert Finality(30).final_number(100, 64, has_lost_its_tag=lost) == 70
+    both = Finality(30, tag_first=True)
+    assert both.final_number(100, 64) == 64
+    assert both.final_number(100, None) is None
+    assert both.final_number(100, 64, has_lost_its_tag=True) == 70
+    assert both.final_number(20, None, has_lost_its_tag=True) is None
+    assert [each.asks_for_tag for each in (Finality(None), Finality(30), both)] == [
+        True,
+        False,
+        True,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("tag_minutes", "head_minutes", "is_lost"),
+    [(None, 0, True), (0, 30, False), (0, 31, True), (40, 31, False)],
+)
+def test_a_tag_is_lost_when_the_head_moved_for_half_an_hour_without_it(
+    tag_minutes: int | None, head_minutes: int, is_lost: bool
+) -> None:
+    point = BlockPoint(1, BlockHash(bytes(32)))
+    moved_at = NOW + timedelta(minutes=head_minutes)
+    tag_moved_at = None if tag_minutes is None else NOW + timedelta(minutes=tag_minutes)
+    cursor = Cursor(0, point, point, None, moved_at, NOW, None, tag_moved_at)
+    assert cursor.has_lost_its_tag is is_lost
+
+
+def test_facts_differ_at_the_first_log_that_only_one_has_or_that_they_read_differently() -> None:
+    point = BlockPoint(1, BlockHash(bytes(32)))
+    logs = [
+        TokenLog(n, TxHash(bytes([n]) * 32), Address(bytes(20)), Address(b"\1" * 20), n)
+        for n in range(4)
+    ]
+    whole = Facts(point, logs, ())
+    assert whole.difference(Facts(point, tuple(logs), [])) is None
+    assert whole.difference(Facts(point, logs[:2], ())) == 2
+    assert Facts(point, logs[1:], ()).difference(whole) == 0
+    assert whole.difference(Facts(point, [*logs[:3], replace(logs[3], amount=9)], ())) == 3
+    assert whole.of_transaction(logs[2].tx_hash).token_logs == [logs[2]]

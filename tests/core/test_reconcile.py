@@ -1,22 +1,17 @@
-"""What reconciliation calls a difference, and what may close one."""
-
-import pytest
+"""What reconciliation calls a difference."""
 
 from node.core.breaks import BreakCode, break_of
-from node.core.errors import InvalidInput
 from node.core.ledger import AccountKind, Balance, Entry, LedgerTransaction
 from node.core.mirror import BlockPoint, Facts, TokenLog
 from node.core.posting import Why
 from node.core.reconcile import (
     Cover,
-    check_resolution,
     different_logs,
     native_units,
     none_of,
     same,
     sides,
     solvency,
-    takes_capital,
 )
 from node.core.units import Address, BlockHash, TxHash
 
@@ -80,43 +75,6 @@ def test_sides_that_differ_are_named() -> None:
         balance("capital/EUR", AccountKind.EQUITY, paid=59),
     ]
     assert sides(held)["EUR"] == (60, 59)
-
-
-@pytest.mark.parametrize(
-    ("debit", "credit"),
-    [
-        ("customer/cus_1/USDC", "suspense/1/USDC"),
-        ("capital/USDC", "customer/cus_1/USDC"),
-        ("chain/1/0xaa/USDC", "in_flight/1/USDC"),
-        ("suspense/1/USDC", "customer/cus_1/EUR"),
-    ],
-)
-def test_a_correction_never_takes_from_a_customer_nor_makes_money(debit: str, credit: str) -> None:
-    with pytest.raises(InvalidInput):
-        check_resolution([Entry(debit, credit, "USDC", 1)])
-
-
-def test_a_correction_may_give_a_customer_what_is_in_suspense_and_write_off_a_loss() -> None:
-    check_resolution([Entry("suspense/1/USDC", "customer/cus_1/USDC", "USDC", 1)])
-    check_resolution([Entry("loss/theft/USDC", "chain/1/0xaa/USDC", "USDC", 1)])
-
-
-def test_a_correction_without_entries_is_refused() -> None:
-    with pytest.raises(InvalidInput):
-        check_resolution([])
-
-
-def test_a_correction_names_accounts_in_the_form_of_the_chart() -> None:
-    for path in ("bank/USDC", "loss/Theft/USDC", "loss/theft/EUR", "suspense/USDC"):
-        with pytest.raises(InvalidInput):
-            check_resolution([Entry("capital/USDC", path, "USDC", 1)])
-
-
-def test_only_taking_out_what_is_the_owners_is_a_decision() -> None:
-    assert takes_capital([Entry("capital/EUR", "bank/x/EUR", "EUR", 1)])
-    assert takes_capital([Entry("rounding/EUR", "bank/x/EUR", "EUR", 1)])
-    for debit in ("loss/theft/EUR", "expense/gas/1/EUR", "suspense/1/EUR", "bank/x/EUR"):
-        assert not takes_capital([Entry(debit, "capital/EUR", "EUR", 1)])
 
 
 def moved(debit: str, credit: str, amount: int, *, pending: bool = False) -> LedgerTransaction:

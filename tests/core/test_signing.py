@@ -28,6 +28,7 @@ from node.core.signing import (
     paid_units,
     rescue_calldata,
 )
+from node.core.sweeping import sweep_calldata
 from node.core.units import Address
 
 
@@ -36,6 +37,7 @@ def an_address(number: int) -> Address:
 
 
 CONTRACT, TOKEN, TREASURY = an_address(0xC0), an_address(0x70), an_address(0x77)
+DEPOSITS = an_address(0xDE)
 LANE, OTHER_LANE, PAUSER, RESCUER = (an_address(number) for number in (1, 2, 3, 4))
 STRANGER = an_address(0xEE)
 FEE_MAX_WEI = 500 * 10**9
@@ -46,6 +48,7 @@ FACTS = SigningFacts(
     treasury=TREASURY,
     own=frozenset({LANE, OTHER_LANE, TREASURY, PAUSER, RESCUER}),
     fee_max_wei=FEE_MAX_WEI,
+    deposits=DEPOSITS,
 )
 SENDERS = {
     KeyRole.SETTLE: LANE,
@@ -55,6 +58,7 @@ SENDERS = {
 }
 POLICIES = {role: SigningPolicy(role, sender, FACTS) for role, sender in SENDERS.items()}
 NOOP = UnsignedTransaction(31337, 7, LANE, 0, b"", 21_000, 100, 10)
+SALTS = [bytes([number]) * 32 for number in (1, 0, 255)]
 RECORDS = [PaymentRecord(8, STRANGER, 1_000), PaymentRecord(3, LANE, 24)]
 
 
@@ -78,9 +82,14 @@ ALLOWED: dict[str, tuple[UnsignedTransaction, set[KeyRole]]] = {
     "pause": (a_call(CONTRACT, PAUSE_CALLDATA), {KeyRole.PAUSER}),
     "unpause": (a_call(CONTRACT, UNPAUSE_CALLDATA), {KeyRole.PAUSER}),
     "rescue": (a_call(CONTRACT, rescue_calldata(TOKEN, TREASURY, 5)), {KeyRole.RESCUER}),
+    "deposit sweep": (
+        a_call(DEPOSITS, sweep_calldata(TOKEN, SALTS)),
+        {KeyRole.SETTLE, KeyRole.TREASURY},
+    ),
 }
 
 SETTLE = settle_calldata(RECORDS)
+SWEEP = sweep_calldata(TOKEN, SALTS)
 FORBIDDEN: dict[str, UnsignedTransaction] = {
     "settle with value": a_call(CONTRACT, SETTLE, 1),
     "settle of another contract": a_call(STRANGER, SETTLE),
@@ -96,6 +105,22 @@ FORBIDDEN: dict[str, UnsignedTransaction] = {
     ),
     "settle of nothing": a_call(CONTRACT, SETTLE[:36] + bytes(32)),
     "settle of an amount of nothing": a_call(CONTRACT, SETTLE[:96] + bytes(8) + SETTLE[104:]),
+    "deposit sweep with value": a_call(DEPOSITS, SWEEP, 1),
+    "deposit sweep at another contract": a_call(CONTRACT, SWEEP),
+    "deposit sweep of another token": a_call(DEPOSITS, sweep_calldata(STRANGER, SALTS)),
+    "deposit sweep with bytes behind": a_call(DEPOSITS, SWEEP + b"\0"),
+    "deposit sweep with a word behind": a_call(DEPOSITS, SWEEP + bytes(32)),
+    "deposit sweep cut off": a_call(DEPOSITS, SWEEP[:-32]),
+    "deposit sweep with dirt before the token": a_call(DEPOSITS, SWEEP[:4] + b"\1" + SWEEP[5:]),
+    "deposit sweep of nothing": a_call(DEPOSITS, SWEEP[:68] + bytes(32)),
+    "deposit sweep of one salt twice": a_call(
+        DEPOSITS, SWEEP[:68] + (2).to_bytes(32) + SALTS[0] * 2
+    ),
+    "deposit sweep of too many": a_call(
+        DEPOSITS,
+        SWEEP[:68] + (101).to_bytes(32) + b"".join(n.to_bytes(32) for n in range(101)),
+    ),
+    "another call of the deposits contract": a_call(DEPOSITS, b"\0" * 4 + SWEEP[4:]),
     "void with value": a_call(CONTRACT, void_calldata([3]), 1),
     "void with bytes behind": a_call(CONTRACT, void_calldata([3]) + b"\0"),
     "void of a number above 64 bits": a_call(

@@ -1,5 +1,7 @@
 """The rules of treasury movements: what a key can pay for, and what a rule tops up."""
 
+from dataclasses import replace
+
 from eth_utils.abi import function_signature_to_4byte_selector
 from eth_utils.crypto import keccak
 from hypothesis import given
@@ -10,6 +12,7 @@ from node.core.catalog import ETH, USDC
 from node.core.ledger import WEI_PER_UNIT
 from node.core.settlement import TRANSFER_SELECTOR
 from node.core.treasury import (
+    ASKED_KINDS,
     BALANCE_OF_SELECTOR,
     PAUSED_CALL,
     PAUSED_TOPIC,
@@ -62,6 +65,22 @@ def test_the_nodes_keys_are_each_named_once() -> None:
     assert own.senders == (LANE, PAUSER, TREASURY)
     receiving = NodeAddresses(CONTRACT, "USDC", "ETH", [LANE], TREASURY, treasury_signs=False)
     assert receiving.senders == (LANE,)
+
+
+def test_deposits_are_swept_by_the_treasury_and_without_its_key_by_the_first_that_settles() -> None:
+    deposits = Address(bytes([9]) * 20)
+    usual = NodeAddresses(CONTRACT, "USDC", "ETH", [LANE, PAUSER], TREASURY, deposits=deposits)
+    receiving = replace(usual, treasury_signs=False)
+    alone = replace(usual, treasury=None)
+    assert [each.sweeper for each in (usual, receiving, alone)] == [TREASURY, LANE, LANE]
+    assert replace(usual, deposits=None).sweeper is None
+    route = alone.route(MovementKind.DEPOSIT_SWEEP)
+    assert (route.sources, route.targets, route.assets) == ((deposits,), (CONTRACT,), ("USDC",))
+    assert replace(usual, deposits=None).route(MovementKind.DEPOSIT_SWEEP).sources == ()
+
+
+def test_people_do_not_ask_for_sweeps_of_deposits() -> None:
+    assert set(MovementKind) - set(ASKED_KINDS) == {MovementKind.DEPOSIT_SWEEP}
 
 
 def purse(balance_wei: int, *, left_wei: int | None = None, tokens: int = 0) -> Purse:

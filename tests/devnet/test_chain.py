@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from adapters.evm.client import EvmChain
+from adapters.evm.deposits import factory_code_hash
 from adapters.evm.rpc import Providers
 from adapters.fx import EcbRates, build_sources
 from adapters.machine import SystemClock
+from node.core.units import Address
 from node.devnet.chain import set_up
 from node.devnet.state import StateDirectory
 from tests.rig import AnvilServer
@@ -30,6 +32,16 @@ def made(start_anvil: Callable[..., AnvilServer], tmp_path: Path) -> Made:
     state = StateDirectory(tmp_path / "state")
     state.prepare(made_by="devnet")
     return Made(anvil.rpc_url, set_up(state, anvil.rpc_url))
+
+
+async def test_its_deposit_addresses_send_to_its_settlement_contract(made: Made) -> None:
+    providers = Providers.at([made.rpc_url])
+    chain = EvmChain(providers)
+    deposits, settlement = (
+        Address(bytes.fromhex(made.addresses[name][2:])) for name in ("deposits", "settlement")
+    )
+    assert await chain.code_hash(deposits, "latest") == factory_code_hash(settlement)
+    await providers.close()
 
 
 async def test_its_price_feeds_say_what_the_ecb_says_and_that_a_coin_is_worth_a_dollar(

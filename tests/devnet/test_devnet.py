@@ -1,5 +1,6 @@
 """A whole devnet: up, down, up again, and what happens when parts of it are killed."""
 
+import json
 import os
 import signal
 import stat
@@ -13,6 +14,7 @@ import pytest
 
 from node.devnet import Background, DevnetError, describe, down, up
 from node.devnet.doctor import examine
+from node.devnet.errors import Outdated
 from node.devnet.network import CHECKOUT, ChainLost, answers
 from node.devnet.programs import ProcessId, wait_until
 from node.devnet.rpc import call
@@ -51,7 +53,9 @@ def test_it_describes_itself_as_promised_and_keeps_that_private(
     node = described["nodes"][0]
     assert set(described) == {"chain", "contracts", "nodes"}
     assert set(described["chain"]) == {"chain_id", "rpc_url", "pid"}
-    assert set(described["contracts"]) == {"USDC", "settlement", "EUR/USD", "USDC/USD"}
+    assert set(described["contracts"]) == {
+        *("USDC", "settlement", "deposits", "EUR/USD", "USDC/USD"),
+    }
     assert set(node) == {
         *("name", "url", "database_url", "settlement", "treasury", "lanes", "pids", "keys"),
         *("customers", "database_owner_url"),
@@ -183,6 +187,22 @@ def test_a_port_that_is_asked_for_and_taken_is_named(
         Background.start(tmp_path / "other", say=said.append, port=taken, tied=True)
     assert any(f"port {taken} is taken" in line for line in said)
     assert any("Remedy" in line for line in said)
+
+
+def _up(root: Path) -> None:
+    up(root, say=print, on_ready=lambda found: None)
+
+
+def test_a_directory_of_an_earlier_version_is_named_and_nothing_is_started(tmp_path: Path) -> None:
+    root = tmp_path / "state"
+    StateDirectory(root).prepare(made_by="devnet")
+    (marker,) = (each for each in root.iterdir() if "layout" in each.read_text())
+    marker.write_text(json.dumps({"layout": 1, "made_by": "devnet"}))
+    for start in (lambda: Background.start(root, say=print, tied=True), lambda: _up(root)):
+        with pytest.raises(Outdated, match="--wipe"):
+            start()
+        assert leftovers(StateDirectory(root)) == {}
+    down(root, say=print, wipe=True)
 
 
 def test_a_killed_anvil_is_a_lost_chain_and_that_is_said_not_mended(state_dir: Path) -> None:

@@ -12,9 +12,11 @@ from node.store.database import Database
 from node.store.unit_of_work import StoreUnits
 from tests.builders import LedgerNode, target
 from tests.mirrored import MirroredNode
-from tests.onchain import OnChain
+from tests.onchain import ADMIN, OnChain
 from tests.rig import AnvilServer, PostgresServer
 from tests.services.adopting import Copy
+from tests.services.lying import Liars
+from tests.services.paying import Paid
 from tests.services.settling import MakeRig, Rig
 from tests.services.tampering import Tamperer, write_books
 
@@ -54,6 +56,14 @@ async def node(
 
 
 @pytest.fixture
+async def with_providers() -> AsyncIterator[Liars]:
+    """Makes nodes whose providers lie, lag or refuse."""
+    liars = Liars()
+    yield liars
+    await liars.close()
+
+
+@pytest.fixture
 async def copy(node: MirroredNode, postgres_server: PostgresServer) -> AsyncIterator[Copy]:
     """Makes a copy of the node's database, and later the node over that copy."""
     made = Copy(node, postgres_server)
@@ -74,3 +84,12 @@ def books_url(postgres_server: PostgresServer) -> Iterator[str]:
 def tamperer(books_url: str) -> Iterator[Tamperer]:
     with Tamperer.at(books_url) as tamperer:
         yield tamperer
+
+
+@pytest.fixture
+async def paid(database_url: str, start_anvil: Callable[..., AnvilServer]) -> AsyncIterator[Paid]:
+    """A node on a chain that mines when told."""
+    node = await MirroredNode.open(database_url, start_anvil(automine=False))
+    node.onchain.send(node.onchain.token, "configureMinter(address,uint256)", ADMIN, 2**255)
+    yield Paid(node)
+    await node.close()

@@ -1,6 +1,7 @@
 """Nonces that nothing explains, and what a pool has: finality goes on, and no filler is sent."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from node.core.ports.idempotency import Answer
 from node.core.settlement import PauseReason
 from node.core.signing import KeyRole
 from node.core.transfers import State
+from node.services.breaks import BreakRequest
 from node.services.verifying import VerifyService
 from tests.builders import CHAIN_ID, render_error
 from tests.mirrored import DEPTH_BLOCKS, Lying, MirroredNode, failing
@@ -213,15 +215,11 @@ async def goes_on_and_tells(node: MirroredNode, stopped_at: int) -> None:
             name
         ]
     (told,) = [each for each in await node.open_breaks() if each.fingerprint == name]
-    await node.reconciliation().resolve(
-        OLGA,
-        encode_id(Prefix.BREAK, told.id),
-        reason="the lane's key signed an authorisation",
-        entries=(),
-        claim=None,
-        render=lambda _: Answer(200, b""),
-        render_error=render_error,
-    )
+    name_of_it = encode_id(Prefix.BREAK, told.id)
+    request = BreakRequest(OLGA, name_of_it, None, lambda _: Answer(200, b""), render_error)
+    await node.breaks().resolve(request, "the lane's key signed an authorisation", ())
+    omar = replace(request, principal=replace(OLGA, name="omar"))
+    await node.breaks().approve(omar)  # a key that may be stolen: two persons
     run = await node.reconcile()
     assert [each.ok for each in run.checks if each.name == "lanes.explained"] == [True]
     assert f"nonce:{LANE.lower()}" not in failing(run)

@@ -94,13 +94,27 @@ def test_what_the_chain_says_beyond_the_mirror_is_a_deposit_or_a_break(
         assert bookings.stops_settlement
 
 
+def test_coin_that_comes_back_in_parts_is_booked_by_nobody_twice() -> None:
+    bookings = FinalBookings(WATCH, {(LANE, "ETH"): 0}, {LANE: 10})
+    bookings.compare_natives({LANE: 4 * 10**9}, block(1))
+    assert (bookings.transactions, bookings.end_falls(block(1))) == ([], {LANE})
+    [rest] = bookings.breaks
+    assert (rest.code, rest.evidence["minor"]) == (BreakCode.NATIVE_UNEXPLAINED, "6")
+
+    again = FinalBookings(WATCH, {(LANE, "ETH"): 4 * 10**9}, {LANE: 6})
+    again.book_slots([slot(1, gas_used=5, price_wei=10**9)])  # paid with coin that was missing
+    again.compare_natives({LANE: 7 * 10**9}, block(2))
+    assert posted(again, suspense_account(CHAIN_ID, "ETH")) == -1 - 1
+    assert (again.end_falls(block(2)), again.breaks) == ({LANE}, [])
+
+
 def token_row(sender: Address, receiver: Address, movement: UUID | None) -> TokenLogRow:
     return TokenLogRow(block(1), TokenLog(0, TxHash(bytes(32)), sender, receiver, 70), movement)
 
 
 def test_a_treasury_movement_is_booked_between_the_two_addresses() -> None:
     bookings = FinalBookings(WATCH, {(TREASURY, "USDC"): 100})
-    bookings.explain_token_logs([token_row(TREASURY, CONTRACT, MOVEMENT)], [])
+    bookings.explain_token_logs([token_row(TREASURY, CONTRACT, MOVEMENT)], [], {})
     assert bookings.transactions[0].entries == [
         Entry(
             chain_account(CHAIN_ID, CONTRACT, "USDC"),
@@ -116,7 +130,7 @@ def test_a_treasury_movement_is_booked_between_the_two_addresses() -> None:
 
 def test_money_rescued_from_the_contract_is_no_orphan_where_a_movement_asked_for_it() -> None:
     bookings = FinalBookings(WATCH, {(CONTRACT, "USDC"): 100})
-    bookings.explain_token_logs([token_row(CONTRACT, TREASURY, MOVEMENT)], [])
+    bookings.explain_token_logs([token_row(CONTRACT, TREASURY, MOVEMENT)], [], {})
     bookings.book_slots([replace(slot(1, gas_used=0, price_wei=1), movement_id=MOVEMENT)])
     assert posted(bookings, chain_account(CHAIN_ID, TREASURY, "USDC")) == 70
     assert bookings.holdings[CONTRACT, "USDC"] == 30
@@ -134,14 +148,14 @@ def test_a_movement_that_reverted_moved_nothing_and_its_gas_is_booked() -> None:
 
 def test_a_move_between_own_addresses_that_nobody_asked_for_is_booked_and_still_a_break() -> None:
     bookings = FinalBookings(WATCH, {(TREASURY, "USDC"): 100})
-    bookings.explain_token_logs([token_row(TREASURY, CONTRACT, None)], [])
+    bookings.explain_token_logs([token_row(TREASURY, CONTRACT, None)], [], {})
     assert posted(bookings, chain_account(CHAIN_ID, CONTRACT, "USDC")) == 70
     assert [each.code for each in bookings.breaks] == [BreakCode.ORPHAN_OUTBOUND]
 
 
 def test_money_to_a_stranger_is_not_booked_by_the_mirror() -> None:
     bookings = FinalBookings(WATCH, {(TREASURY, "USDC"): 100})
-    bookings.explain_token_logs([token_row(TREASURY, STRANGER, None)], [])
+    bookings.explain_token_logs([token_row(TREASURY, STRANGER, None)], [], {})
     assert bookings.transactions == []
     assert bookings.holdings[TREASURY, "USDC"] == 30
     assert bookings.stops_settlement
@@ -150,6 +164,6 @@ def test_money_to_a_stranger_is_not_booked_by_the_mirror() -> None:
 def test_a_deposit_no_entry_can_hold_is_a_break_and_no_crash() -> None:
     huge = TokenLog(0, TxHash(bytes(32)), STRANGER, TREASURY, 2**200)
     bookings = FinalBookings(WATCH, {})
-    bookings.explain_token_logs([TokenLogRow(block(1), huge, None)], [])
+    bookings.explain_token_logs([TokenLogRow(block(1), huge, None)], [], {})
     assert bookings.transactions == []
     assert [each.code for each in bookings.breaks] == [BreakCode.UNKNOWN_DEPOSIT]

@@ -1,7 +1,13 @@
 """What becomes final: who is paid, who goes back to funded, and what stops settlement."""
 
+from typing import Any
+
+import pytest
+
+from adapters.evm.json_rpc import Call
 from adapters.machine import new_id
 from node.core.ledger import suspense_account
+from node.core.mirror import Finality
 from node.core.ports.movements import Movement
 from node.core.transfers import Happening, State
 from node.core.units import Address
@@ -9,6 +15,7 @@ from node.services import transfer_moves
 from tests.builders import CHAIN_ID
 from tests.mirrored import DEPTH_BLOCKS, TREASURY, MirroredNode, failing
 from tests.onchain import ADMIN, FLOAT_UNITS, LANE, address_of, call
+from tests.services.lying import Liars, Lie
 
 
 async def assert_sound(node: MirroredNode) -> None:
@@ -244,3 +251,125 @@ async def test_treasury_movements_are_booked_between_the_nodes_own_addresses(
     assert await node.booked(lane, "ETH") == 10_000 * 10**9 + 1_500_000_000
     assert [each.code for each in await node.open_breaks()] == ["B04"]  # the mint
     assert failing(await node.reconcile()) == []
+
+
+# ------------------------------------------------------------------------- which block is final
+
+
+def other_hash(number: int) -> Lie:
+    """Has another block of that number."""
+
+    def lie(call: Call, answer: Any) -> Any:
+        if call == ("eth_getBlockByNumber", [hex(number), False]):
+            return {**answer, "hash": "0x" + "77" * 32}
+        return answer
+
+    return lie
+
+
+def tagged(number: int | None) -> Lie:
+    """The block of that number is tagged `finalized`; None: none is."""
+
+    def lie(call: Call, answer: Any) -> Any:
+        if call[0] == "eth_getBlockByNumber" and call[1][0] == "finalized":
+            return None if number is None else {**answer, "number": hex(number)}
+        return answer
+
+    return lie
+
+
+async def test_nothing_becomes_final_while_providers_have_different_blocks(
+    node: MirroredNode, with_providers: Liars
+) -> None:
+    node.mine(3)
+    final = (await node.cursor()).final
+    target = final.number + 3
+    many, (_, other) = with_providers(node, first=None, other=other_hash(target))
+    mirror = many.mirror()
+    for passes in range(1, 4):
+        await mirror.run_once()
+        assert (await node.cursor()).final == final
+        assert len(await node.open_breaks()) == (1 if passes == 3 else 0)
+    (found,) = await node.open_breaks()
+    assert (found.code, found.severity) == ("B19", "critical")
+    assert "other has 0x7777" in found.cause
+    assert found.evidence["block_number"] == str(target)
+    other.lie = None
+    await mirror.run_once()
+    assert (await node.cursor()).final.number == target
+    assert await node.open_breaks() == []
+
+
+async def test_a_provider_that_has_not_the_block_yet_does_not_hold_finality(
+    node: MirroredNode, with_providers: Liars
+) -> None:
+    node.mine(3)
+
+    def lags(call: Call, answer: Any) -> Any:
+        return None if call[0] == "eth_getBlockByNumber" else answer
+
+    many, _ = with_providers(node, first=None, slow=lags)
+    final = (await node.cursor()).final
+    await many.mirror().run_once()
+    assert (await node.cursor()).final.number == final.number + 3
+
+
+async def test_finality_never_moves_back_when_the_tag_does(
+    node: MirroredNode, with_providers: Liars
+) -> None:
+    node.mine(5)
+    start = (await node.cursor()).final.number
+    many, (provider,) = with_providers(node, provider=tagged(start + 3))
+    mirror = many.mirror(Finality(None))
+    await mirror.run_once()
+    cursor = await node.cursor()
+    assert (cursor.final.number, cursor.tag_number) == (start + 3, start + 3)
+    provider.lie = tagged(start + 1)
+    node.mine(1)
+    await mirror.run_once()
+    assert (await node.cursor()).final.number == start + 3
+    assert (await node.cursor()).tag_moved_at == cursor.tag_moved_at
+
+
+@pytest.mark.parametrize(("finality", "is_final"), [(Finality(None), 0), (Finality(2, True), 3)])
+async def test_where_no_block_was_ever_tagged_the_depth_counts_if_it_is_allowed(
+    node: MirroredNode, with_providers: Liars, finality: Finality, is_final: int
+) -> None:
+    node.mine(3)
+    start = (await node.cursor()).final.number
+    many, _ = with_providers(node, provider=tagged(None))
+    await many.mirror(finality).run_once()
+    assert (await node.cursor()).final.number == start + is_final
+
+
+@pytest.mark.parametrize("is_missing", [True, False])
+async def test_a_tag_that_stands_still_for_half_an_hour_gives_way_to_the_depth(
+    node: MirroredNode, with_providers: Liars, is_missing: bool
+) -> None:
+    node.mine(5)
+    start = (await node.cursor()).final.number
+    many, (provider,) = with_providers(node, provider=tagged(start + 1))
+    mirror = many.mirror(Finality(2, tag_first=True))
+    await mirror.run_once()
+    assert (await node.cursor()).final.number == start + 1
+    provider.lie = tagged(None if is_missing else start + 1)
+    node.mine(1)
+    await mirror.run_once()
+    assert (await node.cursor()).final.number == start + 1  # it may come back
+
+    await node.execute("UPDATE chain_cursor SET tag_moved_at = now() - interval '31 minutes'")
+    await mirror.run_once()
+    assert (await node.cursor()).final.number == start + 6
+    provider.lie = tagged(start + 7)
+    node.mine(4)
+    await mirror.run_once()
+    assert (await node.cursor()).final.number == start + 7  # it is back, and decides again
+
+
+async def test_the_cursor_tells_when_finality_last_moved(node: MirroredNode) -> None:
+    before = (await node.cursor()).final_moved_at
+    node.onchain.anvil.rpc("evm_increaseTime", 1)
+    node.mine(1)
+    await node.follow()
+    after = await node.cursor()
+    assert before < after.final_moved_at <= after.moved_at or after.final_moved_at > before

@@ -7,11 +7,14 @@ tests is also one of a mirror that is killed between any two passes.
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
+from node.core.errors import ChainUnavailable
 from node.core.ledger import in_flight_account
 from node.core.mirror import BlockPoint, Finality
+from node.core.ports.mirror import Contradiction
 from node.core.transfers import State
 from node.core.units import BlockHash
 from node.store.database import Connection, Database
@@ -20,6 +23,8 @@ from tests.builders import CHAIN_ID
 from tests.mirrored import BUY, DEPTH_BLOCKS, MirroredNode, failing
 from tests.onchain import FLOAT_UNITS, LANE, address_of
 from tests.rig import AnvilServer
+from tests.services.lying import Liars, frozen, without_logs
+from tests.services.settling import Killed, killer
 
 
 async def assert_sound(node: MirroredNode) -> None:
@@ -206,6 +211,16 @@ async def test_a_reorg_past_finality_stops_mirror_and_payouts(node: MirroredNode
     assert await node.follow() == 0
 
 
+async def test_a_mirror_that_read_before_it_was_stopped_stores_nothing(node: MirroredNode) -> None:
+    read = await node.cursor()
+    to = BlockPoint(read.head.number + 1, BlockHash(bytes(32)))
+    for reason, moved in (("deep_reorg", False), (None, True)):
+        async with node.ledger.units() as unit:
+            await unit.mirror.halt(CHAIN_ID, reason)
+        async with node.ledger.units() as unit:
+            assert await unit.mirror.move_head(CHAIN_ID, held=read.head.hash, to=to) is moved
+
+
 async def test_a_slow_mirror_never_moves_the_head_below_what_another_made_final(
     node: MirroredNode,
 ) -> None:
@@ -278,3 +293,170 @@ class CountingDatabase(Database):
 
     def _count(self, _record: object) -> None:
         self.statements += 1
+
+
+# --------------------------------------------------------------------- providers that lie or lag
+
+
+async def paid(node: MirroredNode) -> None:
+    """One payment in a block of its own, between blocks without any."""
+    await node.sent(1)
+    node.mine(1)
+
+
+async def breaks(node: MirroredNode) -> list[Any]:
+    return await node.rows("SELECT * FROM reconciliation_break ORDER BY first_seen_at, id")
+
+
+async def test_a_block_whose_list_lacks_a_log_is_not_stored_and_those_before_it_are(
+    node: MirroredNode, with_providers: Liars
+) -> None:
+    node.mine(2)
+    await paid(node)
+    lying, _ = with_providers(node, liar=without_logs(node.onchain.contract))
+    newest = int(node.onchain.anvil.rpc("eth_blockNumber"), 16)
+    with pytest.raises(Contradiction):
+        await lying.mirror().run_once()
+    head = (await node.cursor()).head
+    assert head.number == newest - 1
+    # What is stored goes on to be final.
+    assert (await node.cursor()).final.number == head.number - DEPTH_BLOCKS
+    (found,) = await node.open_breaks()
+    assert (found.code, found.evidence["provider"]) == ("B02", "liar")
+    assert found.evidence["block_number"] == str(head.number + 1)
+    assert int(found.evidence["log_index"]) >= 0
+    assert found.evidence["block_hash"].startswith("0x")
+    assert "liar" in found.cause
+
+    node.mine(DEPTH_BLOCKS)
+    await node.follow()
+    (found,) = await breaks(node)
+    assert found["resolution"]["kind"] == "rederived"
+    await assert_sound(node)
+
+
+async def test_what_one_provider_hides_is_read_from_the_next_and_the_break_closes_by_itself(
+    node: MirroredNode, with_providers: Liars
+) -> None:
+    await paid(node)
+    node.mine(DEPTH_BLOCKS)
+    many, (_, honest) = with_providers(node, liar=without_logs(node.onchain.contract), honest=None)
+    mirror = many.mirror()
+    with pytest.raises(Contradiction):
+        await mirror.run_once()
+    while await mirror.run_once():
+        pass
+    assert {each.name: bool(each.in_doubt) for each in many.providers.health()} == {
+        "liar": True,
+        "honest": False,
+    }
+    assert honest.asked_of("eth_getLogs")
+    (found,) = await breaks(node)
+    assert (found["code"], found["resolution"]["kind"]) == ("B02", "rederived")
+    assert await node.rows("SELECT 1 FROM transfer WHERE state = 'settled'")
+    await assert_sound(node)
+
+
+async def test_a_provider_that_is_alone_on_a_branch_does_not_roll_the_mirror_back(
+    node: MirroredNode, with_providers: Liars
+) -> None:
+    deep = Finality(20)
+    node.mine(4)
+    first = int(node.onchain.anvil.rpc("eth_blockNumber"), 16) - 3
+    alone = frozen(node, first)
+    node.onchain.anvil.rpc("anvil_reorg", 3, [])
+    honest, _ = with_providers(node, first=None, second=None)
+    await honest.mirror(deep).run_once()
+    head = (await node.cursor()).head
+
+    node.mine(1)
+    many, _ = with_providers(node, alone=alone, first=None, second=None)
+    mirror = many.mirror(deep)
+    with pytest.raises(Contradiction, match="nobody else has"):
+        await mirror.run_once()
+    assert (await node.cursor()).head == head
+    await mirror.run_once()
+    assert (await node.cursor()).head.number == head.number + 1
+    assert not await node.rows("SELECT 1 FROM block WHERE status = 'orphaned'")
+
+
+async def test_a_deep_reorg_waits_until_a_second_provider_has_it(
+    node: MirroredNode, with_providers: Liars
+) -> None:
+    deep = Finality(20)
+    node.mine(4)
+    await node.mirror(deep).run_once()
+    head = (await node.cursor()).head
+    behind = frozen(node, head.number - 3)
+    node.onchain.anvil.rpc("anvil_reorg", 3, [])
+    many, (_, slow) = with_providers(node, first=None, slow=behind)
+    mirror = many.mirror(deep)
+    with pytest.raises(ChainUnavailable, match="providers differ"):
+        await mirror.run_once()
+    assert (await node.cursor()).head == head
+    slow.lie = None
+    assert await mirror.run_once() == 3
+    assert len(await node.rows("SELECT 1 FROM block WHERE status = 'orphaned'")) == 3
+
+
+async def test_one_provider_on_another_branch_does_not_halt_the_mirror(
+    node: MirroredNode, with_providers: Liars
+) -> None:
+    node.mine(4)
+    final = (await node.cursor()).final
+    alone = frozen(node, final.number)
+    await node.follow()
+    node.onchain.anvil.rpc("anvil_reorg", DEPTH_BLOCKS + 2, [])
+    many, _ = with_providers(node, first=None, slow=alone)
+    with pytest.raises(ChainUnavailable, match="providers differ"):
+        await many.mirror().run_once()
+    assert (await node.cursor()).halted_reason is None
+
+
+async def test_a_head_that_is_lower_is_a_provider_that_lags(
+    node: MirroredNode, with_providers: Liars
+) -> None:
+    node.mine(1)
+    behind = frozen(node, 1)
+    node.mine(3)
+    await node.follow()
+    head = (await node.cursor()).head
+    lagging, _ = with_providers(node, slow=behind)
+    assert await lagging.mirror().run_once() == 0
+    assert (await node.cursor()).head == head
+
+
+async def test_notices_of_an_orphaned_block_are_orphaned_and_come_back_with_it(
+    node: MirroredNode,
+) -> None:
+    node.onchain.send(node.onchain.token, "pause()")
+    await node.follow()
+    cursor = await node.cursor()
+    async with node.ledger.units() as unit:
+        below = await unit.mirror.canonical(CHAIN_ID, cursor.head.number - 1)
+    await rewind(node, below[cursor.head.number - 1])
+    assert [r["status"] for r in await node.rows("SELECT status FROM notice")] == ["orphaned"]
+    await node.follow()
+    assert [r["status"] for r in await node.rows("SELECT status FROM notice")] == ["seen"]
+    node.onchain.anvil.rpc("anvil_reorg", 1, [])
+    node.mine(1 + DEPTH_BLOCKS)
+    await node.follow()
+    assert [r["status"] for r in await node.rows("SELECT status FROM notice")] == ["orphaned"]
+    assert await breaks(node) == []
+
+
+async def test_a_mirror_that_dies_between_any_two_statements_of_a_block_has_done_nothing(
+    node: MirroredNode,
+) -> None:
+    await paid(node)
+    for window in ("after_block_read", "before_block_commit"):
+        before = await node.cursor()
+        with pytest.raises(Killed):
+            await node.mirror(at=killer(window)).run_once()
+        assert await node.cursor() == before
+        assert not await node.rows("SELECT 1 FROM token_log")
+    with pytest.raises(Killed):
+        await node.mirror(at=killer("after_block_commit")).run_once()
+    node.mine(DEPTH_BLOCKS)
+    await node.follow()
+    await assert_sound(node)

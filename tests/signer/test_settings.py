@@ -11,7 +11,7 @@ from node.core.units import Address
 from node.signer.settings import EXAMPLE, SignerSettings, SignerSettingsInvalid, load_settings
 
 TOKEN = "0123456789abcdef" * 4
-CONTRACT, USDC, TREASURY, OWN = ("0x" + digit * 40 for digit in "1234")
+CONTRACT, USDC, TREASURY, OWN, DEPOSITS = ("0x" + digit * 40 for digit in "12345")
 
 
 def written(directory: Path, **changes: str | None) -> Path:
@@ -135,7 +135,7 @@ def test_the_example_has_every_member_and_only_addresses_and_files_to_fill_in(
     tmp_path: Path,
 ) -> None:
     text = EXAMPLE
-    for address in (CONTRACT, USDC, TREASURY, OWN):
+    for address in (CONTRACT, USDC, DEPOSITS, TREASURY, OWN):
         text = text.replace('"0x..."', f'"{address}"', 1)
     file = tmp_path / "signer.toml"
     file.write_text(text)
@@ -143,6 +143,7 @@ def test_the_example_has_every_member_and_only_addresses_and_files_to_fill_in(
     settings = loaded(file)
     assert settings.keys[0].units_per_day == 250_000_000_000
     assert settings.treasury is not None
+    assert settings.deposits == bytes.fromhex(DEPOSITS[2:])
 
 
 def test_settings_show_no_token(tmp_path: Path) -> None:

@@ -8,13 +8,16 @@ from typing import cast
 from uuid import UUID
 
 from node.core.adoption.facts import NumberUse
-from node.core.breaks import NewBreak
+from node.core.breaks import BreakCode, NewBreak
+from node.core.deposits import DepositRow
 from node.core.errors import Conflict, InvariantBroken
 from node.core.ledger import LedgerTransaction, Resolution
 from node.core.mirror import SettlementKind
 from node.core.ports import Unit, UnitOfWork
 from node.core.ports.adoption import LaneProgress, OwnLane
-from node.core.ports.transfers import NewEvent, Transfer, TransferMove
+from node.core.ports.breaks import Break
+from node.core.ports.reorgs import OpenShortfall
+from node.core.ports.transfers import BareTransfer, NewEvent, Transfer, TransferMove
 from node.core.settlement import SlotState
 from node.core.units import Address
 from tests.simulation.mirror_memory import MirrorMemory
@@ -40,6 +43,9 @@ class TransferMemory:
         found = [self.tables.transfers[each] for each in set(ids)]
         return sorted(found, key=lambda each: (each.created_at, each.id))
 
+    async def lock_bare(self, ids: Sequence[UUID]) -> Sequence[BareTransfer]:
+        return await self.lock_many(ids)
+
     async def apply_moves(self, moves: Sequence[TransferMove]) -> None:
         for each in moves:
             old = self.tables.transfers[each.transfer_id]
@@ -48,7 +54,7 @@ class TransferMemory:
             self.tables.transfers[old.id] = replace(
                 old,
                 state=each.state,
-                version=each.version + 1,
+                version=each.version + each.steps,
                 waiting_code=None,
                 **each.changes,  # type: ignore[arg-type]
             )
@@ -112,6 +118,13 @@ class BreakMemory:
         self.tables.breaks += [each for _, each in breaks]
         return frozenset(each.fingerprint for _, each in breaks)
 
+    async def open_of(self, codes: Sequence[BreakCode]) -> Sequence[Break]:
+        return []
+
+    async def close_all(self, fingerprints: Sequence[str], kind: str, reason: str) -> None:
+        """What is not looked for as open any more."""
+        self.tables.breaks = [e for e in self.tables.breaks if e.fingerprint not in fingerprints]
+
 
 @dataclass(frozen=True, slots=True)
 class AdoptionMemory:
@@ -166,6 +179,33 @@ class MovementMemory:
         return
 
 
+@dataclass(frozen=True, slots=True)
+class DepositMemory:
+    """See `node.core.ports.deposits.DepositRepository`: there are no deposit addresses."""
+
+    async def addresses_since(self, after_id: int) -> Sequence[tuple[int, Address]]:
+        return []
+
+    async def add_deposits(self, chain_id: int, rows: Sequence[DepositRow]) -> None:
+        """Money that came to other addresses is listed as well; the ledger tells the same."""
+        assert all(each.owner is None for each in rows)
+
+    async def change_requests(self, changes: Sequence[object]) -> Sequence[object]:
+        assert not changes
+        return []
+
+
+@dataclass(frozen=True, slots=True)
+class ReorgMemory:
+    """See `node.core.ports.reorgs.ReorgRepository`: none past finality is accepted."""
+
+    async def epoch(self, chain_id: int) -> int:
+        return 0
+
+    async def due_shortfalls(self, chain_id: int) -> Sequence[OpenShortfall]:
+        return []
+
+
 class MemoryUnit:
     """See `node.core.ports.Unit`."""
 
@@ -179,6 +219,8 @@ class MemoryUnit:
         self.breaks = BreakMemory(tables)
         self.adoption = AdoptionMemory(tables)
         self.movements = MovementMemory()
+        self.deposits = DepositMemory()
+        self.reorgs = ReorgMemory()
 
 
 class MemoryUnits:

@@ -1,6 +1,6 @@
 """The mirror's repository of the simulation: see `node.core.ports.mirror.MirrorRepository`."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
 
@@ -14,7 +14,14 @@ from node.core.mirror import (
     Watch,
 )
 from node.core.ports.chain import Receipt
-from node.core.ports.mirror import FinalCause, OutcomeRow, PayoutSeen, SlotRow, TokenLogRow
+from node.core.ports.mirror import (
+    FinalCause,
+    OutcomeRow,
+    PayoutSeen,
+    SlotRow,
+    TokenLogRow,
+    WatchedRows,
+)
 from node.core.ports.transfers import Transfer
 from node.core.settlement import Purpose, SlotState
 from node.core.transfers import State
@@ -37,7 +44,8 @@ class MirrorMemory:
         if self.tables.cursor is not None:
             return False
         point = header.point
-        self.tables.cursor = Cursor(header.number, point, point, None, self.tables.now)
+        now = self.tables.now
+        self.tables.cursor = Cursor(header.number, point, point, None, now, now)
         self.tables.blocks[header.hash] = BlockLine(header, Facts(point, [], []), "final")
         self.tables.holdings |= holdings
         return True
@@ -52,7 +60,7 @@ class MirrorMemory:
     async def move_head(self, chain_id: int, *, held: BlockHash, to: BlockPoint) -> bool:
         cursor = self.tables.cursor
         assert cursor is not None
-        if cursor.head.hash != held or to.number < cursor.final.number:
+        if cursor.head.hash != held or to.number < cursor.final.number or cursor.halted_reason:
             return False
         if to.number == cursor.final.number and to.hash != cursor.final.hash:
             return False
@@ -72,6 +80,9 @@ class MirrorMemory:
                 self.tables.blocks[block_hash] = replace(each, status="final")
         return True
 
+    async def saw_tag(self, chain_id: int, number: int) -> None:
+        raise AssertionError("the model chain has no tags")
+
     async def halt(self, chain_id: int, reason: str | None) -> None:
         assert self.tables.cursor is not None
         self.tables.cursor = replace(self.tables.cursor, halted_reason=reason)
@@ -79,11 +90,16 @@ class MirrorMemory:
     async def add_blocks(
         self, watch: Watch, headers: Sequence[BlockHeader], facts: Sequence[Facts]
     ) -> None:
-        for header, each in zip(headers, facts, strict=True):
+        said = {each.block.hash: each for each in facts}
+        for header in headers:
+            each = said.get(header.hash, Facts(header.point, [], []))
             self.tables.blocks[header.hash] = BlockLine(header, each)
 
     async def own_transactions(self, tx_hashes: Sequence[TxHash]) -> Sequence[TxHash]:
         return [each for each in tx_hashes if each in self.tables.attempts]
+
+    async def waiting_transactions(self, chain_id: int) -> Collection[TxHash]:
+        return set(self.tables.attempts)
 
     async def include_slots(self, receipts: Sequence[Receipt]) -> None:
         for each in receipts:
@@ -195,6 +211,10 @@ class MirrorMemory:
             if line.status != "orphaned" and above < line.header.number <= to
         ]
 
+    async def watched(self, chain_id: int, above: int, to: int) -> WatchedRows:
+        """The model's contracts emit nothing else."""
+        return WatchedRows()
+
     async def slots(self, chain_id: int, above: int, to: int) -> Sequence[SlotRow]:
         rows = []
         for slot_id, line in self.tables.slots.items():
@@ -243,8 +263,30 @@ class MirrorMemory:
     ) -> None:
         return
 
-    async def holdings(self, chain_id: int) -> Mapping[tuple[Address, str], int]:
+    async def holdings(
+        self, chain_id: int, addresses: Collection[Address] | None = None
+    ) -> Mapping[tuple[Address, str], int]:
         return self.tables.holdings
+
+    async def tokens_at_head(
+        self, chain_id: int, asset: str, addresses: Sequence[Address], head: BlockHash
+    ) -> Mapping[Address, int] | None:
+        cursor = self.tables.cursor
+        assert cursor is not None
+        if cursor.head.hash != head:
+            return None
+        found = {each: self.tables.holdings.get((each, asset), 0) for each in addresses}
+        for line in self._lines():
+            if line.status == "orphaned" or line.header.number <= cursor.final.number:
+                continue
+            for log in line.facts.token_logs:
+                for address, amount in (
+                    (log.to_address, log.amount),
+                    (log.from_address, -log.amount),
+                ):
+                    if address in found:
+                        found[address] += amount
+        return found
 
     async def set_holdings(
         self, chain_id: int, number: int, holdings: Mapping[tuple[Address, str], int]

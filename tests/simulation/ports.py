@@ -1,6 +1,6 @@
 """The model chain as the contract's port and the mirror's reader; keys and locks of workers."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Final
@@ -14,6 +14,7 @@ from node.core.ports.chain import (
     SignedTransaction,
     UnsignedTransaction,
 )
+from node.core.ports.mirror import Contradiction
 from node.core.ports.settlement import ContractFacts, Refusal
 from node.core.settlement import settle_records
 from node.core.units import Address, BlockHash, TxHash
@@ -77,27 +78,69 @@ class ModelReader:
 
     chain: ModelChain
 
+    def pinned(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def other_provider(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
     async def head(self) -> BlockHeader:
         return self.chain.blocks[-1].header
 
     async def finalized_number(self) -> int | None:
         return None
 
+    async def hashes_at(self, number: int) -> Mapping[str, BlockHash]:
+        """There is one provider."""
+        if number >= len(self.chain.blocks):
+            return {}
+        return {"model": self.chain.blocks[number].header.hash}
+
     async def headers(self, first: int, last: int) -> Sequence[BlockHeader]:
         return [block.header for block in self.chain.blocks[max(0, first) : last + 1]]
 
-    async def facts(self, headers: Sequence[BlockHeader]) -> Sequence[Facts]:
+    async def facts(
+        self, headers: Sequence[BlockHeader], also: Collection[Address] = ()
+    ) -> Sequence[Facts]:
         by_hash = {block.header.hash: block.facts for block in self.chain.blocks}
         return [by_hash[each.hash] for each in headers]
 
-    async def facts_by_range(self, first: int, last: int) -> Sequence[Facts]:
+    async def facts_by_range(
+        self, first: int, last: int, also: Collection[Address] = ()
+    ) -> Sequence[Facts]:
         return [b.facts for b in self.chain.blocks[first : last + 1] if b.facts.log_count]
 
-    async def facts_by_receipts(self, headers: Sequence[BlockHeader]) -> Sequence[Facts]:
-        return await self.facts(headers)
+    async def facts_by_receipts(
+        self, headers: Sequence[BlockHeader], also: Collection[Address] = ()
+    ) -> Sequence[Facts]:
+        return await self.facts(headers, also)
+
+    def may_have_facts(
+        self, headers: Sequence[BlockHeader], also: Collection[Address] = ()
+    ) -> Sequence[bool]:
+        return [False for _ in headers]
+
+    def may_have_any(
+        self, headers: Sequence[BlockHeader], also: Collection[Address] = ()
+    ) -> Sequence[bool]:
+        return [True for _ in headers]
+
+    def doubt(
+        self, detail: str, *, block: BlockPoint | None = None, log_index: int | None = None
+    ) -> Contradiction:
+        return Contradiction(detail, provider="model", block=block, log_index=log_index)
 
     async def receipts(self, tx_hashes: Sequence[TxHash]) -> Sequence[Receipt]:
         return await self.chain.receipts(tx_hashes)
+
+    async def receipts_and_facts(
+        self, tx_hashes: Sequence[TxHash], also: Collection[Address] = ()
+    ) -> Sequence[tuple[Receipt, Facts]]:
+        found: list[tuple[Receipt, Facts]] = []
+        for receipt in await self.receipts(tx_hashes):
+            block = self.chain.blocks[receipt.block_number].facts
+            found.append((receipt, block.of_transaction(receipt.tx_hash)))
+        return found
 
     async def has_code(self, address: Address, block: BlockHash) -> bool:
         return True
@@ -123,6 +166,12 @@ class ModelReader:
     async def agreed_nonces(self, addresses: Sequence[Address], block: BlockHash) -> Sequence[int]:
         """The same: there is one provider."""
         return await self.nonces(addresses, block)
+
+    async def agreed_native_balances(
+        self, addresses: Sequence[Address], block: BlockHash
+    ) -> Sequence[int]:
+        """As `native_balances`: there is one provider."""
+        return await self.native_balances(addresses, block)
 
     async def nonces(self, addresses: Sequence[Address], block: BlockHash) -> Sequence[int]:
         world = self.chain.at(block)

@@ -328,7 +328,7 @@ async def test_what_a_transfer_owes_cannot_be_changed_by_the_node(node: Speaker)
     for table, columns in {
         "transfer": "customer_id, quote_id, beneficiary, beneficiary_address, sell_asset,"
         " sell_amount, service_fee, network_fee, spread_amount, buy_asset, buy_amount, chain_id,"
-        " contract, pending_sequence, settle_by, owner",
+        " contract, settle_by, owner",
         "quote": "sell_amount, buy_amount, mid_rate, spread_bps, expires_at, maker",
         "top_up": "amount, customer_id, reference",
         "slot_member": "amount, beneficiary, payment_number, purpose",

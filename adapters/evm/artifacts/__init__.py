@@ -63,7 +63,7 @@ class Artifact:
 
 @cache
 def load(contract: str) -> Artifact:
-    """The committed artifact of a contract: `TransferSettlement`, `TestUSD` or `TestPriceFeed`.
+    """The committed artifact of a contract, such as `TransferSettlement` or `DepositForwarders`.
 
     Raises:
         FileNotFoundError: There is no such artifact.

@@ -11,6 +11,7 @@ interface Vm {
 
     function warp(uint256 timestamp) external;
     function getBlockTimestamp() external view returns (uint256);
+    function deal(address account, uint256 balanceWei) external;
     function etch(address target, bytes calldata code) external;
     function load(address target, bytes32 slot) external view returns (bytes32);
     function prank(address caller) external;

@@ -13,6 +13,7 @@ from node.core.errors import (
     NotFound,
     Overloaded,
     RailUnknown,
+    SecondPersonNeeded,
     WrongState,
 )
 from node.core.ports.history import TransactionRow
@@ -33,6 +34,7 @@ operations: Final = Operations("Ledger")
         NotFound,
         RailUnknown,
         WrongState,
+        SecondPersonNeeded,
         AmountOutOfRange,
         InsufficientFunds,
         Overloaded,
@@ -46,6 +48,9 @@ async def create_ledger_transaction(call: Call[BookingBody, None]) -> Answer:
     currency), `chargeback` (a customer or partner to the bank, and what they no longer have as
     `loss/chargeback`, for which a break is opened unless `break_id` names one that is open). What
     would leave customers' money not covered is refused, except a chargeback, which has happened.
+    A loss above `CORRIDOR_TWO_PERSONS_ABOVE` is written off by two operators: the first one's
+    booking is refused with 409 `second_person_needed` and kept as a proposal at the break
+    `break_id`, where another operator approves it. Book first, alone, what the customer has left.
     What the chain, payouts and completed transfers move is the node's alone; corrections resolve a
     break.
     """
@@ -62,6 +67,7 @@ async def create_ledger_transaction(call: Call[BookingBody, None]) -> Answer:
             reason=body.reason,
             entries=entries_of(body.entries, catalog),
             break_id=body.break_id,
+            reference=body.reference,
         ),
         call.required_claim,
         render,

@@ -41,6 +41,7 @@ async def create_movement(call: Call[MovementBody, None]) -> Answer:
     `float_top_up`: treasury to contract, the token. `lane_gas`: treasury to another key of the
     node, the native coin. `sweep`: such a key to the treasury, either; of coin it leaves the gas of
     16 transactions. `rescue`: contract to treasury, the token, only while the contract is paused.
+    Deposits are swept by the node itself: nobody asks for that.
     """
     body, services = call.body, call.services
     check_body(services.catalog.ledger_asset, body.currency, body.amount)
@@ -73,7 +74,11 @@ async def create_movement(call: Call[MovementBody, None]) -> Answer:
     example=Example({"data": [MOVEMENT], "next_cursor": None}),
 )
 async def list_treasury_movements(call: Call[None, MovementQuery]) -> Answer:
-    """List the treasury movements, newest first."""
+    """List the treasury movements, newest first.
+
+    `deposit_sweep`: what deposit addresses held when the node asked for their sweep, to the
+    contract. What moved is booked by the token's events, whoever swept.
+    """
     services = call.services
     page = await services.treasury.movements(list_query(call))
     views = [movement_document(e, services.catalog, services.addresses) for e in page.items]

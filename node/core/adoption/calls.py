@@ -13,6 +13,7 @@ from node.core.settlement import (
     settle_records,
     void_numbers,
 )
+from node.core.sweeping import is_sweep
 from node.core.units import MINOR_LIMIT, Address
 
 RESCUE_SELECTOR: Final = bytes.fromhex("20ff430b")
@@ -26,7 +27,7 @@ def purpose_of(own: OwnAccounts, transaction: MinedTransaction) -> Purpose:
     to, data, value_wei = transaction.to, transaction.data, transaction.value_wei
     if to == transaction.sender and not data:
         return Purpose.NOOP
-    if movement_in(own, transaction) is not None:
+    if movement_in(own, transaction) is not None or is_deposit_sweep(own, transaction):
         return Purpose.MOVEMENT
     if to != own.contract or value_wei:
         return Purpose.UNKNOWN
@@ -50,6 +51,28 @@ def movement_in(own: OwnAccounts, found: MinedTransaction) -> FoundMovement | No
     if found.to == own.contract and words and _address(words[0]) == own.token:
         return _movement(own, own.contract, _address(words[1]), own.token_asset, _int(words[2]))
     return None
+
+
+def is_deposit_sweep(own: OwnAccounts, found: MinedTransaction) -> bool:
+    """Whether it calls for the tokens of deposit addresses, as this node calls for them."""
+    if own.deposits is None or found.to != own.deposits or found.value_wei:
+        return False
+    return is_sweep(found.data, own.token)
+
+
+def deposit_sweep_in(
+    own: OwnAccounts, found: MinedTransaction, received: int
+) -> FoundMovement | None:
+    """The sweep that a call was, by what the contract received; None: it moved nothing.
+
+    The call names no amount, and what it moves is booked by the token's own events. A request of
+    the node for the same addresses stays one: written again, it would find nothing to sweep.
+    """
+    if own.deposits is None or not is_deposit_sweep(own, found) or not 0 < received < MINOR_LIMIT:
+        return None
+    return FoundMovement(
+        "deposit_sweep", own.deposits, own.contract, own.token_asset, received, None
+    )
 
 
 def _movement(

@@ -1,7 +1,7 @@
 """What adoption starts from: mined transactions of own accounts, and what the database knows."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
@@ -118,6 +118,7 @@ class OwnAccounts:
     Attributes:
         addresses: Every address of the node.
         treasury: None: there is none.
+        deposits: The contract that sweeps deposit addresses; None: there is none.
     """
 
     contract: Address
@@ -126,6 +127,7 @@ class OwnAccounts:
     native_asset: str
     addresses: frozenset[Address]
     treasury: Address | None
+    deposits: Address | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +141,11 @@ class Knowledge:
         uses: Events of the transactions found, of the numbers of `transfers`, and payments on
             equal terms that no transfer has.
         movements: Requested, by age.
+        received: Token units that the contract received, by transaction.
     """
 
     slots: Sequence[KnownSlot] = ()
     transfers: Sequence[KnownTransfer] = ()
     uses: Sequence[NumberUse] = ()
     movements: Sequence[RequestedMovement] = ()
+    received: Mapping[TxHash, int] = field(default_factory=dict)

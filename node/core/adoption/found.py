@@ -54,7 +54,7 @@ class FoundMovement:
     """Money that moved between the node's own addresses. `amount` in minor units.
 
     Attributes:
-        kind: That of a treasury movement: float_top_up, lane_gas, sweep or rescue.
+        kind: That of a treasury movement: float_top_up, lane_gas, sweep, rescue or deposit_sweep.
         movement_id: The request that it carries out; None: there is none.
     """
 

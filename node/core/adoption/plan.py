@@ -6,7 +6,13 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from node.core.adoption.calls import movement_in, payments_in, purpose_of, voids_in
+from node.core.adoption.calls import (
+    deposit_sweep_in,
+    movement_in,
+    payments_in,
+    purpose_of,
+    voids_in,
+)
 from node.core.adoption.facts import (
     Knowledge,
     KnownSlot,
@@ -48,6 +54,7 @@ class _Planning:
     transfers: Mapping[int, KnownTransfer]
     outcomes: Mapping[tuple[TxHash, int], SettlementKind]
     movements: list[RequestedMovement]
+    received: Mapping[TxHash, int]
     found: list[FoundTransaction] = field(default_factory=list)
 
 
@@ -74,6 +81,7 @@ def plan(
         {each.number: each for each in known.transfers},
         _outcomes(known.uses),
         list(known.movements),
+        known.received,
     )
     for each in sorted(transactions, key=lambda found: (found.block.number, found.index)):
         if not _is_explained(planning, each):
@@ -297,7 +305,8 @@ def _found_movement(planning: _Planning, found: MinedTransaction) -> FoundMoveme
     """What it moved, with the oldest request that asked for just that."""
     moved = movement_in(planning.own, found)
     if moved is None:
-        return None
+        received = planning.received.get(found.tx_hash, 0)
+        return deposit_sweep_in(planning.own, found, received)
     for each in planning.movements:
         if (
             each.sender == found.sender

@@ -13,15 +13,22 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from node.core.ports.adoption import AdoptionRepository
+    from node.core.ports.bank import BankRepository
     from node.core.ports.breaks import BreakRepository
+    from node.core.ports.comparisons import ComparisonRepository
+    from node.core.ports.deposits import DepositRepository
     from node.core.ports.history import HistoryRepository
     from node.core.ports.idempotency import IdempotencyRepository
     from node.core.ports.ledger import LedgerRepository
     from node.core.ports.mirror import MirrorRepository
+    from node.core.ports.mirror_views import MirrorViews
     from node.core.ports.movements import MovementRepository
     from node.core.ports.parties import PartyRepository
     from node.core.ports.quotes import QuoteRepository
     from node.core.ports.reconciliation import ReconciliationRepository
+    from node.core.ports.reorgs import ReorgRepository
+    from node.core.ports.reserves import ReservesRepository
+    from node.core.ports.sessions import SessionRepository
     from node.core.ports.settlement import SettlementRepository
     from node.core.ports.settlement_views import SettlementViews
     from node.core.ports.transfers import EventRepository, TransferRepository
@@ -105,8 +112,33 @@ class Unit(Protocol):
         ...
 
     @property
+    def mirror_views(self) -> MirrorViews:
+        """Blocks and logs as operators see them."""
+        ...
+
+    @property
+    def sessions(self) -> SessionRepository:
+        """Operators' sessions in a browser."""
+        ...
+
+    @property
+    def reserves(self) -> ReservesRepository:
+        """What is owed, and which addresses hold what is."""
+        ...
+
+    @property
+    def deposits(self) -> DepositRepository:
+        """Deposit addresses, payment requests, deposits."""
+        ...
+
+    @property
     def verification(self) -> VerificationRepository:
         """Deriving the books again from their entries."""
+        ...
+
+    @property
+    def bank(self) -> BankRepository:
+        """Statements of the bank."""
         ...
 
     @property
@@ -117,6 +149,16 @@ class Unit(Protocol):
     @property
     def reconciliation(self) -> ReconciliationRepository:
         """Runs, and what they ask of the store."""
+        ...
+
+    @property
+    def reorgs(self) -> ReorgRepository:
+        """Reorgs past finality."""
+        ...
+
+    @property
+    def comparisons(self) -> ComparisonRepository:
+        """What reconciliation remembers, and asks to find a cause."""
         ...
 
 

@@ -130,6 +130,7 @@ class ProviderHealth:
         head: The highest block it told of; None: none yet.
         behind_blocks: How far its newest answer was behind what its peers tell.
         quarantined: Why, if it is.
+        in_doubt: Why it is asked last for some time, if it is: it contradicted itself.
     """
 
     name: str
@@ -140,6 +141,7 @@ class ProviderHealth:
     behind_blocks: int
     quarantined: str | None
     sends: Literal["closed", "open", "half_open"] = "closed"
+    in_doubt: str | None = None
 
 
 class ProviderHealthSource(Protocol):

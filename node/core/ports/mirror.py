@@ -4,12 +4,14 @@ Reads are by block hash, so an answer is about one block or an error, never abou
 has that number now. Sends and fees are in `node.core.ports.chain`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
 from node.core.adoption.facts import MinedTransaction
+from node.core.errors import ChainUnavailable
 from node.core.mirror import (
     BlockHeader,
     BlockPoint,
@@ -23,42 +25,145 @@ from node.core.mirror import (
 from node.core.ports.chain import Receipt
 from node.core.transfers import State
 from node.core.units import Address, BlockHash, TxHash
+from node.core.watchlist import Notice, UndecodedLog
+
+
+class Contradiction(ChainUnavailable):
+    """A provider's answer contradicts itself or another of its answers; it is not asked for long.
+
+    Such an answer is never better than none.
+
+    Attributes:
+        provider: Its name.
+        block: The block it is about; None: of no one block.
+        log_index: The log that one answer has and the other has not, where it is one.
+    """
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        provider: str,
+        block: BlockPoint | None = None,
+        log_index: int | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.provider = provider
+        self.block = block
+        self.log_index = log_index
+
+
+class RangeTooLong(ChainUnavailable):
+    """A provider refuses so many blocks or logs at once.
+
+    Attributes:
+        blocks_max: How many it allows, where its words say so; None: half is the next try.
+    """
+
+    def __init__(self, detail: str, blocks_max: int | None = None) -> None:
+        super().__init__(detail)
+        self.blocks_max = blocks_max
 
 
 class ChainReader(Protocol):
-    """Facts of one chain. Each method raises `ChainUnavailable`.
+    """Facts of one chain. Each method raises `ChainUnavailable`, as `Contradiction` where it can.
 
-    That class also covers answers that contradict themselves or each other (a log of another
-    block, an empty list where the block's bloom filter says otherwise): such an answer is never
-    better than none.
+    `also` are addresses that are the node's besides those it always watches: deposit addresses.
     """
+
+    def pinned(self) -> AbstractContextManager[None]:
+        """While it lasts, every read of this task goes to one provider; see `Chain.pinned`."""
+        ...
+
+    def other_provider(self) -> AbstractContextManager[None]:
+        """While it lasts, reads of this task go to another provider than passes usually read from.
+
+        The same provider where there is no other that is well. It is for proving what a pass read.
+        """
+        ...
 
     async def head(self) -> BlockHeader:
         """The newest block."""
         ...
 
     async def finalized_number(self) -> int | None:
-        """Number of the block tagged `finalized`; None: the chain has none."""
+        """The lowest number that providers tell of the block tagged `finalized`; None: none has."""
+        ...
+
+    async def hashes_at(self, number: int) -> Mapping[str, BlockHash]:
+        """Provider -> the hash of its canonical block of that number, of all that have one."""
         ...
 
     async def headers(self, first: int, last: int) -> Sequence[BlockHeader]:
         """Canonical headers of these numbers, ascending, as far as the provider has them."""
         ...
 
-    async def facts(self, headers: Sequence[BlockHeader]) -> Sequence[Facts]:
-        """Token logs and settlement events of these blocks, read by hash."""
+    async def facts(
+        self, headers: Sequence[BlockHeader], also: Collection[Address] = ()
+    ) -> Sequence[Facts]:
+        """What these blocks say, read by hash and compared with their receipts."""
         ...
 
-    async def facts_by_range(self, first: int, last: int) -> Sequence[Facts]:
-        """The same by number range, another method; only for final blocks. Blocks with logs."""
+    async def facts_by_range(
+        self, first: int, last: int, also: Collection[Address] = ()
+    ) -> Sequence[Facts]:
+        """The same by number range, another method; only for final blocks. Blocks with logs.
+
+        Nothing is compared but what cannot be read. A provider that cannot answer for so many
+        blocks, or whose list is as long as a known limit, is `RangeTooLong`; one that has not the
+        block after `last` is not asked.
+        """
         ...
 
-    async def facts_by_receipts(self, headers: Sequence[BlockHeader]) -> Sequence[Facts]:
-        """The same out of all receipts of each block, a third method; counts are checked."""
+    async def facts_by_receipts(
+        self, headers: Sequence[BlockHeader], also: Collection[Address] = ()
+    ) -> Sequence[Facts]:
+        """The same out of all receipts of each block, a third method.
+
+        Counts, order, the contiguity of log indexes and the block's bloom filter are checked.
+        """
+        ...
+
+    def may_have_facts(
+        self, headers: Sequence[BlockHeader], also: Collection[Address] = ()
+    ) -> Sequence[bool]:
+        """Whether each block's bloom filter speaks of what `facts` tells; False is certain.
+
+        Nothing is asked. With many `also` only events of watched contracts are looked for: some
+        address among so many is in every filter.
+        """
+        ...
+
+    def may_have_any(
+        self, headers: Sequence[BlockHeader], also: Collection[Address] = ()
+    ) -> Sequence[bool]:
+        """Whether each block's bloom filter allows any log of the node; False is certain.
+
+        With many `also` as well: then every block in which the token moved may have one.
+        """
+        ...
+
+    def doubt(
+        self, detail: str, *, block: BlockPoint | None = None, log_index: int | None = None
+    ) -> Contradiction:
+        """Put the provider that this task is pinned to in doubt, as a contradiction of its own.
+
+        Returns:
+            The contradiction, to be raised or told.
+        """
         ...
 
     async def receipts(self, tx_hashes: Sequence[TxHash]) -> Sequence[Receipt]:
         """Receipts of transactions that are in a block; all of them or an error."""
+        ...
+
+    async def receipts_and_facts(
+        self, tx_hashes: Sequence[TxHash], also: Collection[Address] = ()
+    ) -> Sequence[tuple[Receipt, Facts]]:
+        """Receipts as `receipts` gives them, each with what its own logs say; in order.
+
+        To be compared with `Facts.of_transaction` of facts that were read in another way.
+        """
         ...
 
     async def has_code(self, address: Address, block: BlockHash) -> bool:
@@ -81,6 +186,12 @@ class ChainReader(Protocol):
 
     async def agreed_nonces(self, addresses: Sequence[Address], block: BlockHash) -> Sequence[int]:
         """The same, asked of all providers; `ChainUnavailable` where they differ."""
+        ...
+
+    async def agreed_native_balances(
+        self, addresses: Sequence[Address], block: BlockHash
+    ) -> Sequence[int]:
+        """`native_balances`, asked of all providers; `ChainUnavailable` where they differ."""
         ...
 
     async def nonces_now(self, addresses: Sequence[Address]) -> Sequence[int]:
@@ -143,11 +254,19 @@ class TokenLogRow:
     Attributes:
         movement_id: The treasury movement whose transaction emitted it, if amount and addresses
             agree.
+        from_deposit: Whether it left a deposit address.
+        to_deposit: Whether it came to one.
+        from_factory: The contract that makes the deposit address that it left.
+        to_contract: Whether it came to a settlement contract that the node has, or had.
     """
 
     block: BlockPoint
     log: TokenLog
     movement_id: UUID | None
+    from_deposit: bool = False
+    to_deposit: bool = False
+    from_factory: Address | None = None
+    to_contract: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +303,52 @@ class FinalCause:
     ledger_sequence: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class NoticeRow:
+    """One notice on its way to final."""
+
+    block: BlockPoint
+    notice: Notice
+
+
+@dataclass(frozen=True, slots=True)
+class StraySum:
+    """All Transfers of one token that is not the node's, on their way to final together.
+
+    Attributes:
+        logs: How many there are.
+        block, log_index, tx_hash: The first of them.
+    """
+
+    token: Address
+    logs: int
+    block: BlockPoint
+    log_index: int
+    tx_hash: TxHash
+
+
+@dataclass(frozen=True, slots=True)
+class UndecodedRow:
+    """One log that cannot be read, on its way to final."""
+
+    block: BlockPoint
+    log: UndecodedLog
+
+
+@dataclass(frozen=True, slots=True)
+class WatchedRows:
+    """What else becomes final, in chain order.
+
+    Attributes:
+        strays: By token, the ones with most logs first; at most a hundred.
+        undecoded: At most a hundred; the others are in the table.
+    """
+
+    notices: Sequence[NoticeRow] = ()
+    strays: Sequence[StraySum] = ()
+    undecoded: Sequence[UndecodedRow] = ()
+
+
 class MirrorRepository(Protocol):
     """The mirror's tables. All writes but `open` stand behind the cursor's fence."""
 
@@ -204,12 +369,17 @@ class MirrorRepository(Protocol):
     async def move_head(self, chain_id: int, *, held: BlockHash, to: BlockPoint) -> bool:
         """The fence: move the head from the block `held`; False when it is not there any more.
 
-        Nor when it would leave what is final: another mirror may have made that final since.
+        Nor when it would leave what is final: another mirror may have made that final since. Nor
+        while the mirror stands still.
         """
         ...
 
     async def move_final(self, chain_id: int, *, held: BlockHash, to: BlockPoint) -> bool:
         """The fence of finality: as `move_head`. Marks the blocks up to `to` as final."""
+        ...
+
+    async def saw_tag(self, chain_id: int, number: int) -> None:
+        """The block tagged `finalized` has this number; a lower one than before changes nothing."""
         ...
 
     async def halt(self, chain_id: int, reason: str | None) -> None:
@@ -219,11 +389,18 @@ class MirrorRepository(Protocol):
     async def add_blocks(
         self, watch: Watch, headers: Sequence[BlockHeader], facts: Sequence[Facts]
     ) -> None:
-        """Store blocks and their logs; a block that was orphaned earlier is canonical again."""
+        """Store blocks and their logs; a block that was orphaned earlier is canonical again.
+
+        Blocks without logs may have no facts.
+        """
         ...
 
     async def own_transactions(self, tx_hashes: Sequence[TxHash]) -> Sequence[TxHash]:
         """Which of these are attempts of the node."""
+        ...
+
+    async def waiting_transactions(self, chain_id: int) -> Collection[TxHash]:
+        """Attempts of the node that a block may have which the mirror has not read yet."""
         ...
 
     async def include_slots(self, receipts: Sequence[Receipt]) -> None:
@@ -267,6 +444,10 @@ class MirrorRepository(Protocol):
         """Canonical token logs of these blocks, in chain order; `asset`: the token's code."""
         ...
 
+    async def watched(self, chain_id: int, above: int, to: int) -> WatchedRows:
+        """Canonical notices, strays and undecoded logs of these blocks."""
+        ...
+
     async def slots(self, chain_id: int, above: int, to: int) -> Sequence[SlotRow]:
         """Slots of the node mined in these blocks, by block and nonce."""
         ...
@@ -286,11 +467,25 @@ class MirrorRepository(Protocol):
     async def finish_logs(
         self, chain_id: int, above: int, to: int, causes: Sequence[FinalCause]
     ) -> None:
-        """Logs of these blocks become final, token logs with their cause."""
+        """Logs of these blocks become final, those of every kind; token logs with their cause."""
         ...
 
-    async def holdings(self, chain_id: int) -> Mapping[tuple[Address, str], int]:
-        """(address, asset) -> what it holds at the final block, the chain's own units."""
+    async def holdings(
+        self, chain_id: int, addresses: Collection[Address] | None = None
+    ) -> Mapping[tuple[Address, str], int]:
+        """(address, asset) -> what it holds at the final block, the chain's own units.
+
+        Of these addresses; None: of all, deposit addresses among them.
+        """
+        ...
+
+    async def tokens_at_head(
+        self, chain_id: int, asset: str, addresses: Sequence[Address], head: BlockHash
+    ) -> Mapping[Address, int] | None:
+        """What these hold at the mirror's head: at the final block, and the logs above it.
+
+        An address without any is left out. None: the head is another block by now.
+        """
         ...
 
     async def set_holdings(

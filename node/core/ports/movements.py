@@ -125,6 +125,22 @@ class MovementRepository(Protocol):
         """Every movement that has not ended, oldest first."""
         ...
 
+    async def add_swept(self, movement_id: UUID, swept: Sequence[tuple[bytes, int]]) -> None:
+        """The deposit addresses (salt, holding) of a sweep, in the order of its call."""
+        ...
+
+    async def salts(self, movement_ids: Sequence[UUID]) -> Mapping[UUID, Sequence[bytes]]:
+        """Per sweep of deposit addresses their salts, in the order of its call."""
+        ...
+
+    async def sweeping(self) -> frozenset[bytes]:
+        """Salts of the deposit addresses of all sweeps that have not ended."""
+        ...
+
+    async def end_sweeps_of_others(self, sender: Address) -> None:
+        """Sweeps of deposit addresses that another key was to send, and that have no slot, fail."""
+        ...
+
     async def add_rule(self, rule: TreasuryRule) -> None:
         """Store a rule."""
         ...

@@ -32,6 +32,7 @@ class Run:
         block: The final block it is about.
         breaks_open: Open breaks when it ended, of this run and of earlier ones.
         made_by: Who asked for it.
+        failure: Why it could not be finished; None: it was, or goes on.
     """
 
     id: UUID
@@ -42,6 +43,7 @@ class Run:
     made_by: str
     created_at: datetime
     completed_at: datetime | None
+    failure: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +51,28 @@ class Books:
     """Ledger, mirror and settlement at one instant: one statement, one snapshot.
 
     Attributes:
+        start_number: Where the mirror began.
         final: The mirror's final block at that instant.
-        holdings: (address, asset) -> what the mirror says it holds, the chain's own units.
-        balances: Accounts of `chain` one by one, all others summed by the first word of their path.
+        holdings: (address, asset) -> what the mirror says it holds, the chain's own units: of the
+            watched addresses, of those that moved, of those that were off; of all in a full run.
+        ledger: The same -> the posted balance of its account, minor units.
+        balances: Accounts summed by the first word of their path.
         nonces: Lane -> the nonce after its last final one.
+        roles: Lane -> what it is for.
         open_buys: Asset -> sum of the buy amounts of open transfers.
+        unheld: Paths of accounts of the chain that have a balance, and the mirror has no holding;
+            of a full run only.
     """
 
+    start_number: int
     final: BlockPoint
     holdings: Mapping[tuple[Address, str], int]
+    ledger: Mapping[tuple[Address, str], int]
     balances: Sequence[Balance]
     nonces: Mapping[Address, int]
+    roles: Mapping[Address, str]
     open_buys: Mapping[str, int]
+    unheld: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +93,28 @@ class Suspect:
 class ReconciliationRepository(Protocol):
     """Runs, and questions over the store that need no chain."""
 
-    async def begin(self, run_id: UUID, made_by: str) -> None:
-        """Store a new run."""
+    async def begin(self, run_id: UUID, made_by: str, *, join: bool) -> UUID:
+        """Store a new run; one whose process has died is kept as failed from now on.
+
+        Args:
+            run_id: Of the new run.
+            made_by: Who asked.
+            join: Where somebody's run goes on, that is the run.
+
+        Returns:
+            The run to wait for: the new one, or the one that goes on.
+        """
+        ...
+
+    async def alive(self, run_id: UUID) -> None:
+        """The run goes on."""
         ...
 
     async def complete(self, run_id: UUID, block: BlockPoint, checks: Sequence[Check]) -> None:
         """Store what a run found; counts the breaks that are open now."""
         ...
 
-    async def fail(self, run_id: UUID) -> None:
+    async def fail(self, run_id: UUID, reason: str) -> None:
         """The run could not be finished."""
         ...
 
@@ -105,8 +130,17 @@ class ReconciliationRepository(Protocol):
         """The newest run that was finished."""
         ...
 
-    async def books(self, chain_id: int) -> Books | None:
-        """Everything that is compared with the chain, at one instant; None: no mirror yet."""
+    async def books(
+        self, chain_id: int, addresses: Sequence[Address], above: int, *, full: bool
+    ) -> Books | None:
+        """Everything that is compared with the chain, at one instant; None: no mirror yet.
+
+        Args:
+            chain_id: Which chain.
+            addresses: Always compared.
+            above: Others that moved above this block are compared as well...
+            full: ...or all there are.
+        """
         ...
 
     async def mirrored(self, chain_id: int, first: int, last: int) -> Sequence[Facts]:
@@ -119,6 +153,10 @@ class ReconciliationRepository(Protocol):
 
     async def settled_without_transfer(self, chain_id: int, above: int) -> Sequence[Suspect]:
         """Final Settled events above this block without exactly one equal, ended transfer."""
+        ...
+
+    async def batches_without_outcomes(self, chain_id: int, above: int) -> Sequence[Suspect]:
+        """Final batches above this block that do not have one outcome for each of their members."""
         ...
 
     async def transfers_without_settled(self, chain_id: int) -> Sequence[Suspect]:

@@ -338,7 +338,11 @@ class SettlementRepository(Protocol):
         ...
 
     async def is_recovering(self, chain_id: int) -> bool:
-        """Whether a lane that settles must be adopted before new transfers are accepted."""
+        """Whether an operator must act first: a lane is to be adopted, or the mirror is halted.
+
+        Until then nothing is accepted, written or given back: what the database says of the chain
+        may not be so.
+        """
         ...
 
     async def saw_lane(self, lane_id: int, balance_wei: int, cap_left: int | None) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import Protocol
 from uuid import UUID
 
@@ -29,46 +30,55 @@ class Beneficiary:
 
 
 @dataclass(frozen=True, slots=True)
-class Transfer:
-    """One customer's order to pay one beneficiary, as stored.
+class BareTransfer:
+    """What of a transfer is moved and booked: everything but whom it is for and what callers wrote.
 
     Attributes:
         version: Sequence of its newest event; a move is applied only to the version it was
             computed for.
-        owner: `partner:...` or `customer:...`: scope of the client reference.
         amounts: The integers fixed at acceptance.
-        payment_number: The contract's number of the payout.
         pending_sequence: The pending ledger transaction that holds the money.
         slot_id: The written batch that could still pay it; None: in none.
         was_written: Ever in a written batch: its money goes back only on proof.
         batches_failed: Batches that finally did not pay it.
         void_outcome: What a final void makes of it: canceled, failed or expired.
-        waiting_code: Why it cannot be batched now.
-        failure: `code` and `message`, once it ended without a payout or is on its way to that.
     """
 
     id: UUID
     version: int
     state: State
     customer_id: UUID
-    owner: str
-    quote_id: UUID
-    client_reference: str | None
-    purpose: str | None
-    beneficiary: Beneficiary
     beneficiary_address: Address
     amounts: TransferAmounts
-    chain_id: int
-    contract: Address
-    payment_number: int
     pending_sequence: int
     slot_id: UUID | None
     was_written: bool
     batches_failed: int
     void_outcome: str | None
+    tx_hash: TxHash | None
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer(BareTransfer):
+    """One customer's order to pay one beneficiary, as stored.
+
+    Attributes:
+        owner: `partner:...` or `customer:...`: scope of the client reference.
+        payment_number: The contract's number of the payout.
+        waiting_code: Why it cannot be batched now.
+        failure: `code` and `message`, once it ended without a payout or is on its way to that.
+    """
+
+    owner: str
+    quote_id: UUID
+    client_reference: str | None
+    purpose: str | None
+    beneficiary: Beneficiary
+    chain_id: int
+    contract: Address
+    payment_number: int
     waiting_code: str | None
     waiting_since: datetime | None
-    tx_hash: TxHash | None
     block_number: int | None
     failure: Mapping[str, str] | None
     created_at: datetime
@@ -113,27 +123,36 @@ class TransferMove:
         version: The version the move was computed for.
         changes: Columns that change besides state and version, of: slot_id, was_written,
             batches_failed, void_outcome, tx_hash, block_number, failure (a mapping),
-            payment_number (only with a change noted before). What is not named stays. Waiting is
-            always cleared by a move.
+            payment_number (only with a change noted before), pending_sequence (only with a reorg
+            noted before). What is not named stays. Waiting is always cleared by a move.
+        steps: Moves that are stored as one: so many versions, and lines of the timeline, later.
     """
 
     transfer_id: UUID
     version: int
     state: State
     changes: Mapping[str, object] = field(default_factory=dict)
+    steps: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class NewEvent:
-    """One line of an object's timeline, to be appended."""
+    """One line of an object's timeline, to be appended.
+
+    Attributes:
+        state: Of the object's own states.
+        customer_id, partner_id: Whose the object is; a customer's does not name its partner.
+            None, both: only operators see it.
+    """
 
     object_id: UUID
     object_sequence: int
     type: str
-    state: State
-    customer_id: UUID
+    state: StrEnum
+    customer_id: UUID | None
     detail: Mapping[str, object] = field(default_factory=dict)
     object_type: str = "transfer"
+    partner_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +164,7 @@ class EventRow:
     object_id: UUID
     object_sequence: int
     type: str
-    state: State
+    state: StrEnum
     detail: Mapping[str, object]
     occurred_at: datetime
 
@@ -187,6 +206,10 @@ class TransferRepository(Protocol):
 
     async def lock_many(self, ids: Sequence[UUID]) -> Sequence[Transfer]:
         """Transfers by id, locked in the common order until the end of the transaction."""
+        ...
+
+    async def lock_bare(self, ids: Sequence[UUID]) -> Sequence[BareTransfer]:
+        """The same for whoever only moves and books them; there may be tens of thousands."""
         ...
 
     async def get(self, transfer_id: UUID) -> Transfer | None:

@@ -153,6 +153,16 @@ async def test_figures_are_those_of_the_api(signed: httpx.AsyncClient, fake_node
     assert "✕ differs" in text  # in words and by a sign, not by colour alone
 
 
+async def test_an_open_break_says_by_which_commands_it_is_closed(
+    signed: httpx.AsyncClient,
+) -> None:
+    (path,) = {each for each in PAGES if "/breaks/brk_" in each}
+    shown = (await signed.get(path)).text
+    identity = path.rpartition("/")[2]
+    assert f"corridor breaks resolve {identity}" in shown
+    assert f"corridor breaks approve {identity}" not in shown
+
+
 async def test_many_accounts_are_shown_in_pages_those_that_differ_first(
     signed: httpx.AsyncClient, fake_node: FakeNode
 ) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
+from node.api import examples
 from node.cli.app import app
 from node.cli.faults import Status
 from tests.cli.conftest import Run
@@ -144,6 +145,22 @@ def test_no_color_leaves_no_escape_codes(run: Run, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("NO_COLOR", "1")
     assert "\x1b[3" not in run("quote", "200.00", "EUR", "USDC").out
+
+
+def test_a_run_that_failed_shows_the_breaks_that_were_open_before(run: Run, node: FakeNode) -> None:
+    node.run = {
+        "id": "run_01jd0000000000000000000001",
+        "status": "failed",
+        "failure": "the chain does not answer",
+        "as_of": None,
+        "checks": [],
+        "breaks_open": None,
+    }
+    node.breaks = [dict(examples.BREAK)]
+    outcome = run("reconcile")
+    assert outcome.status == Status.NO
+    assert "the chain does not answer" in outcome.out
+    assert str(examples.BREAK["id"]) in outcome.out
 
 
 def run_reconcile(node: FakeNode, run: Run, breaks_open: int, *arguments: str) -> tuple[int, str]:

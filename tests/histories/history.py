@@ -334,9 +334,17 @@ class History:
         self._grown()
 
     def _mine_many(self) -> None:
-        """A stretch that the mirror can only catch up with in bulk."""
-        for place in range(self.chance.randint(80, 160)):
-            if place % 10 == 0:
+        """A stretch that the mirror can only catch up with in bulk, perhaps with a full block."""
+        if self.chance.random() < 0.3:
+            self._set_honest()
+            self._set_mood(self.chance.choice(self.rpcs), Mood.HIDES)
+        blocks = self.chance.randint(80, 140)
+        full = self.chance.choice((0, self.chance.randrange(blocks - 20)))
+        for place in range(blocks):
+            if full and place == full:
+                self.traffic.pool.append(self.traffic.many())
+                self.kinds["full blocks"] += 1
+            if place % 10 == 0 or place == full:
                 self._mine()
             else:
                 self.chain.extend(())

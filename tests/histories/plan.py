@@ -16,6 +16,9 @@ _FINALITIES = {
 }
 
 
+_TAGS = frozenset({Mood.TAG_AHEAD, Mood.TAG_AWAY, Mood.TAG_BACK})
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """One kind of history.
@@ -61,10 +64,10 @@ class Plan:
 
     @property
     def moods(self) -> list[Mood]:
-        """How one of the providers may be for a while."""
-        tags = {Mood.TAG_AHEAD, Mood.TAG_AWAY, Mood.TAG_BACK}
-        usable = set(Mood) if self.providers > 1 else set(ALONE)
-        return sorted(usable if self.has_tag else usable - tags, key=lambda each: each.value)
+        """How one of the providers may be for a while; those about tags more often, for few can."""
+        usable = sorted(set(Mood) if self.providers > 1 else ALONE, key=lambda each: each.value)
+        tags = [each for each in usable if each in _TAGS]
+        return usable + tags if self.has_tag else [each for each in usable if each not in tags]
 
     @classmethod
     def of(cls, chance: Random) -> Self:

@@ -9,7 +9,7 @@ from tests.histories.history import History
 from tests.histories.provider import Mood
 from tests.rig import PostgresServer
 
-ACTIONS = 24
+ACTIONS = 22
 _HISTORIES_PER_DATABASE = 50
 
 KINDS = frozenset(
@@ -34,6 +34,7 @@ KINDS = frozenset(
         "passes by range",
         "passes that waited",
         "reorgs",
+        "full blocks",
         "event settled",
         "event failed",
         "event skipped",

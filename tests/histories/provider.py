@@ -11,12 +11,24 @@ from typing import Any
 
 from adapters.evm.errors import NoAnswer, RpcError
 from adapters.evm.json_rpc import Call, JsonRpc
-from tests.histories.chain import GAS_PRICE_WEI, GAS_USED, Block, Log, Mined, ModelChain
+from tests.histories.chain import (
+    GAS_PRICE_WEI,
+    GAS_USED,
+    TRANSFER,
+    Block,
+    Log,
+    Mined,
+    ModelChain,
+)
+from tests.histories.parties import TOKEN
 from tests.histories.signing import signed_of
 
 _UNKNOWN_BLOCK = -32001
 _NO_METHOD = -32601
 _REFUSED = -32602
+_WORD_BYTES = 32
+_FULL = 12
+"""Logs of a block from which on not every block is read by its receipts."""
 
 
 class Mood(Enum):
@@ -248,10 +260,14 @@ class ModelRpc(JsonRpc):
         """
         if self.mood not in (Mood.HIDES, Mood.HIDES_EVERYWHERE):
             return False
-        count = sum(1 for _ in block.logs())
+        logs = [log for _, _, _, log in block.logs()]
+        chosen = block.hash[0] % len(logs)
+        if len(logs) > _FULL:  # of a full block: one that moves money, which balances tell
+            worth = [place for place, each in enumerate(logs) if _moves_money(each)]
+            chosen = worth[block.hash[0] % len(worth)] if worth else -1
         if self.mood is Mood.HIDES_EVERYWHERE and not self.chain.has_bloom:
-            return index < count - 1 and index == block.hash[0] % count
-        return index == block.hash[0] % count
+            return index < len(logs) - 1 and index == chosen
+        return index == chosen
 
     def _call(self, request: Mapping[str, Any], at: Any) -> str:
         holder = _bytes(request["data"])[-20:]
@@ -305,6 +321,16 @@ _METHODS: Mapping[str, Callable[..., Any]] = {
     "eth_getTransactionCount": ModelRpc._nonce,
     "eth_getCode": ModelRpc._code,
 }
+
+
+def _moves_money(log: Log) -> bool:
+    return (
+        log.address == TOKEN
+        and log.topics[0] == TRANSFER
+        and len(log.data) == _WORD_BYTES
+        and any(log.data)
+        and log.topics[1] != log.topics[2]
+    )
 
 
 def _matches(log: Log, asked: Mapping[str, Any]) -> bool:

@@ -50,6 +50,13 @@ class Traffic:
             taken.insert(0, Tx(self.name(), STRANGERS[0], noise=self.chance.randint(1, 3)))
         return in_nonce_order(taken, on.world.nonces)
 
+    def many(self) -> Tx:
+        """More transfers to the node in one transaction than a block is read by receipts for."""
+        to = (*OWN, *self.customers.used[-3:])
+        payer = self.chance.choice(STRANGERS)
+        moves = [(payer, self.chance.choice(to), self.chance.randint(1, 9)) for _ in range(20)]
+        return self._tx(payer, moves=moves)
+
     def _one(self) -> Tx:
         chance = self.chance
         if self.plan.strangers and self.lane.written and chance.random() < 0.15:

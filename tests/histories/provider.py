@@ -19,6 +19,7 @@ from tests.histories.chain import (
     Log,
     Mined,
     ModelChain,
+    bloom_of,
 )
 from tests.histories.parties import TOKEN
 from tests.histories.signing import signed_of
@@ -255,8 +256,9 @@ class ModelRpc(JsonRpc):
     def _hides(self, block: Block, index: int) -> bool:
         """Whether it leaves this log out: the same one each time, or it would be found at once.
 
-        Where there are no bloom filters nobody could tell that the last log of a block's receipts
-        is missing, but by asking somebody else: that is reconciliation's, not the mirror's.
+        The last log of a block's receipts is missing from nothing but the bloom filter. Where that
+        says nothing of it, only asking somebody else tells: that is reconciliation's, not the
+        mirror's.
         """
         if self.mood not in (Mood.HIDES, Mood.HIDES_EVERYWHERE):
             return False
@@ -265,8 +267,9 @@ class ModelRpc(JsonRpc):
         if len(logs) > _FULL:  # of a full block: one that moves money, which balances tell
             worth = [place for place, each in enumerate(logs) if _moves_money(each)]
             chosen = worth[block.hash[0] % len(worth)] if worth else -1
-        if self.mood is Mood.HIDES_EVERYWHERE and not self.chain.has_bloom:
-            return index < len(logs) - 1 and index == chosen
+        if self.mood is Mood.HIDES_EVERYWHERE and chosen == len(logs) - 1:
+            is_told = self.chain.has_bloom and bloom_of(logs[:-1]) != block.bloom
+            return is_told and index == chosen
         return index == chosen
 
     def _call(self, request: Mapping[str, Any], at: Any) -> str:

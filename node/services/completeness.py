@@ -22,6 +22,10 @@ from node.core.reconcile import Check, different_logs, none_of, same
 from node.core.units import Address
 
 BLOCKS_PER_SPAN: Final = 100
+_BLOCKS_AT_FIRST: Final = 4  # nobody knows yet how full they are
+LOGS_AT_ONCE: Final = 10_000
+"""About as many are read by range at once: memory stays the same however full blocks are."""
+
 BLOCKS_BY_RECEIPTS: Final = 16
 """Newest blocks whose receipts are all read again at an advance."""
 
@@ -143,7 +147,7 @@ class Completeness:
     async def _by_range(self, first: int, last: int) -> list[NewBreak]:
         """Read every log again by number range, which is safe for final blocks."""
         found: list[NewBreak] = []
-        start, span = first, BLOCKS_PER_SPAN
+        start, span, limit = first, _BLOCKS_AT_FIRST, BLOCKS_PER_SPAN
         while start <= last:
             end = min(start + span - 1, last)
             try:
@@ -155,9 +159,12 @@ class Completeness:
                     start = end + 1
                     continue
                 told = error.blocks_max if isinstance(error, RangeTooLong) else None
-                span = max(1, min(told or span, (end - start + 1) // 2))
+                span = limit = max(1, min(told or limit, (end - start + 1) // 2))
                 continue
             found += await self._different(start, end, theirs)
+            count = sum(each.log_count for each in theirs)
+            fitting = LOGS_AT_ONCE * (end - start + 1) // count if count else limit
+            span = max(1, min(fitting, 2 * span, limit))
             start = end + 1
         return found
 

@@ -20,8 +20,13 @@ from node.core.ports.idempotency import Answer, Claim
 from node.core.ports.transfers import Beneficiary, Transfer
 from node.core.quotes import FixedSide, Price, Quote
 from node.core.units import Address, Asset, Money
-from node.services.acceptance import Acceptance, SettlementTarget, Submission, TransferRequest
-from node.services.transfers import TransferService
+from node.services.transfers.acceptance import (
+    Acceptance,
+    SettlementTarget,
+    Submission,
+    TransferRequest,
+)
+from node.services.transfers.transfers import TransferService
 
 EUR = Asset("EUR", 2, "Euro")
 CHAIN_ID = 31337

@@ -21,9 +21,9 @@ from node.core.ports import UnitOfWork
 from node.core.ports.idempotency import Answer, Claim
 from node.core.ports.quotes import Halt
 from node.core.quotes import ACCEPTED_LATE_S, TTL_MAX_S, Quote, QuoteStatus, Rate
-from node.services.fx import FxService, Halted, Resumed
-from node.services.quoting import QuoteLimits, QuoteRequest, QuoteService
-from node.services.rates import Rates
+from node.services.pricing.fx import FxService, Halted, Resumed
+from node.services.pricing.quoting import QuoteLimits, QuoteRequest, QuoteService
+from node.services.pricing.rates import Rates
 from node.store.database import Database
 from node.store.unit_of_work import StoreUnits
 from tests.builders import CHAIN_ID, TOKEN, LedgerNode, render_error, target

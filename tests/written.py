@@ -8,7 +8,7 @@ from node.core.ports import UnitOfWork
 from node.core.ports.transfers import Transfer
 from node.core.transfers import Happening
 from node.core.units import Address
-from node.services import transfer_moves
+from node.services.transfers import transfer_moves
 from node.store.database import Database
 
 _MEMBER_COLUMNS: Final = (

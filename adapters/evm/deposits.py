@@ -2,7 +2,8 @@
 
 Calculated, never asked for: CREATE2 of EIP-1014, over the contract's own address, a salt, and the
 code of a forwarder, which has the destination in it. A shared test holds this to the contract. Not
-here: whose address is whose (`node.core.ports.deposits`), and sweeping (`node.services.sweeping`).
+here: whose address is whose (`node.core.ports.deposits`), and sweeping
+(`node.services.settlement.sweeping`).
 """
 
 from typing import Final

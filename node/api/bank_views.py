@@ -8,7 +8,7 @@ from node.core.catalog import Catalog
 from node.core.ids import Prefix, encode_id
 from node.core.ports.bank import StoredStatement
 from node.core.units import Asset, format_minor
-from node.services.bank import SuggestedLine
+from node.services.reconciliation.bank import SuggestedLine
 
 
 class TallyDocument(TypedDict):

@@ -17,7 +17,7 @@ from node.core.ports.settlement_views import (
     Spending,
 )
 from node.core.units import format_minor
-from node.services.settlement_overview import Period
+from node.services.settlement.overview import Period
 
 
 class AttemptDocument(TypedDict):

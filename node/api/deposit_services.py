@@ -8,13 +8,13 @@ from node.core.paging import ListQuery, Page
 from node.core.parties import Principal
 from node.core.ports.idempotency import Answer, Claim
 from node.core.units import Asset
-from node.services.attributing import Attribution
+from node.services.deposits.attributing import Attribution
+from node.services.deposits.payment_requests import PaymentRequestAsk
 from node.services.idempotency import RenderError
-from node.services.payment_requests import PaymentRequestAsk
 
 
 class Deposits(Protocol):
-    """See `node.services.payment_requests.PaymentRequestService`."""
+    """See `node.services.deposits.payment_requests.PaymentRequestService`."""
 
     def token_of(self, code: str, /) -> Asset:
         """The token, if this is its code."""

@@ -9,7 +9,7 @@ from node.core.catalog import Catalog
 from node.core.ports.quotes import Halt
 from node.core.rates import PricingPolicy, Reading, is_too_old
 from node.core.units import Money
-from node.services.fx import FxState, OpenAmount, PairRate, Resumed
+from node.services.pricing.fx import FxState, OpenAmount, PairRate, Resumed
 
 
 class PricingView(TypedDict):

@@ -10,7 +10,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from node.core.ports.chain import ProviderHealth
-from node.services.health import Readiness
+from node.services.mirror.health import Readiness
 
 
 class MirrorSeries(Collector):

@@ -9,11 +9,11 @@ from node.core.ports.idempotency import Answer, Claim
 from node.core.ports.reorgs import Reorg
 from node.core.units import BlockHash
 from node.services.idempotency import RenderError
-from node.services.reorgs import MirrorLook
+from node.services.mirror.reorgs import MirrorLook
 
 
 class MirrorDesk(Protocol):
-    """See `node.services.reorgs.ReorgService`."""
+    """See `node.services.mirror.reorgs.ReorgService`."""
 
     async def look(self) -> MirrorLook:
         """Where the mirror stands."""

@@ -12,7 +12,7 @@ from node.core.mirror import BlockPoint
 from node.core.ports.chain import ProviderHealth
 from node.core.ports.reorgs import Reorg
 from node.core.units import format_minor
-from node.services.reorgs import MirrorLook
+from node.services.mirror.reorgs import MirrorLook
 
 
 class MirrorProviderDocument(TypedDict):

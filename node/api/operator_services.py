@@ -6,7 +6,7 @@ from typing import Protocol
 from node.core.paging import ListQuery, Page
 from node.core.parties import Principal
 from node.core.ports.comparisons import AccountComparison, ComparisonPoint
-from node.services.blocks import BlockLook
+from node.services.mirror.blocks import BlockLook
 from node.services.sessions import NewSession
 
 
@@ -27,7 +27,7 @@ class Sessions(Protocol):
 
 
 class Blocks(Protocol):
-    """See `node.services.blocks.BlockService`."""
+    """See `node.services.mirror.blocks.BlockService`."""
 
     async def look(self, number: str, /) -> BlockLook:
         """One block."""
@@ -35,7 +35,7 @@ class Blocks(Protocol):
 
 
 class Comparisons(Protocol):
-    """See `node.services.comparisons.ComparisonService`."""
+    """See `node.services.reconciliation.comparisons.ComparisonService`."""
 
     async def accounts(self) -> Sequence[AccountComparison]:
         """The last comparison of every account."""

@@ -9,13 +9,13 @@ from node.core.parties import Principal
 from node.core.ports.bank import StoredStatement
 from node.core.ports.breaks import Break, BreakEvent, OpenBreaks
 from node.core.ports.idempotency import Answer, Claim
-from node.services.bank import StatementFile, SuggestedLine
-from node.services.breaks import BreakRequest
 from node.services.idempotency import RenderError
+from node.services.reconciliation.bank import StatementFile, SuggestedLine
+from node.services.reconciliation.breaks import BreakRequest
 
 
 class BreakDesk(Protocol):
-    """See `node.services.breaks.BreakService`."""
+    """See `node.services.reconciliation.breaks.BreakService`."""
 
     async def page(self, query: ListQuery, /) -> Page[Break]:
         """Breaks."""
@@ -53,7 +53,7 @@ class BreakDesk(Protocol):
 
 
 class BankDesk(Protocol):
-    """See `node.services.bank.BankService`."""
+    """See `node.services.reconciliation.bank.BankService`."""
 
     async def import_file(
         self,

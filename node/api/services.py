@@ -29,15 +29,15 @@ from node.core.ports.transfers import EventRow, TopUp, Transfer
 from node.core.positions import Positions
 from node.core.quotes import Price, Quote, QuoteStatus
 from node.core.statements import Statement
-from node.services.acceptance import Submission
-from node.services.bookings import BookingRequest
-from node.services.fx import FxState, Halted, Resumed
-from node.services.health import Readiness
 from node.services.idempotency import RenderError
+from node.services.ledger.bookings import BookingRequest
+from node.services.ledger.top_ups import TopUpRequest
+from node.services.mirror.health import Readiness
 from node.services.parties import NewSecret
 from node.services.points import Asked
-from node.services.quoting import QuoteRequest
-from node.services.top_ups import TopUpRequest
+from node.services.pricing.fx import FxState, Halted, Resumed
+from node.services.pricing.quoting import QuoteRequest
+from node.services.transfers.acceptance import Submission
 
 
 class Parties(Protocol):
@@ -85,7 +85,7 @@ class Parties(Protocol):
 
 
 class TopUps(Protocol):
-    """See `node.services.top_ups.TopUpService`."""
+    """See `node.services.ledger.top_ups.TopUpService`."""
 
     async def create(
         self,
@@ -100,7 +100,7 @@ class TopUps(Protocol):
 
 
 class Quoting(Protocol):
-    """See `node.services.quoting.QuoteService`."""
+    """See `node.services.pricing.quoting.QuoteService`."""
 
     async def price(
         self,
@@ -134,7 +134,7 @@ class Quoting(Protocol):
 
 
 class Transfers(Protocol):
-    """See `node.services.transfers.TransferService`."""
+    """See `node.services.transfers.transfers.TransferService`."""
 
     async def create(self, submission: Submission, /) -> Answer:
         """Accept or refuse."""
@@ -194,7 +194,7 @@ class Transfers(Protocol):
 
 
 class Accounts(Protocol):
-    """See `node.services.accounts.AccountService`."""
+    """See `node.services.ledger.accounts.AccountService`."""
 
     async def balances(
         self, principal: Principal, customer_id: str, asked: Asked, /
@@ -236,7 +236,7 @@ class Accounts(Protocol):
 
 
 class Statements(Protocol):
-    """See `node.services.statements.StatementService`."""
+    """See `node.services.ledger.statements.StatementService`."""
 
     async def statement(
         self,
@@ -254,7 +254,7 @@ class Statements(Protocol):
 
 
 class PositionKeeping(Protocol):
-    """See `node.services.positions.PositionService`."""
+    """See `node.services.pricing.positions.PositionService`."""
 
     async def positions(
         self, first: date | None, last: date | None, currency: str | None, /
@@ -264,7 +264,7 @@ class PositionKeeping(Protocol):
 
 
 class Bookings(Protocol):
-    """See `node.services.bookings.BookingService`."""
+    """See `node.services.ledger.bookings.BookingService`."""
 
     async def create(
         self,
@@ -283,7 +283,7 @@ class Bookings(Protocol):
 
 
 class Reconciliation(Protocol):
-    """See `node.services.reconciling.ReconciliationService`."""
+    """See `node.services.reconciliation.reconciling.ReconciliationService`."""
 
     async def request_run(
         self,
@@ -307,7 +307,7 @@ class Reconciliation(Protocol):
 
 
 class Fx(Protocol):
-    """See `node.services.fx.FxService`."""
+    """See `node.services.pricing.fx.FxService`."""
 
     async def state(self) -> FxState:
         """Rates and open quotes."""
@@ -343,7 +343,7 @@ class Fx(Protocol):
 
 
 class Health(Protocol):
-    """See `node.services.health.HealthService`."""
+    """See `node.services.mirror.health.HealthService`."""
 
     async def ready(self) -> Readiness:
         """Check everything the node needs; never raises for what is away."""

@@ -15,9 +15,9 @@ from node.core.ports.chain import AddressCodec, ProviderHealth
 from node.core.ports.settlement_views import LaneView, Spending
 from node.core.settlement import LaneStatus, PauseReason, Purpose, Waiting
 from node.core.transfers import TERMINAL, State
-from node.services.settlement_alerts import SETTLE, AlertCode, is_held
-from node.services.settlement_figures import SettlementFigures
-from node.services.settlement_overview import SettlementLook
+from node.services.settlement.alerts import SETTLE, AlertCode, is_held
+from node.services.settlement.figures import SettlementFigures
+from node.services.settlement.overview import SettlementLook
 
 _PREFIX: Final = "corridor_settlement_"
 _NONE: Final = "none"

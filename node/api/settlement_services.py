@@ -16,12 +16,12 @@ from node.core.ports.settlement import Pause
 from node.core.ports.settlement_views import BatchRow, BatchView, LaneSpending
 from node.core.settlement import PauseReason
 from node.services.idempotency import RenderError
-from node.services.settlement_figures import SettlementFigures
-from node.services.settlement_overview import Period, SettlementLook
+from node.services.settlement.figures import SettlementFigures
+from node.services.settlement.overview import Period, SettlementLook
 
 
 class Overview(Protocol):
-    """See `node.services.settlement_overview.SettlementOverview`."""
+    """See `node.services.settlement.overview.SettlementOverview`."""
 
     async def look(self) -> SettlementLook:
         """Everything in one look."""
@@ -45,7 +45,7 @@ class Overview(Protocol):
 
 
 class Meter(Protocol):
-    """See `node.services.settlement_figures.SettlementMeter`."""
+    """See `node.services.settlement.figures.SettlementMeter`."""
 
     async def figures(self) -> SettlementFigures:
         """What is measured."""
@@ -57,7 +57,7 @@ class Meter(Protocol):
 
 
 class AdoptionDesk(Protocol):
-    """See `node.services.adoption.AdoptionService`."""
+    """See `node.services.settlement.adoption.AdoptionService`."""
 
     async def look(self) -> Adoption:
         """What would be adopted."""
@@ -77,7 +77,7 @@ class AdoptionDesk(Protocol):
 
 
 class Settlement(Protocol):
-    """See `node.services.settlement_operations.SettlementOperations`."""
+    """See `node.services.settlement.operations.SettlementOperations`."""
 
     async def pauses(self) -> Sequence[Pause]:
         """Pauses in force."""

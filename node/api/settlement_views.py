@@ -24,8 +24,8 @@ from node.core.ports.settlement_views import (
     OpenRow,
 )
 from node.core.units import format_minor
-from node.services.settlement_alerts import Alert
-from node.services.settlement_overview import SettlementLook
+from node.services.settlement.alerts import Alert
+from node.services.settlement.overview import SettlementLook
 
 _COIN_DIGITS: Final = 18
 

@@ -8,11 +8,11 @@ from node.core.parties import Principal
 from node.core.ports.idempotency import Answer, Claim
 from node.core.ports.movements import Movement
 from node.services.idempotency import RenderError
-from node.services.treasury_operations import MovementRequest, RuleLimits, RuleRequest
+from node.services.settlement.treasury_operations import MovementRequest, RuleLimits, RuleRequest
 
 
 class Treasury(Protocol):
-    """See `node.services.treasury_operations.TreasuryOperations`."""
+    """See `node.services.settlement.treasury_operations.TreasuryOperations`."""
 
     async def request_movement(
         self,

@@ -8,7 +8,7 @@ from node.core.ids import Prefix, encode_id
 from node.core.ports.chain import AddressCodec
 from node.core.ports.movements import Movement
 from node.core.units import format_minor
-from node.services.treasury_operations import RuleLimits
+from node.services.settlement.treasury_operations import RuleLimits
 
 # `from` is a word of Python, so this one is written as a call. `sender` is whose key signs;
 # `waiting` says why a requested movement is not sent yet: paused, gas_low, earlier_first,

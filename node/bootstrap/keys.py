@@ -10,7 +10,7 @@ from node.core.mirror import Watch
 from node.core.signing import KeyRole, SigningFacts
 from node.core.treasury import NodeAddresses
 from node.core.units import Address
-from node.services.acceptance import SettlementTarget
+from node.services.transfers.acceptance import SettlementTarget
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,27 +25,27 @@ from node.core.consent import TwoPersons
 from node.core.mirror import Watch
 from node.core.ports.quotes import RateSource
 from node.core.treasury import NodeAddresses
-from node.services.acceptance import Acceptance, SettlementTarget
-from node.services.adoption import AdoptionService
-from node.services.bank import BankService
-from node.services.bookings import BookingService
-from node.services.breaks import BreakService
-from node.services.fx import FxService
-from node.services.head_watch import HeadWatch
-from node.services.health import HealthService
+from node.services.deposits.payment_requests import Forwarders, PaymentRequestService
+from node.services.ledger.bookings import BookingService
+from node.services.ledger.posting import PostingService
+from node.services.ledger.top_ups import SANDBOX_RAIL
+from node.services.mirror.head_watch import HeadWatch
+from node.services.mirror.health import HealthService
+from node.services.mirror.reorgs import ReorgService
 from node.services.parties import PartyService
-from node.services.payment_requests import Forwarders, PaymentRequestService
-from node.services.posting import PostingService
-from node.services.quoting import QuoteLimits, QuoteService
-from node.services.rates import Rates
-from node.services.recollection import Recollection
-from node.services.reconciling import ReconciliationService
-from node.services.reorgs import ReorgService
-from node.services.settlement_alerts import AlertRules
-from node.services.settlement_figures import SettlementMeter
-from node.services.settlement_overview import Watched
-from node.services.top_ups import SANDBOX_RAIL
-from node.services.transfers import TransferService
+from node.services.pricing.fx import FxService
+from node.services.pricing.quoting import QuoteLimits, QuoteService
+from node.services.pricing.rates import Rates
+from node.services.reconciliation.bank import BankService
+from node.services.reconciliation.breaks import BreakService
+from node.services.reconciliation.reconciling import ReconciliationService
+from node.services.settlement.adoption import AdoptionService
+from node.services.settlement.alerts import AlertRules
+from node.services.settlement.figures import SettlementMeter
+from node.services.settlement.overview import Watched
+from node.services.settlement.recollection import Recollection
+from node.services.transfers.acceptance import Acceptance, SettlementTarget
+from node.services.transfers.transfers import TransferService
 from node.store.unit_of_work import StoreUnits
 
 

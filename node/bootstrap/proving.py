@@ -12,7 +12,7 @@ from node.config import Settings
 from node.core.catalog import ETH, USDC
 from node.core.mirror import Watch
 from node.core.units import Address
-from node.services.reserves import ReservesService
+from node.services.ledger.reserves import ReservesService
 from node.store.database import Database
 from node.store.unit_of_work import StoreUnits
 

@@ -26,14 +26,14 @@ from node.core.settlement import BatchRules
 from node.core.signing import KeyRole, SigningPolicy
 from node.core.submission import FeeRules
 from node.core.sweeping import SweepRules
-from node.services.checkpointing import CheckpointService
-from node.services.mirroring import MirrorService
-from node.services.movement_writing import MovementWriter
-from node.services.request_expiry import RequestExpiry
-from node.services.settlement import SettlementService
-from node.services.settlement_parts import SettlementParts
-from node.services.sweeping import Sweeper
-from node.services.treasury import TreasuryService
+from node.services.deposits.request_expiry import RequestExpiry
+from node.services.ledger.checkpointing import CheckpointService
+from node.services.mirror.mirroring import MirrorService
+from node.services.settlement.movement_writing import MovementWriter
+from node.services.settlement.parts import SettlementParts
+from node.services.settlement.settling import SettlementService
+from node.services.settlement.sweeping import Sweeper
+from node.services.settlement.treasury import TreasuryService
 from node.store.lane_lock import AdvisoryLaneLock
 from node.workers.loop import Job, run_all
 

@@ -1,6 +1,6 @@
 """`corridor fx`: rates and exposure; `corridor fx halt` and `corridor fx resume`.
 
-Not here: what halts by itself (`node.services.breaker`).
+Not here: what halts by itself (`node.services.pricing.breaker`).
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """`corridor prove reserves`: a directory that appears whole or not at all, and what to do with it.
 
-Not here: what is proven (`node.services.reserves`).
+Not here: what is proven (`node.services.ledger.reserves`).
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from node.core.units import format_minor
 if TYPE_CHECKING:  # a command loads the node only when it runs
     from node.config import Settings
     from node.core.reserves import Attestation
-    from node.services.reserves import Outcome
+    from node.services.ledger.reserves import Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +153,7 @@ async def _proven(
     settings: "Settings", manner: Manner, directory: ProofDirectory, aside: Path
 ) -> "Outcome":
     from node.bootstrap import open_reserves
-    from node.services.reserves import ProofFiles
+    from node.services.ledger.reserves import ProofFiles
 
     bar = Progress(
         TextColumn("{task.description}"),

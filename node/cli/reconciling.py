@@ -1,6 +1,6 @@
 """`corridor reconcile`: one run, its checks, and the breaks that are open.
 
-Not here: the checks themselves (`node.services.reconciling`).
+Not here: the checks themselves (`node.services.reconciliation.reconciling`).
 """
 
 import re

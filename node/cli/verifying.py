@@ -1,6 +1,6 @@
 """`corridor verify`: derive the books again from their records, show what differs, export them.
 
-Not here: the checks (`node.services.verifying`).
+Not here: the checks (`node.services.ledger.verifying`).
 """
 
 import time
@@ -32,7 +32,7 @@ if TYPE_CHECKING:  # a command loads the node only when it runs
     from node.bootstrap import Books
     from node.core.proof.findings import Difference
     from node.core.proof.records import Anchor
-    from node.services.verifying import Verification
+    from node.services.ledger.verifying import Verification
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 Pure. A line and a ledger transaction are matched by an exact reference, amount and sign, or by the
 break that books the line; equal amounts near in time are a suggestion and never more. Each side is
-claimed once. Files are read by `adapters.bank`; who imports and confirms is `node.services.bank`.
+claimed once. Files are read by `adapters.bank`; who imports and confirms is
+`node.services.reconciliation.bank`.
 """
 
 from collections import Counter, defaultdict

@@ -3,7 +3,8 @@
 A difference is a break: it has a code, a severity, what was expected and what is there, evidence,
 a cause where it is known, and a next action. It is closed by a match or a ledger transaction, never
 deleted, and only a fact that is derived anew from the chain closes one by itself. What is compared
-is `node.core.reconcile`; who opens, takes and closes breaks is `node.services.breaks`.
+is `node.core.reconcile`; who opens, takes and closes breaks is
+`node.services.reconciliation.breaks`.
 """
 
 from collections.abc import Mapping

@@ -2,7 +2,8 @@
 
 The rule of two persons ("maker and checker", the four-eyes principle): one proposes, another
 approves, and nothing is booked before. Two operators are two `Principal.key`s. Who keeps proposals
-and books them is `node.services.breaks`, and for reorgs past finality `node.services.reorgs`.
+and books them is `node.services.reconciliation.breaks`, and for reorgs past finality
+`node.services.mirror.reorgs`.
 """
 
 from collections.abc import Callable, Mapping, Sequence

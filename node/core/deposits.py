@@ -4,7 +4,7 @@ The address alone says whose a deposit is: who sent it never matters, and one lo
 request. A standing address credits its owner with whatever comes. A payment request has an address
 of its own, which is its reference; what came there is judged at the time of the block that holds
 it, never at the time somebody noticed. Rows and statements are `node.store.deposits`, the step at
-finality is `node.services.deposits`.
+finality is `node.services.deposits.deposits`.
 """
 
 from collections.abc import Sequence

@@ -3,7 +3,7 @@
 A balance that was right at one block and is wrong at a later one went wrong in some block between.
 Which one is found in log2(blocks) questions, and there the logs of the chain, those of the mirror
 and the balance itself are three witnesses of which one is alone. Not here: asking
-(`node.services.bisecting`), what is compared (`node.core.reconcile`).
+(`node.services.reconciliation.bisecting`), what is compared (`node.core.reconcile`).
 """
 
 from collections.abc import Mapping, Sequence

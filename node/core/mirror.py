@@ -4,7 +4,7 @@ Every chain fact is keyed by the hash of its block. A block is canonical while t
 hashes from the head leads to it; canonicity is decided here and nowhere else, and never by whether
 a provider still answers for a hash. Ledger effects come with finality only, so a reorg before it
 touches no entry. Not here: reading the chain (`adapters.evm.reader`), and what a fact does to
-transfers and books (`node.services.mirroring`, `node.services.finalizing`).
+transfers and books (`node.services.mirror.mirroring`, `node.services.mirror.finalizing`).
 """
 
 from collections.abc import Mapping, Sequence

@@ -26,7 +26,7 @@ understated. The result of some days is the value of the position after them les
 both at the current mid. So every figure is less than one minor unit per currency away from the
 exact one, and all of them add up: days to periods, periods to the total, currencies to their sum.
 
-Not here: the rates (`node.core.rates`), reading the books (`node.services.positions`).
+Not here: the rates (`node.core.rates`), reading the books (`node.services.pricing.positions`).
 """
 
 from collections.abc import Iterable, Mapping, Sequence

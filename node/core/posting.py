@@ -4,7 +4,7 @@ Decisions are made against a working copy of the accounts, in order: each ledger
 the effects of those before it, and one that is refused changes nothing. The rules are the
 database's own (its CHECKs count holds), stated here once more so that one refusal does not take a
 whole batch with it; a test holds the two together. Keys, storing and answers are in
-`node.services.posting`.
+`node.services.ledger.posting`.
 """
 
 import hashlib

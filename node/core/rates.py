@@ -2,7 +2,7 @@
 
 A rate that is missing, too old, or contradicted by another is never replaced by a guess: there is
 no price then, and the reason names the sources. What is asked of the sources is data, a
-`PricingPolicy`. Reading rates is in `adapters.fx`, keeping them in `node.services.rates`.
+`PricingPolicy`. Reading rates is in `adapters.fx`, keeping them in `node.services.pricing.rates`.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,6 +1,7 @@
 """Reconciliation as pure rules: what is compared. Everything is exact and the tolerance is zero.
 
-What a difference means is `node.core.breaks`; collecting numbers is `node.services.reconciling`.
+What a difference means is `node.core.breaks`; collecting numbers is
+`node.services.reconciliation.reconciling`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -4,7 +4,7 @@ Finality is undone down to the newest block that both chains have, and the ordin
 it again on the new one: every ledger transaction that came from a replaced block is reversed with
 its recorded integers, what transfers had posted is held again, and what their owners have spent
 meanwhile is a loss until the same deposit is final again. Reading and writing is
-`node.services.reorgs` and `node.services.reorg_undoing`; ADR 0021 says why.
+`node.services.mirror.reorgs` and `node.services.mirror.reorg_undoing`; ADR 0021 says why.
 """
 
 from collections.abc import Mapping, Sequence

@@ -6,7 +6,7 @@ money or your life", eprint 2018/1139). The order is random, what is left of the
 is leaves of nothing, and a balance is one leaf: parts of it could be told apart by their sums.
 
 The format is node/docs/reserves_proof.md; `scripts/verify_reserves.py` checks it without this code.
-Not here: where balances come from (`node.services.reserves`).
+Not here: where balances come from (`node.services.ledger.reserves`).
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """Settlement, as pure rules: what is in a batch, when it goes, and why a payout fails.
 
 Fees and the answers to a send are in `node.core.submission`; doing it is
-`node.services.settlement`; concluding that somebody was paid is the mirror's alone.
+`node.services.settlement.settling`; concluding that somebody was paid is the mirror's alone.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,7 @@
 """Sweeping deposit addresses, as pure rules: the call, its answer, its gas, and when it is due.
 
 Where addresses come from is `adapters.evm.deposits`; what a deposit means is `node.core.deposits`;
-doing it is `node.services.sweeping`.
+doing it is `node.services.settlement.sweeping`.
 """
 
 from collections.abc import Sequence

@@ -2,7 +2,7 @@
 
 Pure and table driven: `MOVES` is the whole machine. The store applies a move only to the version
 it was computed for, so two processes never both win. What is booked at acceptance is in
-`node.core.ledger`; how chain facts become these events is in `node.services.mirroring`.
+`node.core.ledger`; how chain facts become these events is in `node.services.mirror.mirroring`.
 """
 
 from collections.abc import Mapping

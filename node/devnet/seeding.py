@@ -18,7 +18,7 @@ from node.core.ids import Prefix, encode_id
 from node.core.parties import Principal, Role
 from node.core.ports.idempotency import Answer, Claim
 from node.devnet.state import write_json
-from node.services.top_ups import SANDBOX_RAIL, TopUpRequest
+from node.services.ledger.top_ups import SANDBOX_RAIL, TopUpRequest
 
 _DEMO_CUSTOMERS: Final = (
     ("Ada", "DE", "EUR", "10000.00"),

@@ -12,8 +12,8 @@ from node.core.paging import ListQuery, Page
 from node.core.parties import Principal
 from node.core.ports.bank import StoredLine, StoredStatement
 from node.core.ports.idempotency import Answer, Claim
-from node.services.bank import StatementFile, SuggestedLine
 from node.services.idempotency import RenderError
+from node.services.reconciliation.bank import StatementFile, SuggestedLine
 from tests.api.fake_world import NOW, Memory
 
 A_STATEMENT = StoredStatement(

@@ -10,8 +10,8 @@ from node.core.errors import NodeError, NotFound
 from node.core.ledger import Entry, LedgerTransaction
 from node.core.ports.history import TransactionRow
 from node.core.ports.idempotency import Answer, Claim
-from node.services.bookings import BookingRequest
 from node.services.idempotency import RenderError
+from node.services.ledger.bookings import BookingRequest
 from tests.api.fake_world import NOW, OPERATOR, Memory
 
 A_BOOKING = BookingRequest(

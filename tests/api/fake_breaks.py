@@ -14,7 +14,7 @@ from node.core.ledger import Entry
 from node.core.paging import ListQuery, Page
 from node.core.ports.breaks import Break, BreakEvent, OpenBreaks
 from node.core.ports.idempotency import Answer
-from node.services.breaks import BreakRequest
+from node.services.reconciliation.breaks import BreakRequest
 from tests.api.fake_world import NOW, Memory
 
 A_BREAK = Break(

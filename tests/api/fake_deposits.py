@@ -28,9 +28,9 @@ from node.core.paging import ListQuery, Page
 from node.core.parties import Principal
 from node.core.ports.idempotency import Answer, Claim
 from node.core.units import Address, Asset, BlockHash, TxHash, parse_amount
-from node.services.attributing import Attribution
+from node.services.deposits.attributing import Attribution
+from node.services.deposits.payment_requests import PaymentRequestAsk
 from node.services.idempotency import RenderError
-from node.services.payment_requests import PaymentRequestAsk
 from tests.api.fake_world import ANA, CATALOG, CONTRACT, LANE, NOW, Memory
 
 ADDRESS = Address(b"\x0d" * 20)

@@ -11,8 +11,8 @@ from node.core.ports.idempotency import Answer, Claim
 from node.core.ports.quotes import Exposure, Halt
 from node.core.quotes import HaltReason
 from node.core.rates import DEFAULT_POLICY, Reading
-from node.services.fx import FxState, Halted, OpenAmount, PairRate, Resumed
 from node.services.idempotency import RenderError
+from node.services.pricing.fx import FxState, Halted, OpenAmount, PairRate, Resumed
 from tests.api.fake_world import CATALOG, MID, NOW, Memory
 
 

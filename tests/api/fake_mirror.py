@@ -19,7 +19,7 @@ from node.core.ports.idempotency import Answer, Claim
 from node.core.ports.reorgs import Reorg, ReorgState
 from node.core.units import BlockHash
 from node.services.idempotency import RenderError
-from node.services.reorgs import MirrorLook
+from node.services.mirror.reorgs import MirrorLook
 from tests.api.fake_world import NOW, Memory
 
 FINAL = BlockPoint(40, BlockHash(b"\x0a" * 32))

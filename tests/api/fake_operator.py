@@ -14,7 +14,7 @@ from node.core.parties import Principal, Role
 from node.core.ports.comparisons import AccountComparison, ComparisonPoint
 from node.core.ports.mirror_views import BlockView, LogView
 from node.core.units import Address, BlockHash, TxHash
-from node.services.blocks import BlockLook
+from node.services.mirror.blocks import BlockLook
 from node.services.sessions import LIFETIME, NewSession
 from tests.api.fake_world import CONTRACT, LANE, NOW, SECRETS
 

@@ -29,9 +29,9 @@ from node.core.settlement import LaneStatus, PaymentRecord, Purpose, SlotState
 from node.core.submission import AnswerClass, Fees
 from node.core.treasury import NodeAddresses
 from node.core.units import Address, BlockHash, TxHash
-from node.services.settlement_alerts import AlertRules, Facts, alerts
-from node.services.settlement_figures import SettlementFigures
-from node.services.settlement_overview import Period, SettlementLook, Watched
+from node.services.settlement.alerts import AlertRules, Facts, alerts
+from node.services.settlement.figures import SettlementFigures
+from node.services.settlement.overview import Period, SettlementLook, Watched
 from tests.api.fake_operations import FakeSettlement
 from tests.api.fake_world import CONTRACT, LANE, NOW
 

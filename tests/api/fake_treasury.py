@@ -13,7 +13,7 @@ from node.core.parties import Principal
 from node.core.ports.idempotency import Answer, Claim
 from node.core.ports.movements import Movement, TreasuryRule
 from node.services.idempotency import RenderError
-from node.services.treasury_operations import MovementRequest, RuleLimits, RuleRequest
+from node.services.settlement.treasury_operations import MovementRequest, RuleLimits, RuleRequest
 from tests.api.fake_world import CONTRACT, LANE, NOW, Memory
 
 A_MOVEMENT = Movement(

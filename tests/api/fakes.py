@@ -38,12 +38,12 @@ from node.core.quotes import (
 )
 from node.core.transfers import State
 from node.core.units import parse_minor
-from node.services.acceptance import Submission
-from node.services.health import Check, Readiness
 from node.services.idempotency import RenderError
+from node.services.ledger.top_ups import TopUpRequest
+from node.services.mirror.health import Check, Readiness
 from node.services.parties import NewSecret, TokenAlreadyCreated
-from node.services.quoting import QuoteRequest
-from node.services.top_ups import TopUpRequest
+from node.services.pricing.quoting import QuoteRequest
+from node.services.transfers.acceptance import Submission
 from tests.api.fake_adoption import FakeAdoption
 from tests.api.fake_bank import FakeBank
 from tests.api.fake_bookings import FakeBookings

@@ -11,7 +11,7 @@ from node.core.breaks import BreakCode, break_of
 from node.core.errors import Overloaded
 from node.core.ids import Prefix, encode_id
 from node.core.reconcile import solvency
-from node.services.verifying import VerifyService
+from node.services.ledger.verifying import VerifyService
 from node.store.database import Database
 from node.store.unit_of_work import StoreUnits
 from tests.api.conftest import RealNode

@@ -10,7 +10,7 @@ from node.bootstrap import serving
 from node.bootstrap.wiring import Node
 from node.core.errors import DatabaseUnavailable
 from node.core.ports.quotes import Halt
-from node.services.rates import Rates
+from node.services.pricing.rates import Rates
 
 
 @dataclass

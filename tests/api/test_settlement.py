@@ -15,7 +15,7 @@ from node.core.ports.settlement import Pause
 from node.core.ports.settlement_views import OpenRow
 from node.core.settlement import LaneStatus, PauseReason, Waiting
 from node.core.units import Address
-from node.services.settlement_alerts import AlertCode
+from node.services.settlement.alerts import AlertCode
 from tests.api.fake_overview import A_CONTRACT, A_LANE, GWEI, SPENT
 from tests.api.fake_world import LANE, NOW
 from tests.api.fakes import FakeNode

@@ -35,8 +35,8 @@ from node.core.ports.idempotency import Answer
 from node.core.ports.transfers import Transfer
 from node.core.units import Money
 from node.devnet.errors import DevnetError
-from node.services.acceptance import Submission
-from node.services.treasury_operations import RuleRequest
+from node.services.settlement.treasury_operations import RuleRequest
+from node.services.transfers.acceptance import Submission
 from tests.builders import LedgerNode, a_quote, render_error
 from tests.chaos.pool import Pool, Strictness
 from tests.chaos.proxy import FaultProxy

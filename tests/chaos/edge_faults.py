@@ -7,7 +7,7 @@ from node.core.errors import NodeError
 from node.core.ports.idempotency import Answer
 from node.core.settlement import PauseReason
 from node.core.units import Money
-from node.services.treasury_operations import MovementRequest
+from node.services.settlement.treasury_operations import MovementRequest
 from tests.builders import a_claim, render, render_error
 from tests.chaos.bench import LANES, OPERATOR, Payment, transfer_name
 

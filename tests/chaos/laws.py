@@ -15,7 +15,7 @@ from eth_utils.crypto import keccak
 from node.core.ledger import customer_account
 from node.core.ports.transfers import Transfer
 from node.core.transfers import TERMINAL, State
-from node.services.finalizing import VOIDED_ON_CHAIN
+from node.services.mirror.finalizing import VOIDED_ON_CHAIN
 from tests.chaos.bench import Bench, Payment
 from tests.chaos.open_breaks import Causes, Unbooked, compare
 

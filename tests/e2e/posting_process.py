@@ -25,8 +25,8 @@ from node.core.parties import Customer, Principal, Role
 from node.core.ports import UnitOfWork
 from node.core.ports.idempotency import Answer, Claim
 from node.core.ports.transfers import TopUp
-from node.services.posting import PostingService
-from node.services.top_ups import SANDBOX_RAIL, TopUpRequest, TopUpService
+from node.services.ledger.posting import PostingService
+from node.services.ledger.top_ups import SANDBOX_RAIL, TopUpRequest, TopUpService
 from node.store.database import Database
 from node.store.unit_of_work import StoreUnits
 from tests.builders import CATALOG

@@ -15,8 +15,8 @@ import pytest
 
 from node.core.errors import NodeError
 from node.core.posting import same_content
-from node.services.posting import PostingService
-from node.services.verifying import VerifyService
+from node.services.ledger.posting import PostingService
+from node.services.ledger.verifying import VerifyService
 from node.store.database import Database
 from node.store.unit_of_work import StoreUnits
 from tests.builders import CATALOG

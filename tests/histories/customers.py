@@ -13,7 +13,7 @@ from node.core.deposits import DepositPolicy, NewAddress, NewRequest, Owner, Req
 from node.core.parties import Principal
 from node.core.ports import UnitOfWork
 from node.core.units import Address
-from node.services.deposits import request_event
+from node.services.deposits.deposits import request_event
 from node.store.database import Database
 from tests.builders import CHAIN_ID
 from tests.histories.parties import CROWD, FACTORY

@@ -22,9 +22,9 @@ from node.core.mirror import Cursor, Watch
 from node.core.ports.transfers import Transfer
 from node.core.signing import KeyRole
 from node.core.units import Address
-from node.services.mirroring import MirrorService
-from node.services.reconciling import ReconciliationService
-from node.services.request_expiry import RequestExpiry
+from node.services.deposits.request_expiry import RequestExpiry
+from node.services.mirror.mirroring import MirrorService
+from node.services.reconciliation.reconciling import ReconciliationService
 from node.store.database import Database
 from node.store.unit_of_work import StoreUnits
 from tests.builders import CHAIN_ID, LedgerNode, target

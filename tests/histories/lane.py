@@ -11,7 +11,7 @@ from adapters.machine import new_id
 from node.core.ports import UnitOfWork
 from node.core.ports.transfers import Transfer
 from node.core.transfers import Happening, State
-from node.services import transfer_moves
+from node.services.transfers import transfer_moves
 from node.store.database import Database
 from tests.builders import CHAIN_ID
 from tests.histories.chain import Record, Tx

@@ -6,7 +6,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "node" / "docs" / "failure_windows.md").read_text()
 TESTS = "\n".join(path.read_text() for path in sorted((ROOT / "tests").rglob("test_*.py")))
-SERVICES = "\n".join(path.read_text() for path in (ROOT / "node" / "services").glob("*.py"))
+SERVICES = "\n".join(path.read_text() for path in (ROOT / "node" / "services").rglob("*.py"))
 
 
 def test_the_page_has_every_window_once() -> None:

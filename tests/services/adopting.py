@@ -10,8 +10,8 @@ from node.core.ports.adoption import Adoption
 from node.core.ports.idempotency import Answer
 from node.core.ports.transfers import Transfer
 from node.core.transfers import State
-from node.services.adoption import AdoptionService
-from node.services.settlement import SettlementService
+from node.services.settlement.adoption import AdoptionService
+from node.services.settlement.settling import SettlementService
 from tests.builders import render_error
 from tests.mirrored import BUY, DEPTH_BLOCKS, MirroredNode
 from tests.onchain import LANE

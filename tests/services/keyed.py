@@ -15,9 +15,13 @@ from node.core.ports.idempotency import Answer, Claim
 from node.core.ports.movements import Movement
 from node.core.settlement import PauseReason
 from node.core.units import Address, Asset, Money
-from node.services.settlement_operations import SettlementOperations
-from node.services.treasury import TreasuryService
-from node.services.treasury_operations import MovementRequest, RuleRequest, TreasuryOperations
+from node.services.settlement.operations import SettlementOperations
+from node.services.settlement.treasury import TreasuryService
+from node.services.settlement.treasury_operations import (
+    MovementRequest,
+    RuleRequest,
+    TreasuryOperations,
+)
 from tests.builders import CHAIN_ID, render_error
 from tests.mirrored import DEPTH_BLOCKS, PAUSER_TEXT, RESCUER_TEXT, MirroredNode
 from tests.onchain import ADMIN, call

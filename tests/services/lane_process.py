@@ -16,8 +16,8 @@ from adapters.machine import new_id
 from node.core.errors import DatabaseUnavailable
 from node.core.settlement import BatchRules
 from node.core.submission import FeeRules
-from node.services.settlement import SettlementService
-from node.services.settlement_parts import SettlementParts
+from node.services.settlement.parts import SettlementParts
+from node.services.settlement.settling import SettlementService
 from node.store.database import Database
 from node.store.lane_lock import AdvisoryLaneLock
 from node.store.unit_of_work import StoreUnits

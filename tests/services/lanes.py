@@ -11,7 +11,7 @@ from node.core.ports.transfers import Transfer
 from node.core.settlement import BatchRules
 from node.core.submission import FeeRules
 from node.core.transfers import State
-from node.services.settlement import SettlementService
+from node.services.settlement.settling import SettlementService
 from node.store.lane_lock import AdvisoryLaneLock
 from tests.builders import CHAIN_ID
 from tests.mirrored import DEPTH_BLOCKS, MirroredNode

@@ -17,8 +17,8 @@ from node.core.mirror import Cursor, Finality, Watch
 from node.core.parties import Principal
 from node.core.signing import KeyRole
 from node.core.units import Address
-from node.services.mirroring import MirrorService
-from node.services.reconciling import ReconciliationService
+from node.services.mirror.mirroring import MirrorService
+from node.services.reconciliation.reconciling import ReconciliationService
 from node.store.database import Database
 from node.store.unit_of_work import StoreUnits
 from tests.builders import CHAIN_ID, LedgerNode, target

@@ -19,16 +19,16 @@ from node.core.parties import Principal, Role
 from node.core.ports.idempotency import Answer, Claim
 from node.core.ports.transfers import Transfer
 from node.core.units import Address
-from node.services.attributing import Attribution
-from node.services.idempotency import RenderError
-from node.services.mirroring import MirrorService
-from node.services.payment_requests import (
+from node.services.deposits.attributing import Attribution
+from node.services.deposits.payment_requests import (
     Forwarders,
     PaymentRequestAsk,
     PaymentRequestService,
 )
-from node.services.request_expiry import RequestExpiry
-from node.services.verifying import VerifyService
+from node.services.deposits.request_expiry import RequestExpiry
+from node.services.idempotency import RenderError
+from node.services.ledger.verifying import VerifyService
+from node.services.mirror.mirroring import MirrorService
 from tests.builders import CATALOG, CHAIN_ID, a_quote
 from tests.mirrored import BUY, DEPTH_BLOCKS, MirroredNode, failing
 from tests.onchain import OnChain

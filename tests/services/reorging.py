@@ -17,8 +17,8 @@ from node.core.ports.transfers import Transfer
 from node.core.settlement import PauseReason
 from node.core.transfers import State
 from node.core.units import BlockHash
-from node.services.reorgs import ReorgService
-from node.services.verifying import VerifyService
+from node.services.ledger.verifying import VerifyService
+from node.services.mirror.reorgs import ReorgService
 from tests.mirrored import DEPTH_BLOCKS, MirroredNode, failing
 
 OLGA, OTTO = Principal(Role.OPERATOR, "olga"), Principal(Role.OPERATOR, "otto")

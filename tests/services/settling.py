@@ -20,8 +20,8 @@ from node.core.ports.transfers import Transfer
 from node.core.settlement import BatchRules
 from node.core.submission import FeeRules
 from node.core.transfers import State
-from node.services.settlement import SettlementService
-from node.services.settlement_parts import SettlementParts
+from node.services.settlement.parts import SettlementParts
+from node.services.settlement.settling import SettlementService
 from node.store.database import Database
 from node.store.lane_lock import AdvisoryLaneLock
 from tests.builders import CHAIN_ID, LedgerNode

@@ -32,11 +32,11 @@ from node.core.proof.findings import Difference
 from node.core.proof.records import Anchor
 from node.core.transfers import Happening
 from node.core.units import Address, BlockHash, TxHash
-from node.services import transfer_moves
-from node.services.posting import PostingService
-from node.services.renumbering import renumber
-from node.services.top_ups import TopUpRequest, TopUpService
-from node.services.verifying import Verification, VerifyService
+from node.services.ledger.posting import PostingService
+from node.services.ledger.top_ups import TopUpRequest, TopUpService
+from node.services.ledger.verifying import Verification, VerifyService
+from node.services.settlement.renumbering import renumber
+from node.services.transfers import transfer_moves
 from node.store.database import Connection, Database
 from node.store.unit_of_work import StoreUnits
 from node.store.verification import VerificationStore

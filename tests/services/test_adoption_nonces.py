@@ -15,8 +15,8 @@ from node.core.ports.idempotency import Answer
 from node.core.settlement import PauseReason
 from node.core.signing import KeyRole
 from node.core.transfers import State
-from node.services.breaks import BreakRequest
-from node.services.verifying import VerifyService
+from node.services.ledger.verifying import VerifyService
+from node.services.reconciliation.breaks import BreakRequest
 from tests.builders import CHAIN_ID, render_error
 from tests.mirrored import DEPTH_BLOCKS, Lying, MirroredNode, failing
 from tests.onchain import ADMIN, LANE, LANE_KEY, address_of

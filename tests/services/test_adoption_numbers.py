@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from node.core.adoption.found import Link
 from node.core.ports.transfers import Transfer
 from node.core.transfers import State
-from node.services.renumbering import NUMBER_USED
+from node.services.settlement.renumbering import NUMBER_USED
 from tests.mirrored import BUY, DEPTH_BLOCKS, MirroredNode
 from tests.onchain import call
 from tests.rig import PostgresServer

@@ -22,8 +22,8 @@ from node.core.ports.chain import (
 from node.core.settlement import BatchRules, LaneStatus, PauseReason
 from node.core.submission import FeeRules
 from node.core.transfers import State
-from node.services.settlement import SettlementService
-from node.services.settlement_parts import SettlementParts
+from node.services.settlement.parts import SettlementParts
+from node.services.settlement.settling import SettlementService
 from tests.onchain import LANE, LANE_KEY
 from tests.rig import AnvilServer
 from tests.services.settling import Killed, MakeRig, Rig, killer

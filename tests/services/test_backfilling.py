@@ -19,8 +19,8 @@ from node.core.mirror import BlockHeader, Finality, Span
 from node.core.ports.mirror import Contradiction
 from node.core.transfers import State
 from node.core.units import Address
-from node.services import backfilling
-from node.services.mirroring import MirrorService
+from node.services.mirror import backfilling
+from node.services.mirror.mirroring import MirrorService
 from tests.mirrored import BUY, DEPTH_BLOCKS, TREASURY, MirroredNode
 from tests.onchain import FLOAT_UNITS
 from tests.services.lying import (

@@ -23,10 +23,10 @@ from node.core.parties import Principal, Role
 from node.core.ports.bank import StoredStatement
 from node.core.ports.breaks import Break
 from node.core.ports.idempotency import Answer, Claim
-from node.services.bank import BankService, StatementFile, SuggestedLine
-from node.services.breaks import BreakRequest, BreakService
-from node.services.posting import PostingService
-from node.services.top_ups import TopUpRequest, TopUpService
+from node.services.ledger.posting import PostingService
+from node.services.ledger.top_ups import TopUpRequest, TopUpService
+from node.services.reconciliation.bank import BankService, StatementFile, SuggestedLine
+from node.services.reconciliation.breaks import BreakRequest, BreakService
 from node.store.database import Database
 from node.store.unit_of_work import StoreUnits
 from tests.builders import CATALOG, LedgerNode, a_claim, render_error

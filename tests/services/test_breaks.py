@@ -27,8 +27,8 @@ from node.core.paging import ListQuery
 from node.core.parties import Principal, Role
 from node.core.ports.breaks import Break, BreakEvent
 from node.core.ports.idempotency import Answer, Claim
-from node.services.breaks import BreakRequest, BreakService
-from node.services.posting import PostingService
+from node.services.ledger.posting import PostingService
+from node.services.reconciliation.breaks import BreakRequest, BreakService
 from node.store.database import Database
 from node.store.unit_of_work import StoreUnits
 from tests.builders import CATALOG, CHAIN_ID, CONTRACT, TOKEN, LedgerNode, render_error

@@ -9,7 +9,7 @@ from node.core.breaks import BreakCode, NewBreak, break_of
 from node.core.mirror import BlockPoint
 from node.core.ports.mirror import Contradiction
 from node.core.units import BlockHash
-from node.services.block_storing import unread_break
+from node.services.mirror.block_storing import unread_break
 from tests.mirrored import DEPTH_BLOCKS, MirroredNode, failing
 
 MANY = 101

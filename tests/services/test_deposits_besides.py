@@ -19,7 +19,7 @@ from node.core.parties import Partner, Principal, Role
 from node.core.ports.idempotency import Answer
 from node.core.transfers import State
 from node.core.units import Address
-from node.services.breaks import BreakRequest
+from node.services.reconciliation.breaks import BreakRequest
 from tests.builders import CHAIN_ID
 from tests.mirrored import BUY, TREASURY
 from tests.services.paying import FACTORY, OPERATOR, SUSPENSE, Paid, leave, paid_out, refused

@@ -19,8 +19,8 @@ from node.core.ids import Prefix, encode_id
 from node.core.ledger import Entry, customer_account
 from node.core.parties import Principal, Role
 from node.core.ports.idempotency import Answer
-from node.services.breaks import BreakRequest
-from node.services.solvency import suspense_check
+from node.services.ledger.solvency import suspense_check
+from node.services.reconciliation.breaks import BreakRequest
 from tests.mirrored import TREASURY
 from tests.services.paying import ASKED, HOUR_S, OPERATOR, SUSPENSE, Paid, refused
 

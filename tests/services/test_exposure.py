@@ -13,7 +13,7 @@ from node.core.ports import Unit
 from node.core.ports.idempotency import Answer
 from node.core.ports.quotes import OpenQuotes
 from node.core.quotes import ACCEPTED_LATE_S, Quote
-from node.services.quoting import QuoteLimits, QuoteRequest
+from node.services.pricing.quoting import QuoteLimits, QuoteRequest
 from node.store.database import Database
 from node.store.quotes import QuoteStore
 from node.store.unit_of_work import StoreUnits

@@ -19,7 +19,7 @@ from node.core.ports.settlement import NewSlot
 from node.core.ports.transfers import Transfer
 from node.core.settlement import BatchRules
 from node.core.transfers import State
-from node.services.settlement import SettlementService
+from node.services.settlement.settling import SettlementService
 from node.store.lane_lock import AdvisoryLaneLock
 from node.store.settlement import SettlementStore
 from tests.mirrored import DEPTH_BLOCKS, MirroredNode

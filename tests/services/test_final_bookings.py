@@ -12,7 +12,7 @@ from node.core.mirror import BlockPoint, TokenLog, Watch
 from node.core.ports.mirror import SlotRow, TokenLogRow
 from node.core.reconcile import native_units
 from node.core.units import Address, BlockHash, TxHash
-from node.services.final_bookings import FinalBookings
+from node.services.ledger.final_bookings import FinalBookings
 
 CHAIN_ID = 31337
 CONTRACT, TREASURY, LANE, STRANGER = (Address(bytes([n]) * 20) for n in (1, 2, 3, 9))

@@ -11,7 +11,7 @@ from node.core.mirror import Finality
 from node.core.ports.movements import Movement
 from node.core.transfers import Happening, State
 from node.core.units import Address
-from node.services import transfer_moves
+from node.services.transfers import transfer_moves
 from tests.builders import CHAIN_ID
 from tests.mirrored import DEPTH_BLOCKS, TREASURY, MirroredNode, failing
 from tests.onchain import ADMIN, FLOAT_UNITS, LANE, address_of, call

@@ -9,7 +9,7 @@ from node.core.ledger import customer_account
 from node.core.parties import Principal, Role
 from node.core.ports.transfers import Transfer
 from node.core.transfers import State
-from node.services.acceptance import Submission
+from node.services.transfers.acceptance import Submission
 from tests.builders import a_claim, a_quote, render, render_error
 from tests.mirrored import BUY, DEPTH_BLOCKS, MirroredNode
 from tests.onchain import ADMIN, LANE, call

@@ -11,7 +11,7 @@ import pytest
 from node.core.errors import QuotingHalted
 from node.core.ports.idempotency import Answer
 from node.core.quotes import HaltReason, QuoteStatus
-from node.services.quoting import QuoteLimits
+from node.services.pricing.quoting import QuoteLimits
 from tests.quoting import EUR_200, GBP_100, OPERATOR, Process, PublishedRates, QuotingNode
 
 MANY = QuoteLimits(ttl_s=600, active_max=10_000)

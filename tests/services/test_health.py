@@ -13,8 +13,8 @@ from adapters.evm.client import EvmChain
 from adapters.evm.rpc import Call
 from node.core.errors import ChainUnavailable
 from node.core.ports.chain import BlockRef
-from node.services.head_watch import HeadWatch
-from node.services.health import HealthService, Readiness
+from node.services.mirror.head_watch import HeadWatch
+from node.services.mirror.health import HealthService, Readiness
 from tests.builders import CHAIN_ID
 from tests.mirrored import DEPTH_BLOCKS, Lying, MirroredNode
 from tests.services.reorging import Desk as Operators

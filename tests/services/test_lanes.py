@@ -10,7 +10,7 @@ from node.core.ports.chain import SendAnswer
 from node.core.settlement import BatchRules, LaneStatus
 from node.core.submission import FeeRules
 from node.core.transfers import Happening, State
-from node.services import transfer_moves
+from node.services.transfers import transfer_moves
 from tests.builders import CHAIN_ID
 from tests.mirrored import BUY, failing
 from tests.onchain import LANE

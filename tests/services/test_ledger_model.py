@@ -20,7 +20,7 @@ from hypothesis.stateful import (
 
 from node.core.errors import InvariantBroken, NodeError
 from node.core.ledger import Entry, LedgerTransaction, Outcome, Resolution
-from node.services.posting import PostingService
+from node.services.ledger.posting import PostingService
 from node.store.database import Database
 from node.store.unit_of_work import StoreUnits
 from tests.builders import CATALOG

@@ -23,8 +23,8 @@ from node.core.ports import UnitOfWork
 from node.core.ports.idempotency import Answer
 from node.core.ports.transfers import TopUp
 from node.core.quotes import Quote
-from node.services.posting import PostingService
-from node.services.top_ups import SANDBOX_RAIL, TopUpRequest, TopUpService
+from node.services.ledger.posting import PostingService
+from node.services.ledger.top_ups import SANDBOX_RAIL, TopUpRequest, TopUpService
 from node.store.database import Database
 from node.store.unit_of_work import StoreUnits
 from tests.builders import CATALOG, LedgerNode, a_claim, a_quote, render_error

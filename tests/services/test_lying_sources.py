@@ -27,8 +27,8 @@ from node.core.parties import Principal
 from node.core.ports.idempotency import Answer
 from node.core.ports.quotes import RateSource
 from node.core.quotes import Quote
-from node.services.quoting import QuoteLimits, QuoteRequest, QuoteService
-from node.services.rates import Rates
+from node.services.pricing.quoting import QuoteLimits, QuoteRequest, QuoteService
+from node.services.pricing.rates import Rates
 from node.store.database import Database
 from node.store.unit_of_work import StoreUnits
 from tests.builders import CHAIN_ID, TOKEN, LedgerNode, target

@@ -12,7 +12,7 @@ from node.core.errors import ChainUnavailable
 from node.core.ledger import suspense_account
 from node.core.mirror import BlockPoint, Cause, Finality
 from node.core.units import Address, BlockHash
-from node.services import backfilling
+from node.services.mirror import backfilling
 from node.store.mirror import MirrorStore
 from tests.builders import CHAIN_ID
 from tests.histories.chain import Block

@@ -14,7 +14,7 @@ from node.core.mirror import BlockHeader, Facts, Finality
 from node.core.signing import KeyRole
 from node.core.units import Address, TxHash
 from node.core.watchlist import Notice, NoticeKind, UndecodedLog
-from node.services.mirroring import MirrorService
+from node.services.mirror.mirroring import MirrorService
 from node.store.unit_of_work import StoreUnits
 from tests.mirrored import DEPTH_BLOCKS, PAUSER, TREASURY, MirroredNode
 from tests.onchain import ADMIN, LANE, OnChain, _deploy, address_of, call

@@ -18,7 +18,7 @@ from node.core.ports.breaks import Break
 from node.core.ports.transfers import Transfer
 from node.core.stories import story
 from node.core.transfers import State
-from node.services.reconciling import ReconciliationService
+from node.services.reconciliation.reconciling import ReconciliationService
 from scripts.compile_contracts import ROOT
 from tests.adapters.lying_rpc import lying
 from tests.builders import CHAIN_ID

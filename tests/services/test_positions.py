@@ -29,8 +29,8 @@ from node.core.ports.transfers import Transfer
 from node.core.positions import Change, Positions, Standing, result_of
 from node.core.quotes import Corridor, HaltReason, Rate
 from node.core.units import Asset
-from node.services.positions import PositionService
-from node.services.rates import Rates
+from node.services.pricing.positions import PositionService
+from node.services.pricing.rates import Rates
 from node.store.database import Database
 from node.store.unit_of_work import StoreUnits
 from tests.builders import CHAIN_ID, CONTRACT, EUR, TOKEN, TREASURY, LedgerNode, a_quote

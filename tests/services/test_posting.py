@@ -21,7 +21,7 @@ from node.core.errors import (
     PostingKeyReused,
 )
 from node.core.ledger import Entry, LedgerTransaction
-from node.services.posting import PostingService
+from node.services.ledger.posting import PostingService
 from node.store.database import _SESSION as SESSION
 from node.store.database import Database
 from node.store.unit_of_work import StoreUnits

@@ -22,7 +22,7 @@ from node.core.ids import Prefix, encode_id
 from node.core.ports.idempotency import Answer
 from node.core.quotes import TTL_MAX_S, QuoteStatus
 from node.services.idempotency import IdempotencyKeyReused
-from node.services.quoting import QuoteLimits, QuoteRequest
+from node.services.pricing.quoting import QuoteLimits, QuoteRequest
 from tests.quoting import (
     EUR_200,
     LIMITS,

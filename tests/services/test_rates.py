@@ -12,7 +12,7 @@ from node.core.errors import RateUnavailable
 from node.core.ports.quotes import Level
 from node.core.quotes import Rate
 from node.core.rates import Method, PricingPolicy
-from node.services.rates import Rates
+from node.services.pricing.rates import Rates
 
 NOON = datetime(2026, 10, 30, 12, tzinfo=UTC)
 

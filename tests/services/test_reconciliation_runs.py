@@ -11,7 +11,7 @@ from node.core.paging import ListQuery
 from node.core.parties import Principal, Role
 from node.core.ports.idempotency import Answer, Claim
 from node.core.ports.reconciliation import Run
-from node.services.reconciling import ReconciliationService
+from node.services.reconciliation.reconciling import ReconciliationService
 from tests.builders import CHAIN_ID, render_error
 from tests.mirrored import DEPTH_BLOCKS, MirroredNode, failing
 

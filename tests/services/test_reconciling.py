@@ -23,8 +23,8 @@ from node.core.ports.breaks import Break
 from node.core.ports.idempotency import Answer, Claim
 from node.core.ports.transfers import Transfer
 from node.core.settlement import PauseReason
-from node.services.breaks import BreakRequest
-from node.services.reconciling import ReconciliationService
+from node.services.reconciliation.breaks import BreakRequest
+from node.services.reconciliation.reconciling import ReconciliationService
 from tests.builders import CHAIN_ID, render_error
 from tests.mirrored import BUY, DEPTH_BLOCKS, TREASURY, Lying, MirroredNode, failing
 from tests.onchain import LANE, address_of

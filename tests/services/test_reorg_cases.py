@@ -16,7 +16,7 @@ from node.core.proof.findings import Difference
 from node.core.settlement import PaymentRecord, settle_calldata
 from node.core.transfers import State
 from node.core.units import Money
-from node.services.verifying import VerifyService
+from node.services.ledger.verifying import VerifyService
 from tests.builders import a_quote
 from tests.mirrored import BUY, DEPTH_BLOCKS, TREASURY, Lying, MirroredNode
 from tests.onchain import ADMIN, LANE, address_of, call

@@ -19,9 +19,9 @@ from node.core.ports.transfers import Transfer
 from node.core.settlement import PauseReason, Purpose
 from node.core.transfers import Happening, State
 from node.core.units import Address
-from node.services import transfer_moves
-from node.services.renumbering import NUMBER_USED
-from node.services.verifying import VerifyService
+from node.services.ledger.verifying import VerifyService
+from node.services.settlement.renumbering import NUMBER_USED
+from node.services.transfers import transfer_moves
 from tests.builders import a_claim, render, render_error
 from tests.mirrored import BUY, TREASURY, MirroredNode, failing
 from tests.onchain import LANE, address_of

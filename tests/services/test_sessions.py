@@ -9,7 +9,7 @@ from node.core.errors import Forbidden, NotFound, Unauthenticated
 from node.core.ids import Prefix, encode_id
 from node.core.parties import Principal, Role
 from node.core.units import Address
-from node.services.blocks import BlockService
+from node.services.mirror.blocks import BlockService
 from node.services.parties import PartyService, hash_of
 from node.services.sessions import LIFETIME, SessionService
 from node.store.database import Database

@@ -17,9 +17,9 @@ from node.core.ports.chain import SendAnswer
 from node.core.settlement import BatchRules, LaneStatus, PauseReason
 from node.core.submission import FeeRules
 from node.core.transfers import Happening, State
-from node.services import transfer_moves
-from node.services.settlement import SettlementService
-from node.services.settlement_parts import SettlementParts
+from node.services.settlement.parts import SettlementParts
+from node.services.settlement.settling import SettlementService
+from node.services.transfers import transfer_moves
 from tests.builders import a_claim, render, render_error
 from tests.onchain import ADMIN, LANE
 from tests.rig import AnvilServer

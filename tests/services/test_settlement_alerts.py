@@ -13,7 +13,7 @@ from node.core.ports.settlement_views import ContractView, HeadOfLine, LaneView,
 from node.core.settlement import LaneStatus, PauseReason, Purpose, SlotState, Waiting, settle_gas
 from node.core.submission import AnswerClass, Fees
 from node.core.units import Address
-from node.services.settlement_alerts import (
+from node.services.settlement.alerts import (
     AlertCode,
     AlertRules,
     Facts,

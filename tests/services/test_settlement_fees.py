@@ -10,7 +10,7 @@ from node.core.ports.settlement import Attempt, OpenSlot
 from node.core.settlement import Purpose, SlotState
 from node.core.submission import AnswerClass, FeeRules, Fees, first_fees
 from node.core.units import Address, TxHash
-from node.services.settlement_fees import Market, next_fees
+from node.services.settlement.fees import Market, next_fees
 
 RULES = FeeRules()
 BLOCK_S = 12

@@ -12,9 +12,9 @@ from node.core.ports import Unit
 from node.core.ports.chain import ProviderHealth
 from node.core.settlement import Purpose
 from node.core.treasury import NodeAddresses
-from node.services.settlement_alerts import AlertRules
-from node.services.settlement_figures import SettlementMeter
-from node.services.settlement_overview import Watched
+from node.services.settlement.alerts import AlertRules
+from node.services.settlement.figures import SettlementMeter
+from node.services.settlement.overview import Watched
 from tests.builders import CHAIN_ID
 from tests.mirrored import DEPTH_BLOCKS, TREASURY, MirroredNode
 from tests.onchain import LANE, address_of

@@ -4,7 +4,7 @@ import pytest
 
 from node.core.errors import SettlementRecovering
 from node.core.settlement import PauseReason
-from node.services.settlement_operations import SettlementOperations
+from node.services.settlement.operations import SettlementOperations
 from tests.builders import CHAIN_ID, render_error
 from tests.mirrored import MirroredNode
 from tests.onchain import LANE

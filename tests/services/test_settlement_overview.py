@@ -10,8 +10,8 @@ from node.core.ids import Prefix, encode_id
 from node.core.paging import ListQuery
 from node.core.settlement import Purpose, SlotState
 from node.core.treasury import NodeAddresses
-from node.services.settlement_alerts import AlertRules
-from node.services.settlement_overview import SettlementOverview, Watched
+from node.services.settlement.alerts import AlertRules
+from node.services.settlement.overview import SettlementOverview, Watched
 from tests.builders import CHAIN_ID
 from tests.mirrored import BUY, DEPTH_BLOCKS, TREASURY, MirroredNode
 from tests.onchain import ADMIN, FLOAT_UNITS, LANE, address_of, call

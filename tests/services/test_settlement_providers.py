@@ -19,7 +19,7 @@ from node.core.errors import ChainUnavailable, SignerUnavailable
 from node.core.settlement import BatchRules, LaneStatus
 from node.core.signing import KeyRole, SigningFacts, SigningPolicy
 from node.core.transfers import State
-from node.services.settlement import SettlementService
+from node.services.settlement.settling import SettlementService
 from tests.adapters.lying_rpc import LyingRpc, lying
 from tests.builders import CHAIN_ID
 from tests.onchain import LANE, LANE_KEY, address_of

@@ -27,7 +27,7 @@ from node.core.settlement import (
 )
 from node.core.transfers import State
 from node.core.units import Address
-from node.services.settlement import SettlementService
+from node.services.settlement.settling import SettlementService
 from node.store.lane_lock import AdvisoryLaneLock
 from tests.builders import CHAIN_ID, a_claim, render, render_error
 from tests.mirrored import DEPTH_BLOCKS, MirroredNode, failing

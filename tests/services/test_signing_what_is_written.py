@@ -13,8 +13,8 @@ from node.core.signing import KeyRole, SigningFacts, SigningPolicy
 from node.core.submission import FeeRules
 from node.core.transfers import State
 from node.core.units import Address
-from node.services.settlement import SettlementService
-from node.services.settlement_parts import SettlementParts
+from node.services.settlement.parts import SettlementParts
+from node.services.settlement.settling import SettlementService
 from tests.builders import CHAIN_ID
 from tests.onchain import LANE_KEY
 from tests.rig import AnvilServer

@@ -15,10 +15,10 @@ from node.core.ledger import Entry, LedgerTransaction, Outcome, Resolution, cust
 from node.core.parties import Principal
 from node.core.ports import Unit
 from node.core.statements import Period, Statement, last_instant_before
-from node.services.accounts import AccountService
-from node.services.checkpointing import CheckpointService
+from node.services.ledger.accounts import AccountService
+from node.services.ledger.checkpointing import CheckpointService
+from node.services.ledger.statements import StatementService
 from node.services.points import Asked, point, point_at
-from node.services.statements import StatementService
 from node.store.database import Database
 from node.store.unit_of_work import StoreUnits
 from tests.builders import LedgerNode

@@ -18,10 +18,10 @@ from node.core.settlement import PauseReason, Purpose
 from node.core.signing import KeyRole, SigningFacts, SigningPolicy
 from node.core.sweeping import SALTS_MAX, SweepRules
 from node.core.units import Address, Money
-from node.services.movement_writing import MovementWriter
-from node.services.settlement import SettlementService
-from node.services.sweeping import Sweeper
-from node.services.treasury import TreasuryService
+from node.services.settlement.movement_writing import MovementWriter
+from node.services.settlement.settling import SettlementService
+from node.services.settlement.sweeping import Sweeper
+from node.services.settlement.treasury import TreasuryService
 from tests.builders import CHAIN_ID
 from tests.mirrored import TREASURY, TREASURY_KEY, MirroredNode, failing
 from tests.onchain import ADMIN, FLOAT_UNITS, LANE, LANE_KEY, address_of, call

@@ -16,7 +16,7 @@ from node.core.parties import Customer, Partner, Principal, Role
 from node.core.ports.idempotency import Answer
 from node.core.ports.transfers import TopUp
 from node.services.idempotency import IdempotencyKeyReused
-from node.services.top_ups import TopUpRequest, TopUpService
+from node.services.ledger.top_ups import TopUpRequest, TopUpService
 from node.store.database import Database
 from node.store.unit_of_work import StoreUnits
 from tests.builders import CATALOG, LedgerNode, a_claim

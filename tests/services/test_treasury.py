@@ -19,9 +19,9 @@ from node.core.settlement import LaneStatus, PauseReason
 from node.core.signing import KeyRole
 from node.core.treasury import NodeAddresses
 from node.core.units import Money
-from node.services.settlement_operations import SettlementOperations
-from node.services.treasury import TreasuryService
-from node.services.treasury_operations import MovementRequest, TreasuryOperations
+from node.services.settlement.operations import SettlementOperations
+from node.services.settlement.treasury import TreasuryService
+from node.services.settlement.treasury_operations import MovementRequest, TreasuryOperations
 from node.store.lane_lock import AdvisoryLaneLock
 from tests.builders import CHAIN_ID, render_error
 from tests.onchain import LANE, address_of

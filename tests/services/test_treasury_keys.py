@@ -13,7 +13,7 @@ from node.core.ports.idempotency import Answer
 from node.core.settlement import settle_gas
 from node.core.treasury import SLOTS_OF_GAS_KEPT
 from node.core.units import Money, parse_minor
-from node.services.settlement_operations import SettlementOperations
+from node.services.settlement.operations import SettlementOperations
 from tests.builders import CHAIN_ID, render_error
 from tests.mirrored import PAUSER, RESCUER, TREASURY, failing
 from tests.onchain import ADMIN, FLOAT_UNITS, LANE, address_of

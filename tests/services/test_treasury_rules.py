@@ -15,7 +15,7 @@ from node.core.ports.chain import FeeHistory
 from node.core.signing import KeyRole
 from node.core.treasury import RULE_WINDOW_S
 from node.core.units import Money
-from node.services.treasury_rules import TreasuryRules
+from node.services.settlement.treasury_rules import TreasuryRules
 from tests.builders import CHAIN_ID, render_error
 from tests.mirrored import DEPTH_BLOCKS, PAUSER, RESCUER, TREASURY, TREASURY_KEY, failing
 from tests.onchain import FLOAT_UNITS, LANE, address_of

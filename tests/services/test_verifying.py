@@ -23,7 +23,7 @@ from node.core.quotes import (
     price_fixed_sell,
 )
 from node.core.units import Asset, Money
-from node.services.verifying import VerifyService
+from node.services.ledger.verifying import VerifyService
 from node.store.database import Database
 from node.store.unit_of_work import StoreUnits
 from tests.builders import LedgerNode, a_quote

@@ -42,10 +42,10 @@ from node.core.signing import KeyRole
 from node.core.submission import FeeRules
 from node.core.transfers import TERMINAL, Happening, State
 from node.core.units import Address
-from node.services import transfer_moves
-from node.services.mirroring import MirrorService
-from node.services.settlement import SettlementService
-from node.services.settlement_parts import SettlementParts
+from node.services.mirror.mirroring import MirrorService
+from node.services.settlement.parts import SettlementParts
+from node.services.settlement.settling import SettlementService
+from node.services.transfers import transfer_moves
 from tests.services.settling import Killed
 from tests.simulation.chain import BLOCK_S, CHAIN_ID, CONTRACT, TOKEN, ModelChain
 from tests.simulation.memory import units_of

@@ -9,7 +9,7 @@ import pytest
 
 from node.core.errors import InvariantBroken
 from node.core.ledger import Entry, LedgerTransaction, Outcome, Resolution
-from node.services.verifying import VerifyService
+from node.services.ledger.verifying import VerifyService
 from node.store.database import Database
 from node.store.ledger import LedgerStore
 from node.store.unit_of_work import StoreUnits

@@ -25,7 +25,7 @@ from node.core.errors import CurrencyUnknown, NotFound, RailUnknown, WrongState
 from node.core.ids import Prefix, encode_id
 from node.core.ports.bank import StoredStatement
 from node.core.ports.idempotency import Answer
-from node.services.bank import StatementFile, SuggestedLine
+from node.services.reconciliation.bank import StatementFile, SuggestedLine
 
 operations: Final = Operations("Reconciliation")
 

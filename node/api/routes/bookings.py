@@ -18,7 +18,7 @@ from node.core.errors import (
 )
 from node.core.ports.history import TransactionRow
 from node.core.ports.idempotency import Answer
-from node.services.bookings import BookingRequest
+from node.services.ledger.bookings import BookingRequest
 
 operations: Final = Operations("Ledger")
 

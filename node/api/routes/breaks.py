@@ -23,7 +23,7 @@ from node.core.errors import (
     WrongState,
 )
 from node.core.ports.idempotency import Answer
-from node.services.breaks import BreakRequest
+from node.services.reconciliation.breaks import BreakRequest
 
 operations: Final = Operations("Reconciliation")
 

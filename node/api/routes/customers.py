@@ -44,8 +44,8 @@ from node.core.ids import Prefix, encode_id
 from node.core.parties import Customer
 from node.core.ports.idempotency import Answer
 from node.core.ports.transfers import TopUp
+from node.services.ledger.top_ups import TopUpRequest
 from node.services.parties import NewSecret, TokenAlreadyCreated
-from node.services.top_ups import TopUpRequest
 
 operations: Final = Operations("Customers")
 

@@ -45,8 +45,8 @@ from node.core.errors import (
 from node.core.ids import Prefix, encode_id
 from node.core.parties import Role
 from node.core.ports.idempotency import Answer
-from node.services.attributing import Attribution
-from node.services.payment_requests import PaymentRequestAsk
+from node.services.deposits.attributing import Attribution
+from node.services.deposits.payment_requests import PaymentRequestAsk
 
 operations: Final = Operations("Deposits")
 

@@ -25,7 +25,7 @@ from node.core.ids import Prefix, encode_id
 from node.core.ports.idempotency import Answer
 from node.core.quotes import Quote, QuoteStatus
 from node.core.units import parse_minor
-from node.services.quoting import QuoteRequest
+from node.services.pricing.quoting import QuoteRequest
 
 operations: Final = Operations("Quotes")
 

@@ -48,8 +48,8 @@ from node.core.paging import ListQuery
 from node.core.parties import Role
 from node.core.ports.idempotency import Answer
 from node.core.ports.transfers import Beneficiary, Transfer
-from node.services.acceptance import Submission, TransferRequest
 from node.services.idempotency import RenderError
+from node.services.transfers.acceptance import Submission, TransferRequest
 
 operations: Final = Operations("Transfers")
 

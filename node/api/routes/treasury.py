@@ -21,7 +21,7 @@ from node.core.ids import Prefix, encode_id
 from node.core.ports.idempotency import Answer
 from node.core.ports.movements import Movement
 from node.core.units import parse_amount
-from node.services.treasury_operations import MovementRequest, RuleLimits, RuleRequest
+from node.services.settlement.treasury_operations import MovementRequest, RuleLimits, RuleRequest
 
 operations: Final = Operations("Treasury")
 

@@ -18,8 +18,8 @@ from node.core.catalog import USDC, Offer, TokenInfo, catalog_of
 from node.core.ledger import LedgerTransaction
 from node.core.units import Address
 from node.devnet.postgres import Postgres
-from node.services.posting import PostingService
-from node.services.verifying import VerifyService
+from node.services.ledger.posting import PostingService
+from node.services.ledger.verifying import VerifyService
 from node.store import schema
 from node.store.database import Database
 from node.store.unit_of_work import StoreUnits

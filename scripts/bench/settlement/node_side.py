@@ -27,9 +27,14 @@ from node.core.ports.idempotency import Answer, Claim
 from node.core.ports.transfers import Beneficiary
 from node.core.quotes import FixedSide, Price, Quote
 from node.core.units import Address, Asset, Money
-from node.services.acceptance import Acceptance, SettlementTarget, Submission, TransferRequest
+from node.services.ledger.verifying import VerifyService
 from node.services.parties import PartyService
-from node.services.verifying import VerifyService
+from node.services.transfers.acceptance import (
+    Acceptance,
+    SettlementTarget,
+    Submission,
+    TransferRequest,
+)
 from node.store.database import Database
 from node.store.unit_of_work import StoreUnits
 from scripts.bench import corridor_side

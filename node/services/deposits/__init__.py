@@ -1,0 +1,1 @@
+"""Money that is paid to the node on chain, and what it was paid for."""

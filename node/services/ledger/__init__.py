@@ -1,0 +1,1 @@
+"""Writing the ledger and reading it: postings, statements, checkpoints, proofs."""

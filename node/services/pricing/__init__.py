@@ -1,0 +1,1 @@
+"""Rates, quotes, what limits them, and the positions they leave."""

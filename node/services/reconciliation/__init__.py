@@ -1,0 +1,1 @@
+"""Comparing the ledger with chain and bank, explaining each difference, breaks."""

@@ -1,0 +1,1 @@
+"""Accepting transfers and moving them through their states."""

@@ -56,6 +56,12 @@ class Settings(BaseSettings):
         description="when a block is final: `tag`, where the chain says so; `depth:N` blocks; or"
         " `tag,depth:N`, the depth while the tag is missing or has stood still for 30 minutes",
     )
+    chain_witnesses: int = Field(
+        default=2,
+        ge=1,
+        description="how many providers must have a block before it is final, where others answer"
+        " and do not have it yet; 1: any of them alone makes it final",
+    )
     chain_ws_urls: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
         description="WebSockets of providers, separated by commas: a new head there wakes the"

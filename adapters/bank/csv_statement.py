@@ -10,7 +10,8 @@ Columns, in any order:
 * `servicer_reference`: the bank's own name of the line
 * `balance`: the account's after the line
 
-The header is required, and in it `date` and `amount`. With `balance` in every line the statement
+The header is required, and in it `date` and `amount`. A header that is separated by semicolons or
+tabs, and has no comma, says that the lines are, too. With `balance` in every line the statement
 has an opening and a closing balance, and each line is checked; without, it goes on from the one
 before.
 """
@@ -34,6 +35,7 @@ _COLUMNS: Final = frozenset(
 )  # fmt: skip
 _NEEDED: Final = frozenset({"date", "amount"})
 _AMOUNT: Final = re.compile(r"-?[0-9]{1,20}(?:\.[0-9]{1,6})?")
+_SEPARATORS: Final = {",": "commas", ";": "semicolons", "\t": "tabs"}
 _TEXT_MAX: Final = 500
 _LINES_MAX: Final = 100_000
 
@@ -75,7 +77,7 @@ def read_csv(content: bytes, *, currency: str) -> StatedStatement:
 
 
 def _rows(text: str) -> Iterator[tuple[int, Mapping[str, str]]]:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_separator(text), strict=True)
     header: Sequence[str] | None = None
     try:
         for row in reader:
@@ -85,7 +87,10 @@ def _rows(text: str) -> Iterator[tuple[int, Mapping[str, str]]]:
                 header = _header([each.strip().lower() for each in row])
             elif len(row) != len(header):
                 raise _fault(
-                    reader.line_num, f"it has {len(row)} columns and the header {len(header)}"
+                    reader.line_num,
+                    f"it has {len(row)} columns and the header {len(header)}, which are separated"
+                    f" by {_SEPARATORS[reader.dialect.delimiter]}; a text with one in it is"
+                    ' written in quotes, "like, this"',
                 )
             elif reader.line_num > _LINES_MAX:
                 raise _fault(reader.line_num, f"a file has at most {_LINES_MAX} lines")
@@ -97,6 +102,16 @@ def _rows(text: str) -> Iterator[tuple[int, Mapping[str, str]]]:
         raise StatementInvalid("the file is empty; the first line names the columns")
 
 
+def _separator(text: str) -> str:
+    """What separates columns, by the first line that is not empty; where in doubt a comma.
+
+    No column's name has any of them in it.
+    """
+    header = next((each for each in text.splitlines() if each.strip()), "")
+    found = [each for each in _SEPARATORS if each in header]
+    return found[0] if len(found) == 1 else ","
+
+
 def _header(names: Sequence[str]) -> Sequence[str]:
     unknown = sorted(set(names) - _COLUMNS)
     missing = sorted(_NEEDED - set(names))
@@ -104,7 +119,11 @@ def _header(names: Sequence[str]) -> Sequence[str]:
         faults = [f"has no column {each!r}" for each in missing]
         faults += [f"has {each[:40]!r}, which is no column" for each in unknown]
         told = "; ".join(faults) or "names a column twice"
-        raise _fault(1, f"the header {told}; columns are {', '.join(sorted(_COLUMNS))}")
+        raise _fault(
+            1,
+            f"the header {told}; columns are {', '.join(sorted(_COLUMNS))}, separated by commas,"
+            " semicolons or tabs, all of them by the same",
+        )
     return names
 
 

@@ -91,7 +91,10 @@ class AccountReads(Asking):
     async def _agreed(
         self, method: str, what: str, addresses: Sequence[Address], block: BlockHash
     ) -> Sequence[int]:
-        """What all say that are not behind and have that block's state."""
+        """What all say that have that block and its state, also those that are behind their peers.
+
+        Else one that boasts of a far head would be the only one that is heard.
+        """
         if not addresses:
             return []
         told: dict[tuple[int, ...], list[str]] = {}
@@ -110,13 +113,18 @@ class AccountReads(Asking):
     async def _answers_of_each(
         self, method: str, addresses: Sequence[Address], block: BlockHash
     ) -> Mapping[str, list[Any]]:
-        """Name -> answers, of those that have an answer for every address."""
-        calls, found = _calls(method, addresses, block), dict[str, list[Any]]()
+        """Name -> answers, of those that have the block, and an answer for every address."""
+        known: Call = ("eth_getBlockByHash", [hex_data(block), False])
+        calls, found = [known, *_calls(method, addresses, block)], dict[str, list[Any]]()
         for start in range(0, len(calls), CALLS_PER_BATCH):
             part = await self._providers.batch_of_each(calls[start : start + CALLS_PER_BATCH])
-            for name, answers in self._providers.abreast(part).items():
+            for name, answers in part.items():
                 found.setdefault(name, []).extend(answers)
-        return {name: each for name, each in found.items() if len(each) == len(calls)}
+        return {
+            name: answers
+            for name, (told, *answers) in found.items()
+            if len(answers) == len(addresses) and _is_block(told, block)
+        }
 
     async def nonces_now(self, addresses: Sequence[Address]) -> Sequence[int]:
         """Transactions of each that the newest block or the pool has; neither counts lower."""
@@ -184,6 +192,10 @@ def _sent(block: Mapping[str, Any] | None, point: BlockPoint) -> list[Mapping[st
     if block is None or block["hash"] != hex_data(point.hash):
         raise Lacking(f"the provider has not block {point.number} as it was")
     return [{**each, "from": each["from"].lower()} for each in block["transactions"]]
+
+
+def _is_block(told: Any, block: BlockHash) -> bool:
+    return isinstance(told, Mapping) and told.get("hash") == hex_data(block)
 
 
 def _calls(method: str, addresses: Sequence[Address], block: BlockHash) -> list[Call]:

@@ -68,12 +68,12 @@ def token_log(log: RawLog) -> TokenLog:
         raise Unreadable(f"Transfer has 3 topics, the log {len(topics)}")
     if len(data) != _WORD_TEXT:
         raise Unreadable(f"Transfer has 32 bytes of data, the log {_length(data)}")
-    return TokenLog(
-        log_index=int(log["logIndex"], 16),
-        tx_hash=_tx_hash(log["transactionHash"]),
-        from_address=_address(topics[1]),
-        to_address=_address(topics[2]),
-        amount=_number(data),
+    return TokenLog(  # by place: names cost a fifth of the time here
+        int(log["logIndex"], 16),
+        _tx_hash(log["transactionHash"]),
+        _address(topics[1]),
+        _address(topics[2]),
+        _number(data),
     )
 
 
@@ -114,13 +114,9 @@ def settlement_log(log: RawLog) -> SettlementLog:
         raise Unreadable("a payment number has 64 bits, the log's more")
     if kind is not SettlementKind.FAILED and len(data) != len("0x"):
         raise Unreadable(f"{kind.value} has no data, the log {_length(data)} bytes")
-    return SettlementLog(
-        log_index=int(log["logIndex"], 16),
-        tx_hash=_tx_hash(log["transactionHash"]),
-        kind=kind,
-        payment_number=number,
-        reason=_bytes_argument(data) if kind is SettlementKind.FAILED else b"",
-    )
+    reason = _bytes_argument(data) if kind is SettlementKind.FAILED else b""
+    tx_hash = _tx_hash(log["transactionHash"])
+    return SettlementLog(int(log["logIndex"], 16), tx_hash, kind, number, None, reason)
 
 
 def undecoded_log(log: RawLog, fault: str) -> UndecodedLog:

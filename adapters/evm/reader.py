@@ -8,9 +8,10 @@ believing. What is asked for is in `watched.py`, how in `asking.py`, answers are
 `answers.py`, accounts in `accounts.py`, sends are in `client.py`.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import asyncio
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from itertools import chain
+from itertools import chain, pairwise
 from typing import Any, Final
 
 from adapters.evm.accounts import WHOLE_BLOCKS_PER_BATCH, AccountReads
@@ -28,7 +29,7 @@ from adapters.evm.log_limits import LOGS_CAPS, LOGS_MAX, blocks_allowed, may_be_
 from adapters.evm.rpc import Call, Providers
 from adapters.evm.watched import Watched
 from node.core.errors import ChainUnavailable
-from node.core.mirror import BlockHeader, BlockPoint, Facts, Watch
+from node.core.mirror import BlockHeader, BlockPoint, Facts, Watch, Witness
 from node.core.ports.chain import Receipt
 from node.core.ports.mirror import Contradiction, RangeTooLong
 from node.core.units import Address, BlockHash, TxHash
@@ -92,28 +93,64 @@ class EvmReader(AccountReads):
                     hashes[name] = header.hash
         return hashes
 
+    async def witnesses(self, number: int) -> Mapping[str, Witness]:
+        """Provider -> what it says of that number, of all that answer, in one question to each."""
+        told = await self._providers.batch_of_each(
+            [("eth_getBlockByNumber", [hex(number), False]), ("eth_blockNumber", [])]
+        )
+        found: dict[str, Witness] = {}
+        for name, (block, head) in told.items():
+            with suppress(*UNREADABLE):
+                newest = count_of(head)
+                if block is None:  # whatever it says of its head
+                    found[name] = Witness(None, min(newest, number - 1))
+                    continue
+                header = header_of(block)
+                if header.number == number:
+                    found[name] = Witness(header.hash, max(newest, number))
+        return found
+
     async def headers(self, first: int, last: int) -> Sequence[BlockHeader]:
-        """Canonical headers of these numbers, ascending, as far as the provider has them.
+        """Canonical headers of these numbers, ascending and linked, as far as it has them.
+
+        Where one is not the parent of the next the chain may have changed meanwhile, so they are
+        read once more. A hash has one parent for ever: a block that tells of two, or that twice
+        follows one which is not its parent, is a lie, whatever the chain does.
 
         Raises:
-            ChainUnavailable: It has not one that is below the newest it told of.
+            ChainUnavailable: It has not one that is below the newest it told of, or the chain
+                changed again.
         """
-        numbers = range(first, last + 1)
         with self.pinned():
-            blocks = await self._ask(
-                [("eth_getBlockByNumber", [hex(number), False]) for number in numbers]
-            )
-            found: list[BlockHeader] = []
-            for number, block in zip(numbers, blocks, strict=True):
-                if block is None:
-                    if number < (self._providers.head or 0):
-                        raise self._lacking(f"the provider has not block {number}")
-                    break
-                header = self._parsed(header_of, block)
-                if header.number != number:
-                    raise self._contradiction(f"asked for block {number}, it gives another")
-                found.append(header)
-            return found
+            found = await self._headers(first, last)
+            if _is_linked(found):
+                return found
+            again = await self._headers(first, last)
+            for lie in _parents_that_lie(found, again):
+                raise self._contradiction(
+                    f"block {lie.number} follows one that is not its parent", lie
+                )
+            if not _is_linked(again):
+                raise self._lacking(f"the chain changed while blocks from {first} on were read")
+            return again
+
+    async def _headers(self, first: int, last: int) -> list[BlockHeader]:
+        """The same as they come."""
+        numbers = range(first, last + 1)
+        blocks = await self._ask(
+            [("eth_getBlockByNumber", [hex(number), False]) for number in numbers]
+        )
+        found: list[BlockHeader] = []
+        for number, block in zip(numbers, blocks, strict=True):
+            if block is None:
+                if number < (self._providers.head or 0):
+                    raise self._lacking(f"the provider has not block {number}")
+                break
+            header = self._parsed(header_of, block)
+            if header.number != number:
+                raise self._contradiction(f"asked for block {number}, it gives another")
+            found.append(header)
+        return found
 
     # ---------------------------------------------------------------------------------- facts
 
@@ -176,7 +213,7 @@ class EvmReader(AccountReads):
             if again is None or self._parsed(header_of, again).hash != end.hash:
                 raise self._lacking(f"block {last} changed while its logs were read")
             with self._believing():
-                found = _facts_by_block(watched, lists, first, end)
+                found = await _facts_by_block(watched, lists, first, end)
             unread = [each for each in found if each.undecoded]
             headers = await self._headers_of([each.block for each in unread])
             await self._compare(list(zip(headers, unread, strict=True)), also)
@@ -216,6 +253,7 @@ class EvmReader(AccountReads):
                     with self._believing(header.point):
                         logs = logs_of_block(header, receipts, bloom_is_exact=self._bloom_is_exact)
                         found.append(_facts(watched, header.point, logs))
+                    await asyncio.sleep(0)
         return found
 
     async def _whole(self, headers: Sequence[BlockHeader]) -> list[Any]:
@@ -262,6 +300,19 @@ class EvmReader(AccountReads):
                 point = BlockPoint(receipt.block_number, receipt.block_hash)
                 with self._believing(point):
                     found.append((receipt, _facts(watched, point, answer["logs"])))
+                await asyncio.sleep(0)
+        return found
+
+    async def blocks_of(self, tx_hashes: Sequence[TxHash]) -> Mapping[TxHash, BlockHash]:
+        """The block that each is in by its receipt; those that have none are left out."""
+        found: dict[TxHash, BlockHash] = {}
+        with self.pinned():
+            answers = await self._tell_receipts(tx_hashes)
+            for tx_hash, answer in zip(tx_hashes, answers, strict=True):
+                with self._believing():
+                    is_mined = answer is not None and answer.get("blockHash") is not None
+                if is_mined:
+                    found[tx_hash] = self._receipt(tx_hash, answer).block_hash
         return found
 
     async def _headers_of(self, blocks: Sequence[BlockPoint]) -> list[BlockHeader]:
@@ -312,10 +363,10 @@ def _facts(watched: Watched, block: BlockPoint, logs: Iterable[RawLog]) -> Facts
     return watched.facts(block, filter(watched.concerns, map(address_of_log, logs)))
 
 
-def _facts_by_block(
+async def _facts_by_block(
     watched: Watched, lists: Sequence[Sequence[RawLog]], first: int, end: BlockPoint
 ) -> list[Facts]:
-    """Facts of the blocks with logs, in order.
+    """Facts of the blocks with logs, in order; others of this process have a turn between blocks.
 
     Raises:
         Implausible: A log is of none of these blocks, or two blocks have one number.
@@ -331,4 +382,23 @@ def _facts_by_block(
         if point.number == end.number and point.hash != end.hash:
             raise Implausible("a log of another block", point)
         found[point.number] = watched.facts(point, logs)
+        await asyncio.sleep(0)
     return [found[number] for number in sorted(found) if found[number].log_count]
+
+
+def _is_linked(headers: Sequence[BlockHeader]) -> bool:
+    return all(each.parent_hash == parent.hash for parent, each in pairwise(headers))
+
+
+def _parents_that_lie(
+    found: Sequence[BlockHeader], again: Sequence[BlockHeader]
+) -> Iterator[BlockPoint]:
+    """Blocks of two answers about the same numbers of which no chain could tell both times."""
+    before = {each.hash: each.parent_hash for each in found}
+    for each in again:
+        if before.get(each.hash, each.parent_hash) != each.parent_hash:
+            yield each.point
+    below = {each.hash: parent.hash for parent, each in pairwise(found)}
+    for parent, each in pairwise(again):
+        if each.parent_hash != parent.hash == below.get(each.hash):
+            yield each.point

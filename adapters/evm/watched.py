@@ -219,8 +219,9 @@ class Watched:
 
 def _check(log: RawLog) -> None:
     """What no chain can have is no log that cannot be read, but an answer that cannot."""
-    if any(len(each) != _WORD_TEXT for each in log["topics"]):
-        raise ValueError("a topic has 32 bytes")
+    for each in log["topics"]:
+        if len(each) != _WORD_TEXT:
+            raise ValueError("a topic has 32 bytes")
     if len(log["address"]) != _ADDRESS_TEXT or not log["data"].startswith("0x"):
         raise ValueError("an address has 20 bytes, and data are data")
 

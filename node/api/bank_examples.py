@@ -29,6 +29,7 @@ STATEMENT: Final = {
     "made_by": "operator:devnet",
     "imported_at": "2026-11-22T16:00:00Z",
 }
+IMPORTED: Final = {"data": [STATEMENT], "lines_new": 2, "lines_known": 0}
 LINE: Final = {
     "id": LINE_ID,
     "statement_id": STATEMENT_ID,

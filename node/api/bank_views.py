@@ -51,9 +51,15 @@ class BankStatementDocument(TypedDict):
 
 
 class BankStatementsDocument(TypedDict):
-    """The statements of a file."""
+    """The statements of a file.
+
+    `lines_new` were kept by this import, `lines_known` were kept before: all of them where the same
+    file comes again.
+    """
 
     data: list[BankStatementDocument]
+    lines_new: int
+    lines_known: int
 
 
 class SuggestionDocument(TypedDict):

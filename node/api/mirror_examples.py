@@ -39,6 +39,7 @@ REORG: Final[dict[str, Any]] = {
         "movements": [],
         "deposits": [],
         "gas": "0.000096000",
+        "gas_currency": "ETH",
         "accounts": [{"account": _CONTRACT, "currency": "USDC", "amount": "230.074048"}],
         "bookings": [
             {"sequence": 17, "key": "batch:01939f2e-0000-7000-8000-000000000001", "kind": "batch"}

@@ -29,10 +29,19 @@ class MirrorSeries(Collector):
                 "The final block reconciliation has come to.",
                 value=ready.reconciled_number,
             )
+        if ready.final_due_number is not None:
+            yield GaugeMetricFamily(
+                "corridor_final_due_block",
+                "The block up to which everything is to be final by now.",
+                value=ready.final_due_number,
+            )
         ages: Sequence[tuple[str, str, timedelta | None]] = (
             ("chain_head_age_seconds", "Since when the chain's head has not changed.",
              ready.head_age),
             ("mirror_age_seconds", "Since when the mirror has not moved.", ready.cursor_age),
+            ("finality_behind_seconds",
+             "Since when what is due has not become final; 0: all of it has.",
+             ready.final_behind_age),
             ("reconciliation_behind_seconds",
              "Since when reconciliation has not reached what is final; 0: it has.",
              ready.behind_age),

@@ -107,6 +107,7 @@ class ReorgPlanDocument(TypedDict):
     movements: list[str]
     deposits: list[UndoneDepositDocument]
     gas: str
+    gas_currency: str
     accounts: list[AccountMoveDocument]
     bookings: list[UndoneBookingDocument]
     shortfalls: list[ShortfallDocument]
@@ -202,6 +203,7 @@ def _plan(plan: dict[str, Any], catalog: Catalog) -> ReorgPlanDocument:
         "movements": plan["movements"],
         "deposits": [cast("UndoneDepositDocument", told(each)) for each in plan["deposits"]],
         "gas": amount(plan["gas_minor"], catalog.native.code),
+        "gas_currency": catalog.native.code,
         "accounts": [cast("AccountMoveDocument", told(each)) for each in plan["accounts"]],
         "bookings": plan["bookings"],
         "shortfalls": [cast("ShortfallDocument", told(each)) for each in plan["shortfalls"]],

@@ -5,7 +5,12 @@ from typing import Protocol
 
 from node.core.paging import ListQuery, Page
 from node.core.parties import Principal
-from node.core.ports.comparisons import AccountComparison, ComparisonPoint
+from node.core.ports.comparisons import (
+    AccountComparison,
+    ComparisonPoint,
+    ComparisonSummary,
+    Holder,
+)
 from node.services.mirror.blocks import BlockLook
 from node.services.sessions import NewSession
 
@@ -37,14 +42,24 @@ class Blocks(Protocol):
 class Comparisons(Protocol):
     """See `node.services.reconciliation.comparisons.ComparisonService`."""
 
-    async def accounts(self) -> Sequence[AccountComparison]:
-        """The last comparison of every account."""
+    async def summary(self) -> ComparisonSummary:
+        """How many there are, and how many differ."""
         ...
 
     async def page(self, query: ListQuery, /) -> Page[AccountComparison]:
-        """The same in pages."""
+        """Every account, in the order they were first compared."""
         ...
 
-    async def course(self, points_max: int, /) -> Sequence[ComparisonPoint]:
-        """Earlier ones."""
+    async def by_verdict(
+        self, query: ListQuery, /, *, with_empty: bool = True
+    ) -> Page[AccountComparison]:
+        """The same, those that differ first."""
+        ...
+
+    async def account(self, holder: Holder, /) -> AccountComparison:
+        """One account."""
+        ...
+
+    async def course(self, holder: Holder, points_max: int, /) -> Sequence[ComparisonPoint]:
+        """Earlier comparisons of it."""
         ...

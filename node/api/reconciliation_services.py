@@ -10,7 +10,7 @@ from node.core.ports.bank import StoredStatement
 from node.core.ports.breaks import Break, BreakEvent, OpenBreaks
 from node.core.ports.idempotency import Answer, Claim
 from node.services.idempotency import RenderError
-from node.services.reconciliation.bank import StatementFile, SuggestedLine
+from node.services.reconciliation.bank import Imported, StatementFile, SuggestedLine
 from node.services.reconciliation.breaks import BreakRequest
 
 
@@ -62,7 +62,7 @@ class BankDesk(Protocol):
         /,
         *,
         claim: Claim | None,
-        render: Callable[[Sequence[StoredStatement]], Answer],
+        render: Callable[[Imported], Answer],
         render_error: RenderError,
     ) -> Answer:
         """Keep the statements of a file."""

@@ -123,6 +123,7 @@ class Parts:
             self.clock,
             chain_id=self.settings.chain_id,
             block_ms=self._block_ms,
+            finality=self.settings.finality,
         )
 
     @cached_property
@@ -132,6 +133,7 @@ class Parts:
             self.units,
             self.head_watch,
             self.clock,
+            self.providers,
             chain_id=self.settings.chain_id,
             block_ms=self._block_ms,
         )

@@ -210,7 +210,7 @@ def _services(parts: Parts) -> Services:
         reconciliation=parts.reconciling,
         breaks=parts.breaks,
         deposits=parts.payment_requests,
-        comparisons=ComparisonService(units, settings.chain_id, USDC.code),
+        comparisons=ComparisonService(units, settings.chain_id),
         blocks=BlockService(units, settings.chain_id),
         sessions=SessionService(units, new_secret),
         bank=parts.bank,

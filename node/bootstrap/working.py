@@ -82,6 +82,7 @@ def _mirror_jobs(node: Node, stack: AsyncExitStack) -> Iterator[Job]:
         new_id=new_id,
         failpoint=failpoint(node.settings.failpoint),
         deposit_policy=node.settings.deposit_policy,
+        witnesses_min=node.settings.chain_witnesses,
     )
     wake = _heads(node.settings.chain_ws_urls, stack)
     yield Job("mirror", mirror.run_once, idle_ms=min(200, _block_ms(node)), wake=wake)

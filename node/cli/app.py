@@ -357,7 +357,7 @@ def migrate(state_dir: StateDir = DEFAULT_STATE_DIR) -> None:
 def devnet_up(
     state_dir: StateDir = DEFAULT_STATE_DIR,
     port: Annotated[
-        int | None, typer.Option(min=1, max=65535, help="HTTP port; default: a free one.")
+        int | None, typer.Option(min=1, max=65535, help="HTTP port; default: as before, or free.")
     ] = None,
     nodes: Annotated[int, typer.Option(min=1, max=2, help="How many nodes.")] = 1,
     detach: Annotated[bool, typer.Option("--detach", help="Keep it running, and return.")] = False,

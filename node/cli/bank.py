@@ -45,6 +45,7 @@ def import_file(
         print_json(told)
     else:
         _print(made)
+        stdout().print(_counted(told["lines_new"], told["lines_known"]))
         if unmatched:
             command = where.command("corridor reconcile --explain")
             next_steps((command, "what each line that is left is, and what to do"))
@@ -71,6 +72,13 @@ def statements(
             stdout().print(f"[dim]more: --cursor {told['next_cursor']}[/]", soft_wrap=True)
     else:
         stdout().print("No statement was imported yet.")
+
+
+def _counted(new: int, known: int) -> str:
+    """How much of the file the node had not seen before."""
+    if not new:
+        return f"Nothing is new: all {known} lines of the file were known already."
+    return f"{new} lines are new, {known} were known already."
 
 
 def _print(made: Sequence[Json]) -> None:

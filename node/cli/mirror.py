@@ -210,7 +210,7 @@ def _show(reorg: Json, *, as_json: bool) -> None:
         ("final blocks undone", str(plan["blocks"])),
         ("batches sent again", str(len(plan["batches"]))),
         ("ledger transactions reversed", str(len(plan["bookings"]))),
-        ("gas", plan["gas"]),
+        ("gas", f"{plan['gas']} {plan['gas_currency']}"),
     ]
     if plan["given_back"]:
         rows.append(("given back, stay ended", ", ".join(plan["given_back"])))

@@ -56,6 +56,19 @@ class BlockPoint:
 
 
 @dataclass(frozen=True, slots=True)
+class Witness:
+    """What one provider says of one block number.
+
+    Attributes:
+        hash: Its canonical block of that number; None: it has none yet.
+        newest: Number of the newest block it has.
+    """
+
+    hash: BlockHash | None
+    newest: int
+
+
+@dataclass(frozen=True, slots=True)
 class BlockHeader:
     """A block as a provider states it.
 
@@ -109,7 +122,12 @@ class Cursor:
         For long: the head was still moving more than half an hour after the tag last rose. A tag
         that is away for a moment, or a provider that lags, does not make it so.
         """
-        return self.tag_moved_at is None or self.moved_at - self.tag_moved_at > TAG_STANDS_STILL
+        return has_lost_its_tag(self.moved_at, self.tag_moved_at)
+
+
+def has_lost_its_tag(moved_at: datetime, tag_moved_at: datetime | None) -> bool:
+    """See `Cursor.has_lost_its_tag`, of when head and tag last moved."""
+    return tag_moved_at is None or moved_at - tag_moved_at > TAG_STANDS_STILL
 
 
 @dataclass(frozen=True, slots=True)

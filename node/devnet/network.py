@@ -99,7 +99,8 @@ class Network:
 
     Attributes:
         state: Its directory, prepared and locked.
-        port: HTTP port that is asked for; None: 8000, or a free one.
+        port: HTTP port that is asked for; None: that of the last time, 8000 at first, or a free
+            one.
         say: Tells a person what happens.
     """
 
@@ -131,11 +132,18 @@ class Network:
             self._ticker.end()
 
     def _choose_http_port(self) -> int:
-        chosen = free_port(self.port or _HTTP_PORT)
-        if self.port is not None and chosen != self.port:
-            raise DevnetError(
-                f"port {self.port} is taken", remedy="give another with --port, or leave it out"
-            )
+        """The port that is asked for; else the one that was asked for last, if it is free."""
+        before = read_json(self.state.asked).get("http_port", _HTTP_PORT)
+        wanted = before if self.port is None else self.port
+        chosen = free_port(wanted)
+        if self.port is not None:
+            if chosen != self.port:
+                raise DevnetError(
+                    f"port {self.port} is taken", remedy="give another with --port, or leave it out"
+                )
+            write_json(self.state.asked, {"http_port": self.port})
+        elif chosen != wanted:
+            self.say(f"port {wanted} is taken; taking {chosen}")
         return chosen
 
     def _start_database(self, supervisor: Supervisor) -> Postgres:

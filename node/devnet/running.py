@@ -62,7 +62,7 @@ def up(
         state_dir: Where everything of the devnet is kept; made when missing.
         say: Tells a person what happens, line by line.
         on_ready: Called once with the content of `devnet.json` when everything answers.
-        port: HTTP port; None: 8000, or a free one.
+        port: HTTP port, kept for the next time; None: the kept one, 8000 at first, or a free one.
         nodes: How many nodes; 1.
         detach: Leave it running in the background.
 

@@ -46,6 +46,11 @@ class StateDirectory:
         return self.root / "seed.json"
 
     @property
+    def asked(self) -> Path:
+        """What `up` was asked for and is to be done again: the HTTP port. Outlives `down`."""
+        return self.root / "asked.json"
+
+    @property
     def postgres(self) -> Path:
         """The database server's directory."""
         return self.root / "postgres"

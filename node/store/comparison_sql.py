@@ -7,7 +7,7 @@ from node.store.mirror_rows import EVENT_NUMBER
 # What was compared with a chain that was replaced since does not count.
 PROGRESS: Final = """
 SELECT now() AS at, c.head_number, c.final_number, c.moved_at, c.halted_reason,
-    s.number, s.compared_at, s.duration_ms
+    c.tag_number, c.tag_moved_at, s.number, s.compared_at, s.duration_ms
 FROM chain_cursor c LEFT JOIN reconciliation_state s ON s.chain_id = c.chain_id AND EXISTS (
     SELECT FROM block b WHERE b.chain_id = s.chain_id AND b.hash = s.hash AND b.status = 'final')
 WHERE c.chain_id = $1
@@ -48,6 +48,18 @@ JOIN account_comparison c USING (address, asset) WHERE c.chain_id = $1
 COMPARISON_PAGE: Final = """
 SELECT * FROM account_comparison WHERE chain_id = $1 AND id > $2 ORDER BY id LIMIT $3
 """
+_EQUAL: Final = "(ledger = mirror AND mirror = chain)"
+COMPARISONS_BY_VERDICT: Final = f"""
+SELECT *, {_EQUAL} AS is_equal FROM account_comparison
+WHERE chain_id = $1 AND ({_EQUAL}, id) > ($2, $3) AND ($4 OR ledger <> 0 OR NOT {_EQUAL})
+ORDER BY is_equal, id LIMIT $5
+"""  # noqa: S608 - a constant
+COMPARISON_SUMMARY: Final = f"""
+SELECT count(*) AS count, count(*) FILTER (WHERE NOT {_EQUAL}) AS differing,
+    count(*) FILTER (WHERE {_EQUAL} AND ledger <> 0) AS holding,
+    max(block_number) AS newest_block, max(compared_at) AS compared_at
+FROM account_comparison WHERE chain_id = $1
+"""  # noqa: S608 - a constant
 KEEP_POINTS: Final = """
 INSERT INTO account_comparison_point (chain_id, address, asset, block_number, ledger, mirror, chain)
 SELECT chain_id, address, asset, block_number, ledger, mirror, chain FROM account_comparison c
@@ -61,12 +73,11 @@ WHERE chain_id = $1 AND NOT EXISTS (
 ON CONFLICT DO NOTHING
 """
 COURSE: Final = """
-SELECT address, asset, block_number, compared_at, ledger, mirror, chain
-FROM account_comparison_point WHERE chain_id = $1 AND block_number >= (
-    SELECT min(block_number) FROM (
-        SELECT DISTINCT block_number FROM account_comparison_point WHERE chain_id = $1
-        ORDER BY block_number DESC LIMIT $2) AS newest)
-ORDER BY block_number, address, asset
+SELECT address, asset, block_number, compared_at, ledger, mirror, chain FROM (
+    SELECT * FROM account_comparison_point
+    WHERE chain_id = $1 AND address = $2 AND asset = $3
+    ORDER BY block_number DESC LIMIT $4) AS newest
+ORDER BY block_number
 """
 # What a row says of the chain, as bytes: two rows that say different things never look alike.
 # `node.core.differences.digest_of` forms the same of what a provider says.

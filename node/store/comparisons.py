@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from node.core.differences import Unbooked
-from node.core.mirror import BlockPoint, TokenLog
+from node.core.mirror import BlockPoint, TokenLog, has_lost_its_tag
 from node.core.paging import ROW_ID_MAX, ListQuery, Page, Position
 from node.core.ports.comparisons import (
     AccountComparison,
     ComparisonPoint,
+    ComparisonSummary,
     Holder,
     Known,
     PaymentFacts,
@@ -29,6 +30,9 @@ from node.store.ledger_slices import LedgerSliceStore
 
 _NO_TIME: Final = datetime.fromtimestamp(0, UTC)
 """Accounts are listed by their number alone."""
+
+_EQUAL_TIME: Final = datetime.fromtimestamp(1, UTC)
+"""Those that are equal come after those that differ, in a list that is ordered by that."""
 
 
 class ComparisonStore(LedgerSliceStore):
@@ -52,6 +56,8 @@ class ComparisonStore(LedgerSliceStore):
             reconciled=row["number"],
             reconciled_at=row["compared_at"],
             last_run_ms=row["duration_ms"],
+            tag_number=row["tag_number"],
+            has_lost_its_tag=has_lost_its_tag(row["moved_at"], row["tag_moved_at"]),
         )
 
     async def state(self, chain_id: int) -> State | None:
@@ -116,6 +122,30 @@ class ComparisonStore(LedgerSliceStore):
         page = query.page(rows, lambda row: Position(_NO_TIME, row["id"]))
         return Page([_comparison(row) for row in page.items], page.next_cursor)
 
+    async def comparisons_by_verdict(
+        self, chain_id: int, query: ListQuery, *, with_empty: bool
+    ) -> Page[AccountComparison]:
+        """The same, those that differ first."""
+        position = query.position(ROW_ID_MAX)
+        rows = await self._raw.fetch(
+            sql.COMPARISONS_BY_VERDICT,
+            chain_id,
+            position is not None and position.created_at == _EQUAL_TIME,
+            position.id if position else 0,
+            with_empty,
+            query.limit + 1,
+        )
+        page = query.page(
+            rows, lambda row: Position(_EQUAL_TIME if row["is_equal"] else _NO_TIME, row["id"])
+        )
+        return Page([_comparison(row) for row in page.items], page.next_cursor)
+
+    async def comparison_summary(self, chain_id: int) -> ComparisonSummary:
+        """How many there are, and how many differ."""
+        row = await self._raw.fetchrow(sql.COMPARISON_SUMMARY, chain_id)
+        assert row is not None
+        return ComparisonSummary(**row)
+
     async def store_comparisons(
         self, chain_id: int, found: Sequence[AccountComparison], *, keep: bool
     ) -> None:
@@ -136,8 +166,10 @@ class ComparisonStore(LedgerSliceStore):
         if keep:
             await self._raw.execute(sql.KEEP_POINTS, chain_id)
 
-    async def course(self, chain_id: int, points_max: int) -> Sequence[ComparisonPoint]:
-        """Earlier comparisons, oldest first, the newest `points_max` blocks of them."""
+    async def course(
+        self, chain_id: int, holder: Holder, points_max: int
+    ) -> Sequence[ComparisonPoint]:
+        """Earlier comparisons of one account, oldest first, the newest `points_max` of them."""
         return [
             ComparisonPoint(
                 Address(row["address"]),
@@ -148,7 +180,7 @@ class ComparisonStore(LedgerSliceStore):
                 int(row["mirror"]),
                 int(row["chain"]),
             )
-            for row in await self._raw.fetch(sql.COURSE, chain_id, points_max)
+            for row in await self._raw.fetch(sql.COURSE, chain_id, *holder, points_max)
         ]
 
     # ------------------------------------------------------------------------------ the mirror

@@ -139,11 +139,13 @@ UPDATE payment_request r SET status = 'expired', version = r.version + 1,
         r.flags || CASE WHEN held.units > 0 THEN ARRAY['short'] ELSE '{{}}'::text[] END) AS f
         ORDER BY f)
 FROM due CROSS JOIN LATERAL (
-    SELECT coalesce(sum(d.amount), 0) AS units FROM deposit d
+    SELECT coalesce(sum(d.amount), 0) AS units,
+        coalesce(bool_and(d.break_id IS NOT NULL), true) AS is_told
+    FROM deposit d
     WHERE d.request_id = due.id AND d.is_counted AND d.status = 'held'
 ) held
 WHERE r.id = due.id
-RETURNING r.*, held.units
+RETURNING r.*, held.units, held.is_told
 """  # noqa: S608 - constants
 _NAME_BREAKS: Final = """
 UPDATE deposit d SET break_id = b.id
@@ -373,6 +375,7 @@ class DepositStore:
                 row["asset"],
                 row["amount"],
                 int(row["units"]),
+                row["is_told"],
                 row["version"],
             )
             for row in await self._raw.fetch(_EXPIRE, chain_id, limit)

@@ -111,21 +111,25 @@ WITH side AS (
 )
 """
 
-# How far the counters of $1 accounts moved after $2 = $3, up to $4.
+# How far the counters of $1 accounts moved after $2 = $3, up to $4. Whether a transaction is
+# pending and how it ended is looked up once, not for every side of its entries.
 MOVED: Final = f"""
-{_SIDES}, change AS (
-    SELECT s.account_id, s.is_debit,
-        s.amount * ((t.pending AND s.sequence > $3)::integer
-            - (r.outcome IS NOT NULL)::integer) AS pending,
-        s.amount * ((NOT t.pending AND s.sequence > $3)::integer
-            + (r.outcome IS NOT DISTINCT FROM 'posted')::integer) AS posted
-    FROM side s
+{_SIDES}, told AS (
+    SELECT s.sequence, t.pending, r.outcome
+    FROM (SELECT DISTINCT sequence FROM side) AS s
     CROSS JOIN LATERAL (
         SELECT pending FROM ledger_transaction WHERE sequence = s.sequence OFFSET 0) AS t
     LEFT JOIN LATERAL (
         SELECT outcome FROM ledger_resolution
         WHERE t.pending AND pending_sequence = s.sequence AND sequence <= $4 OFFSET 0
     ) AS r ON true
+), change AS (
+    SELECT s.account_id, s.is_debit,
+        s.amount * ((t.pending AND s.sequence > $3)::integer
+            - (t.outcome IS NOT NULL)::integer) AS pending,
+        s.amount * ((NOT t.pending AND s.sequence > $3)::integer
+            + (t.outcome IS NOT DISTINCT FROM 'posted')::integer) AS posted
+    FROM side s JOIN told t USING (sequence)
 )
 SELECT account_id,
     coalesce(sum(pending) FILTER (WHERE is_debit), 0) AS debits_pending,

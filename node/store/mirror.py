@@ -97,6 +97,18 @@ class MirrorStore:
         )
         return {row["number"]: BlockHash(row["hash"]) for row in rows}
 
+    async def begin_blocks(self, chain_id: int, *, held: BlockHash) -> bool:
+        """Wait while others store blocks; False when the head is not the block `held`.
+
+        The cursor is not locked, so finality goes on meanwhile; `move_head` has the last word.
+        """
+        await self._raw.execute(sql.ONE_STORES_BLOCKS, chain_id)
+        return bool(
+            await self._raw.fetchval(
+                "SELECT head_hash = $2 FROM chain_cursor WHERE chain_id = $1", chain_id, held
+            )
+        )
+
     async def move_head(self, chain_id: int, *, held: BlockHash, to: BlockPoint) -> bool:
         """The fence: move the head from the block `held`; False when it is not there any more.
 

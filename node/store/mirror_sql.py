@@ -16,6 +16,9 @@ AGREES: Final = """
                 AND m.purpose = 'settle' OFFSET 0)
 """
 
+ONE_STORES_BLOCKS: Final = """
+SELECT pg_advisory_xact_lock(hashtextextended('blocks/' || $1::bigint, 0))
+"""
 ADD_BLOCKS: Final = """
 INSERT INTO block (chain_id, hash, number, parent_hash, mined_at)
 SELECT $1, h, n, p, t
@@ -86,8 +89,9 @@ SELECT l.block_number, l.block_hash, l.log_index, l.tx_hash, l.kind, l.payment_n
        coalesce(l.kind = 'settled' AND {AGREES}, false) AS agrees,
        coalesce(l.kind = 'settled' AND (t.beneficiary_address <> l.beneficiary
                 OR t.buy_amount <> l.amount), false) AS differs,
-       EXISTS (SELECT FROM slot_member m WHERE m.slot_id = a.slot_id
-               AND m.payment_number = {EVENT_NUMBER} OFFSET 0) AS slot_is_its
+       l.kind IN ('failed', 'skipped') AND EXISTS (
+           SELECT FROM slot_member m WHERE m.slot_id = a.slot_id
+           AND m.payment_number = {EVENT_NUMBER} OFFSET 0) AS slot_is_its
 FROM settlement_log l LEFT JOIN {ITS_TRANSFER} ON true
     LEFT JOIN attempt a ON a.tx_hash = l.tx_hash
 WHERE l.chain_id = $1 AND l.block_number > $2 AND l.block_number <= $3 AND l.status <> 'orphaned'

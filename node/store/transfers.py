@@ -168,7 +168,7 @@ class TransferStore:
                 [each.version for each in group],
                 state.value,
                 steps,
-                *([_plain(name, each.changes[name]) for each in group] for name in names),
+                *(_column(name, [each.changes[name] for each in group]) for name in names),
             )
             if tag != f"UPDATE {len(group)}":
                 raise Conflict("a transfer changed meanwhile; look at it again")
@@ -290,11 +290,11 @@ def _apply_statement(names: tuple[str, ...]) -> str:
     """  # noqa: S608 - names are those of _CHANGEABLE
 
 
-def _plain(name: str, value: object) -> object:
+def _column(name: str, values: Sequence[object]) -> Sequence[object]:
     """JSON travels as text."""
-    if name == "failure" and value is not None:
-        return orjson.dumps(value).decode()
-    return value
+    if name != "failure":
+        return values
+    return [None if each is None else orjson.dumps(each).decode() for each in values]
 
 
 def _beneficiary_json(beneficiary: Beneficiary) -> str:

@@ -80,8 +80,11 @@ def standing_still(site: Site) -> None:
             return {"result": old[params[0]]}
         if method == "eth_getBlockByNumber" and int(params[0], 16) > head:
             return {"result": None}
+        if method == "eth_getBlockByHash":
+            block = rpc(method, *params)
+            return {"result": block if int(block["number"], 16) <= head else None}
         if method in ("eth_getTransactionCount", "eth_getBalance"):
-            return {"result": nonce}
+            return {"result": nonce}  # of its newest block, whatever block it was asked about
         return None
 
     site.second.lie = told
@@ -143,6 +146,39 @@ async def test_one_that_is_behind_still_bears_witness_to_the_blocks_it_has(site:
     site.lie("eth_getBlockByNumber", lambda block: {**block, "hash": "0x" + "13" * 32})
     told = await site.reader.hashes_at(site.number)
     assert sorted(told.values()) == sorted([own, b"\x13" * 32])
+
+
+async def test_one_that_is_behind_is_heard_about_the_state_of_blocks_it_has(site: Site) -> None:
+    """A far head that one of two boasts of must not make it the only one that is heard."""
+    block, account = (await site.header()).hash, [address_of(ADMIN)]
+    standing_still(site)
+    stands = asked_nonce(site.second.lie)
+    site.lie("eth_getTransactionCount", lambda _: hex(stands + 1))
+    with pytest.raises(ChainUnavailable, match="differ about the nonces"):
+        await site.reader.agreed_nonces(account, block)
+    site.lie("eth_getTransactionCount", lambda _: hex(stands))
+    assert await site.reader.agreed_nonces(account, block) == [stands]
+
+
+def asked_nonce(lie: Lie) -> int:
+    return int(lie("eth_getTransactionCount", [ADMIN, "latest"])["result"], 16)
+
+
+async def test_what_providers_say_of_a_number_says_also_how_far_they_are(site: Site) -> None:
+    own = await site.header()
+    names = [each.name for each in site.providers.all]
+    stood = int(site.anvil.rpc("eth_blockNumber"), 16)
+    standing_still(site)
+    told = await site.reader.witnesses(stood + 5)
+    first, second = (told[name] for name in names)
+    assert (first.hash is not None, first.newest) == (True, stood + 100)
+    assert (second.hash, second.newest) == (None, stood)
+    site.lie("eth_getBlockByNumber", lambda _: None)
+    told = await site.reader.witnesses(own.number)  # boasts, and has not even this one
+    assert (told[names[0]].hash, told[names[0]].newest) == (None, own.number - 1)
+    assert told[names[1]].hash == own.hash
+    site.first.lie = lambda _method, _params: CLOSE
+    assert list(await site.reader.witnesses(own.number)) == [names[1]]
 
 
 async def test_balances_are_agreed_on_or_nobody_is_believed(site: Site) -> None:

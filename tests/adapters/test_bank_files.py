@@ -174,6 +174,14 @@ def test_a_csv_may_leave_out_what_is_not_needed_and_start_with_a_byte_order_mark
     assert found.lines[0].references == ()
 
 
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_a_csv_may_be_separated_by_semicolons_or_tabs_if_its_header_is(separator: str) -> None:
+    rows = ("date,amount,reference", "2026-11-22,-5.00,one, two")
+    text = "\n".join(each.replace(",", separator, 2) for each in rows)
+    (line,) = of_csv(text, "EUR").lines
+    assert (line.amount, line.is_credit, line.references) == ("5.00", False, ("one, two",))
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [
@@ -192,7 +200,10 @@ def test_a_csv_may_leave_out_what_is_not_needed_and_start_with_a_byte_order_mark
         ("date,amount,currency\n2026-11-22,1,USD\n", "USD"),
         ('date,amount\n2026-11-22,"1\n', "line"),
         (b"date,amount\n2026-11-22,\xff\n", "line 2: the file is not UTF-8"),
-        ("date;amount\n2026-11-22;1\n", "line 1: the header"),
+        ("Buchungstag;Betrag\n2026-11-22;1\n", "'betrag', which is no column.*semicolons"),
+        ("date;amount,reference\n2026-11-22;1\n", "line 1: .*all of them by the same"),
+        ("date;amount\n2026-11-22;1;2\n", "line 2: .*separated by semicolons.*in quotes"),
+        ("date;amount\n2026-11-22;1,00\n", "line 2: '1,00' is no amount; write 1000.00"),
     ],
 )
 def test_a_csv_that_cannot_be_read_is_refused_with_its_line(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from node.api.bank_examples import LINE_ID, STATEMENT_ID
@@ -13,7 +13,7 @@ from node.core.parties import Principal
 from node.core.ports.bank import StoredLine, StoredStatement
 from node.core.ports.idempotency import Answer, Claim
 from node.services.idempotency import RenderError
-from node.services.reconciliation.bank import StatementFile, SuggestedLine
+from node.services.reconciliation.bank import Imported, StatementFile, SuggestedLine
 from tests.api.fake_world import NOW, Memory
 
 A_STATEMENT = StoredStatement(
@@ -41,7 +41,7 @@ class FakeBank:
         /,
         *,
         claim: Claim | None,
-        render: Callable[[Sequence[StoredStatement]], Answer],
+        render: Callable[[Imported], Answer],
         render_error: RenderError,
     ) -> Answer:
         if not file.content.startswith((b"<", b"date")):
@@ -49,7 +49,7 @@ class FakeBank:
 
         async def work() -> Answer:
             self.file = file
-            return render([A_STATEMENT])
+            return render(Imported([A_STATEMENT], 1, 0))
 
         return await self.memory.once(claim, work, render_error)
 

@@ -6,12 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from node.api.operator.figures import is_equal
 from node.core.errors import Forbidden, NotFound, Unauthenticated
 from node.core.ledger import chain_account
 from node.core.mirror import BlockPoint
-from node.core.paging import ListQuery, Page
+from node.core.paging import ListQuery, Page, Position
 from node.core.parties import Principal, Role
-from node.core.ports.comparisons import AccountComparison, ComparisonPoint
+from node.core.ports.comparisons import (
+    AccountComparison,
+    ComparisonPoint,
+    ComparisonSummary,
+    Holder,
+)
 from node.core.ports.mirror_views import BlockView, LogView
 from node.core.units import Address, BlockHash, TxHash
 from node.services.mirror.blocks import BlockLook
@@ -64,13 +70,39 @@ class FakeComparisons:
         ]
     )
 
-    async def accounts(self) -> Sequence[AccountComparison]:
-        return self.found
+    async def summary(self) -> ComparisonSummary:
+        equal = [each for each in self.found if is_equal(each)]
+        return ComparisonSummary(
+            len(self.found),
+            len(self.found) - len(equal),
+            sum(each.ledger != 0 for each in equal),
+            FINAL.number if self.found else None,
+            NOW if self.found else None,
+        )
 
     async def page(self, query: ListQuery, /) -> Page[AccountComparison]:
         return Page(self.found[: query.limit], None)
 
-    async def course(self, points_max: int, /) -> Sequence[ComparisonPoint]:
+    async def by_verdict(
+        self, query: ListQuery, /, *, with_empty: bool = True
+    ) -> Page[AccountComparison]:
+        position = query.position()
+        rows = [
+            (place, each)
+            for place, each in enumerate(sorted(self.found, key=is_equal), 1)
+            if with_empty or each.ledger or not is_equal(each)
+        ]
+        rows = [row for row in rows if position is None or row[0] > position.id]
+        page = query.page(rows, lambda row: Position(NOW, row[0]))
+        return Page([each for _, each in page.items], page.next_cursor)
+
+    async def account(self, holder: Holder, /) -> AccountComparison:
+        for each in self.found:
+            if (each.address, each.asset) == holder:
+                return each
+        raise NotFound("no account of this address and asset was compared yet")
+
+    async def course(self, holder: Holder, points_max: int, /) -> Sequence[ComparisonPoint]:
         return [
             ComparisonPoint(
                 each.address,
@@ -83,6 +115,7 @@ class FakeComparisons:
             )
             for n in range(1, 12)
             for each in self.found
+            if (each.address, each.asset) == holder
         ]
 
 

@@ -79,7 +79,7 @@ def test_the_seed_alone_decides_the_plan() -> None:
 def test_every_window_of_a_worker_is_one_the_campaign_dies_at() -> None:
     named = {
         name
-        for path in SERVICES.glob("*.py")
+        for path in SERVICES.rglob("*.py")
         for name in re.findall(r'failpoint\("(\w+)"\)', path.read_text())
     }
     assert set(windows()) == {

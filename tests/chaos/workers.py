@@ -27,7 +27,7 @@ def windows() -> list[str]:
     """
     found = {
         name
-        for path in sorted((ROOT / "node" / "services").glob("*.py"))
+        for path in sorted((ROOT / "node" / "services").rglob("*.py"))
         for name in _FAILPOINT.findall(path.read_text())
         if not any(word in name for word in ("adoption", "reorg", "sweep"))
     }

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from node.api.bank_examples import STATEMENT, STATEMENT_ID
+from node.api.bank_examples import IMPORTED, STATEMENT_ID
 from node.cli.faults import Status
 from tests.cli.conftest import Run
 from tests.cli.fake_node import FakeNode
@@ -17,7 +17,7 @@ AT = "/v1/reconciliation/bank-statements"
 @pytest.fixture
 def file(tmp_path: Path, node: FakeNode) -> Path:
     """A file that the node takes for a statement."""
-    node.bank = {"data": [deepcopy(dict(STATEMENT))], "next_cursor": None}
+    node.bank = {**deepcopy(dict(IMPORTED)), "next_cursor": None}
     path = tmp_path / "november.csv"
     path.write_bytes(b"date,amount\n2026-11-22,200.00\n\xc3\xa4")
     return path
@@ -32,6 +32,14 @@ def test_a_file_is_sent_as_it_is_and_open_lines_end_with_status_1(
     assert ("POST", f"{AT}?rail=sandbox_bank&currency=EUR", None) in node.requests
     assert "1 (200.00)" in outcome.out
     assert STATEMENT_ID in outcome.out
+
+
+def test_an_import_says_what_was_new(run: Run, node: FakeNode, file: Path) -> None:
+    first = run("bank", "import", str(file), "--rail", "sandbox_bank")
+    assert "2 lines are new, 0 were known already." in first.out
+    node.bank |= {"lines_new": 0, "lines_known": 2}
+    again = run("bank", "import", str(file), "--rail", "sandbox_bank")
+    assert "Nothing is new: all 2 lines of the file were known already." in again.out
 
 
 def test_a_statement_that_matches_whole_ends_well(run: Run, node: FakeNode, file: Path) -> None:

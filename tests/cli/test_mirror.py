@@ -86,7 +86,15 @@ def test_the_first_operator_proposes_and_is_shown_what_is_undone(
     assert shown.status == Status.DONE
     body = {"block_hash": BLOCK, "reason": "all agree"}
     assert node.asked[-1] == ("POST /v1/mirror/reorgs", body)
-    for words in ("230.074048", "submitted", "Proposed", "5.000000 USDC", "brk_1", "mov_1"):
+    for words in (
+        "230.074048",
+        "submitted",
+        "Proposed",
+        "5.000000 USDC",
+        "brk_1",
+        "mov_1",
+        "0.000096000 ETH",
+    ):
         assert words in shown.out
     assert f"corridor mirror accept-reorg --block {BLOCK}" in shown.err
 

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -15,10 +16,10 @@ import pytest
 from node.devnet import Background, DevnetError, describe, down, up
 from node.devnet.doctor import examine
 from node.devnet.errors import Outdated
-from node.devnet.network import CHECKOUT, ChainLost, answers
-from node.devnet.programs import ProcessId, wait_until
+from node.devnet.network import CHECKOUT, ChainLost, Network, answers
+from node.devnet.programs import ProcessId, free_port, wait_until
 from node.devnet.rpc import call
-from node.devnet.state import StateDirectory
+from node.devnet.state import StateDirectory, write_json
 from node.devnet.supervisor import is_ready, leftovers, supervisor_of
 
 
@@ -103,8 +104,9 @@ def test_killed_processes_come_back_under_new_pids_and_up_leaves_the_rest(
     assert describe(state_dir)["nodes"][0]["url"] == node["url"]
 
 
-def test_down_and_up_go_on_with_the_same_chain_and_the_same_keys(state_dir: Path) -> None:
-    first = Background.start(state_dir, say=print, tied=True)
+def test_down_and_up_go_on_with_the_same_chain_keys_and_port(state_dir: Path) -> None:
+    port = free_port()
+    first = Background.start(state_dir, say=print, tied=True, port=port)
     known = first.description
     block = call(known["chain"]["rpc_url"], "eth_getBlockByNumber", "latest", False)
     processes = all_of(state_dir)
@@ -118,7 +120,27 @@ def test_down_and_up_go_on_with_the_same_chain_and_the_same_keys(state_dir: Path
     assert call(rpc_url, "eth_getBlockByHash", block["hash"], False) == block
     assert again["contracts"] == known["contracts"]
     assert again["nodes"][0]["keys"] == known["nodes"][0]["keys"]
+    assert again["nodes"][0]["url"] == known["nodes"][0]["url"] == f"http://127.0.0.1:{port}"
     second.stop()
+
+
+def test_a_port_that_was_asked_for_and_is_taken_now_is_told_and_not_forgotten(
+    tmp_path: Path,
+) -> None:
+    state = StateDirectory(tmp_path / "state")
+    state.prepare(made_by="devnet")
+    said: list[str] = []
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = other.getsockname()[1]
+        with pytest.raises(DevnetError, match="is taken"):
+            Network(state, taken, said.append)._choose_http_port()
+        assert not state.asked.exists()
+        write_json(state.asked, {"http_port": taken})
+        assert Network(state, None, said.append)._choose_http_port() != taken
+    assert [each for each in said if f"port {taken} is taken" in each]
+    assert Network(state, None, said.append)._choose_http_port() == taken
 
 
 def test_kill_minus_9_of_the_supervisor_leaves_nothing_running_and_loses_nothing(

@@ -60,6 +60,7 @@ class Comparison:
         self._compare("strays", truth.strays, strays)
         undecoded = await logs("undecoded_log", "contract", "topics", "data")
         self._compare("undecoded", truth.undecoded, undecoded)
+        self._compare("slots", truth.slots, await self._rows.slots())
 
     async def _bookings(self, truth: Derived) -> None:
         """Each log's ledger transaction: between which accounts, and how much."""

@@ -1,8 +1,6 @@
 """What must become of each deposit, by the table of deposits alone, from the chain's final blocks.
 
-Written against the rules (ADR 0022), not with the code under test. What depends on when the job of
-expiry ran is left open: whether a break is about a deposit that came late and short, or about its
-request.
+Written against the rules (ADR 0022), not with the code under test.
 """
 
 from collections import Counter
@@ -54,7 +52,6 @@ class DepositTruth:
         legs: Log -> entries of its ledger transaction.
         requests: Request -> (status, surplus).
         must: Fingerprints of breaks that are open.
-        may: Fingerprints of breaks that may be open as well.
     """
 
     customers: Customers
@@ -64,7 +61,6 @@ class DepositTruth:
     legs: dict[LogName, list[Leg]] = field(default_factory=dict)
     requests: dict[str, tuple[str, int]] = field(default_factory=dict)
     must: set[str] = field(default_factory=set)
-    may: set[str] = field(default_factory=set)
     kinds: Counter[str] = field(default_factory=Counter)
     _open: dict[bytes, _Request] = field(default_factory=dict)
 
@@ -157,8 +153,8 @@ class DepositTruth:
                 self.kinds["request expired"] += 1
             if is_over and request.held:
                 self.kinds["deposit short, expired"] += 1
-                about = f"B05:{names[asked.id]}"
-                (self.must if request.has_short_in_time else self.may).add(about)
+                if request.has_short_in_time:  # what came late has told of itself
+                    self.must.add(f"B05:{names[asked.id]}")
 
     def _credit(self, name: LogName, to: bytes, amount: int, flags: tuple[str, ...]) -> None:
         owner = self.customers.addresses[to]

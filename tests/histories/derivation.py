@@ -37,6 +37,7 @@ class Derived:
         notices: Log -> (contract, kind, subject, amount, status).
         strays: Log -> (token, from, to, amount, status).
         undecoded: Log -> (contract, topics, data, status).
+        slots: Transaction of the lane -> (state, block, whether it succeeded) of its slot.
         deposits: What became of each.
         paid: Transaction -> token units that its final payouts of the node's transfers came to.
         swept: Log -> entries of sweeps and of what a stolen key moved inside the node.
@@ -59,6 +60,7 @@ class Derived:
     notices: dict[LogName, tuple[object, ...]] = field(default_factory=dict)
     strays: dict[LogName, tuple[object, ...]] = field(default_factory=dict)
     undecoded: dict[LogName, tuple[object, ...]] = field(default_factory=dict)
+    slots: dict[bytes, tuple[str, bytes | None, bool | None]] = field(default_factory=dict)
     paid: dict[bytes, int] = field(default_factory=lambda: defaultdict(int))
     swept: dict[LogName, list[Leg]] = field(default_factory=dict)
     opening: dict[str, list[Leg]] = field(default_factory=dict)
@@ -98,12 +100,15 @@ class Derivation:
         """Everything."""
         found = self.found
         self._open()
+        sent = [each for each in self._history.traffic.pool if each.nonce is not None]
+        found.slots = {each.hash: ("submitted", None, None) for each in sent}
         canonical = self._history.chain.canonical()
         for block in canonical[self._start :]:
             status = "final" if block.number <= found.final.number else "seen"
             found.blocks[block.number] = (block.hash, status)
             if block.number > self._start:
                 self._read(block, status)
+                self._include(block, "final" if status == "final" else "included")
         world = found.final.world
         held = {each: world.tokens.get(each, 0) for each in self._own}
         found.held = {each: units for each, units in held.items() if units or each in OWN}
@@ -114,8 +119,12 @@ class Derivation:
         }
         found.deposits.finish(found.final.time_s, names)
         found.must |= found.deposits.must
-        found.may |= found.deposits.may
         return found
+
+    def _include(self, block: Block, state: str) -> None:
+        for each in block.mined:
+            if each.tx.nonce is not None:
+                self.found.slots[each.tx.hash] = (state, block.hash, each.succeeded)
 
     def _open(self) -> None:
         """What was there before anybody could know whose it is."""

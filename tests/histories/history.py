@@ -23,6 +23,7 @@ from node.core.ports.transfers import Transfer
 from node.core.signing import KeyRole
 from node.core.units import Address
 from node.services.deposits.request_expiry import RequestExpiry
+from node.services.mirror.final_agreement import WITNESSES_MIN
 from node.services.mirror.mirroring import MirrorService
 from node.services.reconciliation.reconciling import ReconciliationService
 from node.store.database import Database
@@ -46,7 +47,7 @@ from tests.histories.parties import (
     TREASURY,
 )
 from tests.histories.plan import Plan
-from tests.histories.provider import ModelRpc, Mood
+from tests.histories.provider import GATE, Gate, ModelRpc, Mood
 from tests.histories.traffic import Traffic
 
 _WEI = 10**18
@@ -55,6 +56,10 @@ _PATIENCE = 12
 """Passes after which it is plain that the mirror waits."""
 
 _IN_DOUBT_S = 10_000
+_INCLUDED_IN_NOTHING = """
+SELECT EXISTS (SELECT FROM slot s JOIN block b ON b.hash = s.included_block_hash
+    WHERE s.state = 'included' AND b.status = 'orphaned')
+"""
 WATCH = Watch(CHAIN_ID, CONTRACT, TOKEN, "USDC", "ETH", frozenset(OWN), FACTORY)
 
 
@@ -180,14 +185,22 @@ class History:
         assert found is not None
         return found
 
-    async def follow(self) -> int:
-        """One pass of each process, or of one, or of all at once."""
+    async def follow(self, *, at_rest: bool = True) -> int:
+        """One pass of each process, or of one, or of all at once, or each inside the other.
+
+        Args:
+            at_rest: The chain does not move meanwhile.
+        """
         self.now_s += 1
-        if len(self._mirrors) > 1 and self.chance.random() < 0.5:
+        way = self.chance.choice(("one", "at once", "overlapping", "overlapping"))
+        if len(self._mirrors) == 1 or way == "one":
+            moved = await self._pass(self.chance.choice(self._mirrors))
+        elif way == "at once":
             self.kinds["passes at once"] += 1
             moved = sum(await asyncio.gather(*map(self._pass, self._mirrors)))
         else:
-            moved = await self._pass(self.chance.choice(self._mirrors))
+            self.kinds["passes that overlap"] += 1
+            moved = await self._overlap(self._rests if at_rest else self._moves_perhaps)
         cursor = await self.cursor()
         # One that is alone and sits on a branch that was given up cannot be told from the chain.
         self.halted |= cursor.halted_reason is not None
@@ -196,7 +209,45 @@ class History:
         assert cursor.final.number >= newest, "the final block moved back"
         known = self.final_seen.setdefault(cursor.final.number, cursor.final.hash)
         assert known == cursor.final.hash, "a final block was replaced"
+        async with self.database.transaction() as connection:
+            is_lost = await connection.raw.fetchval(_INCLUDED_IN_NOTHING)
+        assert not is_lost, "a slot is included in a block that was given up"
         return moved
+
+    async def _overlap(self, then: Callable[[], None]) -> int:
+        """Each process is held up in its pass, at any request; they go on in any order."""
+        passes: list[tuple[Gate, asyncio.Task[int]]] = []
+        for mirror in self.chance.sample(self._mirrors, len(self._mirrors)):
+            gate = Gate(self.chance.randint(1, 12))
+            passes.append((gate, asyncio.create_task(self._held_up(mirror, gate))))
+            await gate.reached.wait()
+            then()
+        self.chance.shuffle(passes)
+        moved = 0
+        try:
+            for gate, task in passes:
+                gate.let_go()
+                moved += await task
+                then()
+        finally:
+            for gate, _ in passes:
+                gate.let_go()
+            await asyncio.wait([task for _, task in passes])
+        return moved
+
+    async def _held_up(self, mirror: MirrorService, gate: Gate) -> int:
+        GATE.set(gate)
+        try:
+            return await self._pass(mirror)
+        finally:
+            gate.reached.set()
+
+    def _rests(self) -> None:
+        """Nothing happens."""
+
+    def _moves_perhaps(self) -> None:
+        if self.chance.random() < 0.6:
+            self.chance.choice((self._mine, self._mine, self._reorganise, self._return))()
 
     async def _pass(self, mirror: MirrorService) -> int:
         """A provider that is away or contradicts itself moves nothing."""
@@ -222,6 +273,7 @@ class History:
         deeds: Sequence[tuple[int, Callable[[], None]]] = (
             (8, self._mine),
             (3, self._reorganise),
+            (1, self._return),
             (3, self._change_moods),
             (1, self._reorganise_in_the_middle),
             (1, self.restart),
@@ -229,18 +281,18 @@ class History:
         )
         weights = [weight for weight, _ in deeds]
         for _ in range(actions):
-            if self.chance.random() < 0.35:
+            [(_, deed)] = self.chance.choices(deeds, weights)
+            if deed == self._mine_many or self.chance.random() < 0.35:
                 self._pool(await self.traffic.lane.write())
             if self.chance.random() < 0.2:
                 await self.customers.ask(self.chain.head.time_s)
-            [(_, deed)] = self.chance.choices(deeds, weights)
             self.log.append(deed.__name__)
             self.kinds[deed.__name__.strip("_").replace("_", " ")] += 1
             deed()
             if self.chance.random() < 0.1:
                 await self.expire()
             for _ in range(self.chance.choice((0, 0, 1, 1, 1))):
-                await self.follow()
+                await self.follow(at_rest=False)
 
     def _pool(self, tx: Tx | None) -> None:
         if tx is not None:
@@ -251,7 +303,8 @@ class History:
         """The chain goes on and the mirror comes to rest, whatever one of its providers does.
 
         Where two of them have other chains for good, nothing becomes final above the fork, and a
-        break says so; once they agree it is over.
+        break says so; once they agree it is over. Where one of two stands still, nothing becomes
+        final above its head.
         """
         liar = self._set_lasting()
         fork = self.chain.head.number
@@ -262,6 +315,8 @@ class History:
         self.now_s += _IN_DOUBT_S  # no provider is in doubt any more
         if liar is not None and liar.mood is Mood.PARTED:
             await self._wait_for_them_to_agree(fork)
+        elif liar is not None and liar.is_elsewhere and len(self.rpcs) <= WITNESSES_MIN:
+            await self._wait_for_the_other(liar.head.number)
         else:
             await self._rest()
         if liar is not None:  # what it kept from being told is told with the next final block
@@ -308,6 +363,14 @@ class History:
             )
         assert found == 1, "providers differ for good, and nobody is told"
 
+    async def _wait_for_the_other(self, head: int) -> None:
+        """Nothing becomes final above the head of one that stands still."""
+        highest = max(head, (await self.cursor()).final.number)
+        for _ in range(_PATIENCE):
+            await self.follow()
+            cursor = await self.cursor()
+            assert cursor.final.number <= highest, "one of two alone made a block final"
+
     def _set_honest(self) -> None:
         for rpc in self.rpcs:
             rpc.mood = Mood.HONEST
@@ -335,16 +398,17 @@ class History:
 
     def _mine_many(self) -> None:
         """A stretch that the mirror can only catch up with in bulk, perhaps with a full block."""
-        if self.chance.random() < 0.3:
+        if self.chance.random() < 0.6:
             self._set_honest()
             self._set_mood(self.chance.choice(self.rpcs), Mood.HIDES)
         blocks = self.chance.randint(80, 140)
-        full = self.chance.choice((0, self.chance.randrange(blocks - 20)))
+        # None, the first (with what waited for it, perhaps of the lane), or a later one
+        full = self.chance.choice((0, 1, 1, self.chance.randrange(2, blocks - 20)))
         for place in range(blocks):
             if full and place == full:
                 self.traffic.pool.append(self.traffic.many())
                 self.kinds["full blocks"] += 1
-            if place % 10 == 0 or place == full:
+            if place % 10 == 9 or place == full:
                 self._mine()
             else:
                 self.chain.extend(())
@@ -367,6 +431,22 @@ class History:
         self.chain.head = block
         self.kinds["reorgs"] += 1
         self.log.append(f"reorg of {depth} at {old.number} to {block.number}")
+        self._grown()
+
+    def _return(self) -> None:
+        """A branch that was given up is the canonical one again, perhaps with some more blocks."""
+        floor = self._floor()
+        shared = self.chain.at(floor)
+        usable = [each for each in self.branches if self.chain.at(floor, each) is shared]
+        if not usable:
+            return
+        old, block = self.chain.head, self.chance.choice(usable)
+        self.branches.append(old)
+        for _ in range(self.chance.choice((0, 0, 1, 2))):
+            block = self.chain.mine(self.traffic.choose(block), on=block)
+        self.chain.head = block
+        self.kinds["returns"] += 1
+        self.log.append(f"return from {old.number} to {block.number}")
         self._grown()
 
     def _grown(self) -> None:

@@ -91,9 +91,7 @@ class Plan:
         )
         if providers == 1:
             return plan
-        # One that lies about parents for good still stops the mirror: nothing puts it in doubt yet.
-        lasts = [each for each in plan.moods if each is not Mood.LIES_PARENT]
-        lasting = chance.choice((Mood.PARTED, Mood.STALLED, *lasts))
+        lasting = chance.choice((Mood.PARTED, Mood.STALLED, *plan.moods))
         return cls(**{**{each: getattr(plan, each) for each in cls.__slots__}, "lasting": lasting})
 
     def kinds(self) -> list[str]:

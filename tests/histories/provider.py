@@ -3,7 +3,9 @@
 Each stands where `adapters.evm.json_rpc.JsonRpc` does, so everything above it is the real program.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import Enum
 from random import Random  # noqa: TID251 - a seeded history, no secret
@@ -65,7 +67,6 @@ ALONE = frozenset(Mood) - {
     Mood.LIES_WEI,
     Mood.LIES_NONCES,
     Mood.LIES_TXS,
-    Mood.LIES_PARENT,
     Mood.TAG_AHEAD,
 }
 """Moods of a provider without another: of the rest nobody could tell the lie from the truth."""
@@ -79,6 +80,36 @@ _REFUSALS = (
     "query returned more than 10000 results",
     "Log response size exceeded.",
 )
+
+
+class Gate:
+    """Holds up one pass at one of its requests: a worker that is slow, and acts on old answers.
+
+    Attributes:
+        reached: Set when it is held up, or has ended before.
+    """
+
+    def __init__(self, after: int) -> None:
+        """Opens for so many requests, less one."""
+        self.reached = asyncio.Event()
+        self._left = after
+        self._open = asyncio.Event()
+
+    async def passing(self) -> None:
+        """One more request was answered."""
+        self._left -= 1
+        if self._left == 0:
+            self.reached.set()
+            await self._open.wait()
+
+    def let_go(self) -> None:
+        """The pass goes on."""
+        self._left = 0
+        self._open.set()
+
+
+GATE: ContextVar[Gate | None] = ContextVar("gate", default=None)
+"""Of the pass that asks; None: it is not held up."""
 
 
 @dataclass
@@ -109,6 +140,7 @@ class ModelRpc(JsonRpc):
         """Result of one call."""
         self._asked()
         answer = self._answer(method, params)
+        await _pass_gate()
         if isinstance(answer, RpcError):
             raise answer
         return answer
@@ -118,7 +150,9 @@ class ModelRpc(JsonRpc):
         if not calls:
             return []
         self._asked()
-        return [self._answer(method, params) for method, params in calls]
+        answers = [self._answer(method, params) for method, params in calls]
+        await _pass_gate()
+        return answers
 
     async def close(self) -> None:
         """Nothing is open."""
@@ -132,6 +166,11 @@ class ModelRpc(JsonRpc):
         if self.mood is Mood.LAGS:
             return self.chain.at(max(0, head.number - self.lag)) or head
         return head
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether its newest block is another than the chain's, and stays so."""
+        return self.mood in _ELSEWHERE and self.view is not None
 
     def _asked(self) -> None:
         self.asked()
@@ -264,8 +303,10 @@ class ModelRpc(JsonRpc):
             return False
         logs = [log for _, _, _, log in block.logs()]
         chosen = block.hash[0] % len(logs)
-        if len(logs) > _FULL:  # of a full block: one that moves money, which balances tell
+        if len(logs) > _FULL:  # of a full block: one that balances tell, or receipts of own ones
+            own = [place for place, _, mined, _ in block.logs() if mined.tx.nonce is not None]
             worth = [place for place, each in enumerate(logs) if _moves_money(each)]
+            worth = own if own and self.mood is Mood.HIDES else worth
             chosen = worth[block.hash[0] % len(worth)] if worth else -1
         if self.mood is Mood.HIDES_EVERYWHERE and chosen == len(logs) - 1:
             is_told = self.chain.has_bloom and bloom_of(logs[:-1]) != block.bloom
@@ -301,6 +342,12 @@ class ModelRpc(JsonRpc):
         if self.mood is Mood.PARTED and self.chain.at(block.number, self.head) is not block:
             raise _UnknownBlock
         return block
+
+
+async def _pass_gate() -> None:
+    gate = GATE.get()
+    if gate is not None:
+        await gate.passing()
 
 
 class _UnknownBlock(Exception):

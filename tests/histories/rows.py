@@ -54,6 +54,14 @@ class Rows:
             for row in rows
         }
 
+    async def slots(self) -> dict[bytes, tuple[str, bytes | None, bool | None]]:
+        """Transaction of the lane -> (state, block, whether it succeeded) of its slot."""
+        rows = await self.fetch("SELECT * FROM slot s JOIN attempt a ON a.slot_id = s.id")
+        return {
+            row["tx_hash"]: (row["state"], row["included_block_hash"], row["succeeded"])
+            for row in rows
+        }
+
     async def legs(self) -> tuple[dict[str, list[Leg]], dict[str, list[Leg]]]:
         """Entries in the token: by ledger key, but those of batches by transaction."""
         by_key: dict[str, list[Leg]] = defaultdict(list)

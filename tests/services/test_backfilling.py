@@ -6,6 +6,7 @@ what the contract holds.
 
 import asyncio
 from collections.abc import Collection, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -15,12 +16,14 @@ from adapters.evm.json_rpc import Call
 from adapters.evm.reader import EvmReader
 from adapters.machine import new_id
 from node.core.errors import ChainUnavailable
-from node.core.mirror import BlockHeader, Finality, Span
+from node.core.mirror import BlockHeader, BlockPoint, Finality, Span
 from node.core.ports.mirror import Contradiction
 from node.core.transfers import State
-from node.core.units import Address
+from node.core.units import Address, BlockHash
 from node.services.mirror import backfilling
+from node.services.mirror.block_storing import BlockStoring
 from node.services.mirror.mirroring import MirrorService
+from tests.builders import CHAIN_ID
 from tests.mirrored import BUY, DEPTH_BLOCKS, TREASURY, MirroredNode
 from tests.onchain import FLOAT_UNITS
 from tests.services.lying import (
@@ -31,6 +34,8 @@ from tests.services.lying import (
     without_receipts_logs,
 )
 from tests.services.settling import Killed, killer
+
+MINED_AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 async def history(node: MirroredNode, *, blocks: int = 120) -> None:
@@ -423,3 +428,43 @@ def test_spans_follow_what_providers_bear() -> None:
         assert steady.blocks == 50
     assert steady.after(10).blocks == 100
     assert Span(10_000).after(0).blocks == 10_000
+
+
+async def test_finality_does_not_wait_while_blocks_are_stored(node: MirroredNode) -> None:
+    node.mine(3)
+    await node.follow()
+    read = await node.cursor()
+    async with node.ledger.units() as storing:
+        assert await storing.mirror.begin_blocks(CHAIN_ID, held=read.head.hash)
+        await storing.mirror.add_blocks(node.watch, [header_above(read.head)], [])
+        async with node.ledger.units() as booking:
+            assert await booking.mirror.move_final(CHAIN_ID, held=read.final.hash, to=read.head)
+    assert (await node.cursor()).final == read.head
+
+
+async def test_blocks_that_the_fence_refuses_leave_nothing_behind(node: MirroredNode) -> None:
+    node.mine(3)
+    await node.follow()
+    read = await node.cursor()
+    new = header_above(read.head)
+    async with node.ledger.units() as quicker:
+        assert await quicker.mirror.move_head(CHAIN_ID, held=read.head.hash, to=elsewhere(new))
+        storing = BlockStoring(node.ledger.units, node.watch)
+        slower = asyncio.create_task(storing.store(read.head, [new], [], []))
+        for _ in range(1000):
+            if await node.rows("SELECT FROM pg_locks WHERE NOT granted"):
+                break
+            await asyncio.sleep(0.01)
+        assert not slower.done()
+    assert await slower == 0
+    assert await node.rows("SELECT FROM block WHERE hash = $1", new.hash) == []
+
+
+def header_above(point: BlockPoint) -> BlockHeader:
+    """Of a block that no chain has."""
+    return BlockHeader(point.number + 1, BlockHash(bytes(32)), point.hash, MINED_AT)
+
+
+def elsewhere(header: BlockHeader) -> BlockPoint:
+    """Another block of the same number."""
+    return BlockPoint(header.number, BlockHash(b"\1" * 32))

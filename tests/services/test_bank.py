@@ -25,7 +25,12 @@ from node.core.ports.breaks import Break
 from node.core.ports.idempotency import Answer, Claim
 from node.services.ledger.posting import PostingService
 from node.services.ledger.top_ups import TopUpRequest, TopUpService
-from node.services.reconciliation.bank import BankService, StatementFile, SuggestedLine
+from node.services.reconciliation.bank import (
+    BankService,
+    Imported,
+    StatementFile,
+    SuggestedLine,
+)
 from node.services.reconciliation.breaks import BreakRequest, BreakService
 from node.store.database import Database
 from node.store.unit_of_work import StoreUnits
@@ -48,6 +53,7 @@ class Bank:
     breaks: BreakService
     top_ups: TopUpService
     today: date
+    counted: tuple[int, int] = (0, 0)
 
     async def top_up(self, reference: str, amount: str, rail: str = RAIL) -> int:
         """Money that an operator booked; the sequence."""
@@ -79,9 +85,10 @@ class Bank:
         """Import a file."""
         seen: list[StoredStatement] = []
 
-        def render(found: Sequence[StoredStatement]) -> Answer:
-            seen.extend(found)
-            return Answer(201, orjson.dumps([str(each.id) for each in found]))
+        def render(found: Imported) -> Answer:
+            seen.extend(found.statements)
+            self.counted = (found.lines_new, found.lines_known)
+            return Answer(201, orjson.dumps([str(each.id) for each in found.statements]))
 
         await self.service.import_file(
             OLGA, file, claim=claim, render=render, render_error=render_error
@@ -264,6 +271,19 @@ async def test_the_same_file_again_changes_nothing_and_answers_the_same(bank: Ba
         " (SELECT count(*) FROM bank_line) AS lines"
     )
     assert tuple(counts[0]) == (1, 2)
+
+
+async def test_an_import_says_how_many_lines_are_new_and_how_many_were_known(bank: Bank) -> None:
+    first = ("T,200.00,wire-17,a,200.00", "T,50.00,wire-18,b,250.00")
+    await bank.bring(*first)
+    assert bank.counted == (2, 0)
+    await bank.bring(*first)
+    assert bank.counted == (0, 2)
+    second = ("T,50.00,wire-18,b,250.00", "T,7.00,wire-19,c,257.00")
+    await bank.bring(*second)
+    assert bank.counted == (1, 1)
+    await bank.bring(*second)
+    assert bank.counted == (0, 2)
 
 
 async def test_lines_that_come_again_in_the_next_file_are_known(bank: Bank) -> None:

@@ -175,6 +175,22 @@ async def test_a_late_deposit_within_the_grace_is_honoured_by_the_time_of_its_bl
     await paid.assert_sound()
 
 
+async def test_parts_that_came_late_have_one_break_each_and_leave_none_when_the_rest_comes(
+    paid: Paid,
+) -> None:
+    request = await paid.asked()
+    paid.pass_time(2 * HOUR_S)
+    paid.send(request.address, 60_000_000)
+    await paid.final()  # booked before the request is expired
+    assert (await paid.again(request)).status is RequestStatus.EXPIRED
+    assert await paid.codes() == ["B05"]
+    paid.send(request.address, 40_000_000)
+    await paid.final()
+    assert (await paid.again(request)).status is RequestStatus.PAID
+    assert (await paid.has(), await paid.suspense(), await paid.codes()) == (ASKED, 0, [])
+    await paid.assert_sound()
+
+
 async def test_a_deposit_in_time_that_is_noticed_late_is_in_time(paid: Paid) -> None:
     request = await paid.asked()
     paid.send(request.address, ASKED)

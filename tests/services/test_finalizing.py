@@ -300,7 +300,7 @@ async def test_nothing_becomes_final_while_providers_have_different_blocks(
     assert await node.open_breaks() == []
 
 
-async def test_a_provider_that_has_not_the_block_yet_does_not_hold_finality(
+async def test_where_two_have_a_block_a_third_that_has_it_not_yet_does_not_hold_finality(
     node: MirroredNode, with_providers: Liars
 ) -> None:
     node.mine(3)
@@ -308,8 +308,11 @@ async def test_a_provider_that_has_not_the_block_yet_does_not_hold_finality(
     def lags(call: Call, answer: Any) -> Any:
         return None if call[0] == "eth_getBlockByNumber" else answer
 
-    many, _ = with_providers(node, first=None, slow=lags)
     final = (await node.cursor()).final
+    many, _ = with_providers(node, first=None, slow=lags)
+    await many.mirror().run_once()
+    assert (await node.cursor()).final == final  # of two, one alone decides nothing
+    many, _ = with_providers(node, first=None, second=None, slow=lags)
     await many.mirror().run_once()
     assert (await node.cursor()).final.number == final.number + 3
 

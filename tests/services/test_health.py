@@ -11,12 +11,17 @@ import pytest
 
 from adapters.evm.client import EvmChain
 from adapters.evm.rpc import Call
+from node.api.mirror_metrics import MirrorSeries
 from node.core.errors import ChainUnavailable
+from node.core.mirror import Finality
 from node.core.ports.chain import BlockRef
 from node.services.mirror.head_watch import HeadWatch
 from node.services.mirror.health import HealthService, Readiness
 from tests.builders import CHAIN_ID
 from tests.mirrored import DEPTH_BLOCKS, Lying, MirroredNode
+from tests.onchain import LANE
+from tests.services.adopting import adopt, by_a_stranger, paid
+from tests.services.lying import Liars, frozen
 from tests.services.reorging import Desk as Operators
 
 BLOCK_MS = 60_000
@@ -43,6 +48,7 @@ class Desk:
 
     node: MirroredNode
     clock: SetClock = field(default_factory=SetClock)
+    finality: Finality = Finality(DEPTH_BLOCKS)  # noqa: RUF009 - it never changes
 
     def __post_init__(self) -> None:
         self.watch = HeadWatch(
@@ -51,10 +57,16 @@ class Desk:
             self.clock,
             chain_id=CHAIN_ID,
             block_ms=BLOCK_MS,
+            finality=self.finality,
         )
         self.job = self.node.reconciliation()
         self.health = HealthService(
-            self.node.ledger.units, self.watch, self.clock, chain_id=CHAIN_ID, block_ms=BLOCK_MS
+            self.node.ledger.units,
+            self.watch,
+            self.clock,
+            self.node.providers,
+            chain_id=CHAIN_ID,
+            block_ms=BLOCK_MS,
         )
 
     async def step(self) -> None:
@@ -129,6 +141,72 @@ async def test_reconciliation_that_does_not_follow_finality_is_not_ready(desk: D
     assert await desk.failing() == []
 
 
+async def test_finality_that_stands_behind_a_lane_to_be_adopted_is_not_ready(desk: Desk) -> None:
+    node = desk.node
+    await paid(node, 1)
+    await desk.step()
+    by_a_stranger(node, LANE)
+    for _ in range(1 + DEPTH_BLOCKS):  # the block is not due before that
+        assert "finality" not in await desk.failing()
+        desk.clock.later(1)
+        await desk.step()
+    held = (await node.cursor()).final.number
+    for _ in range(2):
+        assert "finality" not in await desk.failing()
+        desk.clock.later(1)
+        await desk.step()  # the head moves on, and all else is well
+    desk.clock.later(0.1)
+    ready = await desk.health.ready()
+    assert failing(ready) == ["finality"]
+    assert ready.final_number == held
+    assert ready.final_due_number == (await node.cursor()).head.number - DEPTH_BLOCKS
+    assert ready.final_behind_age == timedelta(milliseconds=int(2.1 * BLOCK_MS))
+    told = next(each.detail for each in ready.checks if each.name == "finality")
+    assert "1 open B12" in told
+    assert "corridor settlement adopt" in told
+    series = {e.name: e.samples[0].value for e in MirrorSeries(ready).collect() if e.samples}
+    assert series["corridor_finality_behind_seconds"] == 2.1 * BLOCK_MS // 1000
+    assert series["corridor_final_due_block"] == ready.final_due_number
+    await adopt(node.adoption())
+    await desk.step()
+    assert "finality" not in await desk.failing()
+
+
+async def test_one_of_two_providers_that_is_far_behind_holds_finality_and_readiness_says_which(
+    node: MirroredNode, with_providers: Liars
+) -> None:
+    standing = frozen(node, 1)
+    many, (_, slow) = with_providers(node, first=None, slow=None)
+    desk = Desk(many)
+    await desk.step()
+    await desk.watch.look()
+    slow.lie = standing
+    for _ in range(7):
+        desk.clock.later(1)
+        await desk.step()
+        await desk.watch.look()
+    ready = await desk.health.ready()
+    assert failing(ready) == ["finality"]
+    assert ready.final_number == int(standing(("eth_blockNumber", []), None), 16)
+    for each in ready.checks:
+        if each.name in ("chain", "finality"):
+            assert "provider slow is 8 blocks behind the others" in each.detail
+
+
+async def test_finality_that_waits_for_the_chain_is_ready_until_the_tag_stands_still_for_long(
+    node: MirroredNode,
+) -> None:
+    tag_alone = Desk(node, finality=Finality(None))
+    await tag_alone.step()
+    await node.execute("UPDATE chain_cursor SET tag_number = final_number, tag_moved_at = now()")
+    await tag_alone.watch.look()
+    tag_alone.clock.later(3)
+    await tag_alone.step()
+    assert "finality" not in await tag_alone.failing()
+    await node.execute("UPDATE chain_cursor SET tag_moved_at = now() - interval '31 minutes'")
+    assert "finality" in await tag_alone.failing()
+
+
 async def test_what_was_compared_with_a_replaced_chain_does_not_count(desk: Desk) -> None:
     for _ in range(3):
         await desk.step()
@@ -191,9 +269,15 @@ async def test_a_provider_that_hangs_hides_neither_the_age_of_its_head_nor_the_d
         desk.clock,
         chain_id=CHAIN_ID,
         block_ms=BLOCK_MS,
+        finality=desk.finality,
     )
     health = HealthService(
-        desk.node.ledger.units, watch, desk.clock, chain_id=CHAIN_ID, block_ms=BLOCK_MS
+        desk.node.ledger.units,
+        watch,
+        desk.clock,
+        desk.node.providers,
+        chain_id=CHAIN_ID,
+        block_ms=BLOCK_MS,
     )
     task = asyncio.create_task(watch.watch())
     await asyncio.sleep(0)

@@ -165,6 +165,35 @@ async def test_a_balance_that_was_changed_in_the_ledger_alone_says_counters_and_
     assert await is_paused(node, "float")
 
 
+async def test_laws_that_do_not_hold_because_of_what_was_altered_name_the_break_of_that(
+    node: MirroredNode,
+) -> None:
+    await paid(node)
+    job = await compared(node)
+    path = chain_account(CHAIN_ID, node.onchain.contract, "USDC")
+    await node.execute(
+        DISABLED.format(
+            "account",
+            f"UPDATE account SET debits_posted = debits_posted + 3 WHERE path = '{path}'",
+        )
+    )
+    await found(node, job)
+    laws = {each.fingerprint: each for each in await node.open_breaks() if each.code == "B21"}
+    root = laws.pop(f"B21:balances:{path}")
+    sums = laws["B21:ledger.trial_balance:USDC"]
+    name = encode_id(Prefix.BREAK, root.id)
+    assert sums.cause == f"It follows from what break {name} is about: {root.cause}"
+    assert all(each.cause == sums.cause for each in laws.values())
+
+    await node.reconcile()  # a full run finds more laws that do not hold
+    await job.run_once()
+    node.mine()
+    await node.follow()
+    await job.run_once()
+    laws = {each.fingerprint: each for each in await node.open_breaks() if each.code == "B21"}
+    assert [name for name, each in laws.items() if not each.cause] == []
+
+
 async def test_batches_that_were_written_anew_are_not_what_was_proven(node: MirroredNode) -> None:
     job = await compared(node)
     await node.execute(

@@ -4,13 +4,18 @@ import asyncio
 from uuid import UUID
 
 import orjson
+import pytest
 
+from node.core.errors import NotFound
 from node.core.ids import Prefix, encode_id
-from node.core.ledger import Entry, LedgerTransaction
+from node.core.ledger import Entry, LedgerTransaction, chain_account
 from node.core.paging import ListQuery
 from node.core.parties import Principal, Role
+from node.core.ports.comparisons import AccountComparison
 from node.core.ports.idempotency import Answer, Claim
 from node.core.ports.reconciliation import Run
+from node.core.units import Address
+from node.services.reconciliation.comparisons import ComparisonService
 from node.services.reconciliation.reconciling import ReconciliationService
 from tests.builders import CHAIN_ID, render_error
 from tests.mirrored import DEPTH_BLOCKS, MirroredNode, failing
@@ -115,7 +120,7 @@ async def test_every_account_is_kept_with_what_ledger_mirror_and_chain_say(
     async with node.ledger.units() as unit:
         compared = await unit.comparisons.comparisons(CHAIN_ID)
         found = {(each.address, each.asset): each for each in compared}
-        course = await unit.comparisons.course(CHAIN_ID, 10)
+        course = await unit.comparisons.course(CHAIN_ID, (node.onchain.contract, "USDC"), 10)
     contract = found[node.onchain.contract, "USDC"]
     held = await node.booked(node.onchain.contract)
     assert (contract.ledger, contract.mirror, contract.chain) == (held, held, held)
@@ -134,3 +139,41 @@ async def test_an_account_of_the_chain_that_the_mirror_does_not_hold_is_found(
         await unit.ledger.post([LedgerTransaction("by hand", "correction", [entry])])
     run = await node.reconcile()
     assert "balance.unheld" in failing(run)
+
+
+async def test_accounts_are_read_in_pages_those_that_differ_first(node: MirroredNode) -> None:
+    final = (await node.cursor()).final
+
+    def compared(n: int, ledger: int, chain: int) -> AccountComparison:
+        address = Address(n.to_bytes(20))
+        path = chain_account(CHAIN_ID, address, "USDC")
+        return AccountComparison(path, address, "deposit", "USDC", ledger, chain, chain, final)
+
+    amounts = [(n, 0 if n % 3 == 0 else n, (n % 3 > 0) * n + (n % 10 == 0)) for n in range(1, 31)]
+    async with node.ledger.units() as unit:
+        await unit.comparisons.store_comparisons(
+            CHAIN_ID, [compared(*each) for each in amounts], keep=True
+        )
+    service = ComparisonService(node.ledger.units, CHAIN_ID)
+    differing = [n for n, ledger, chain in amounts if ledger != chain]
+    equal = [n for n, ledger, chain in amounts if ledger == chain]
+    holding = [n for n, ledger, chain in amounts if ledger == chain and ledger]
+    for with_empty, wanted in ((True, differing + equal), (False, differing + holding)):
+        seen: list[int] = []
+        cursor = None
+        while True:
+            query = ListQuery(limit=7, cursor=cursor, scope="accounts")
+            page = await service.by_verdict(query, with_empty=with_empty)
+            assert len(page.items) <= 7
+            seen += [int.from_bytes(each.address) for each in page.items]
+            if (cursor := page.next_cursor) is None:
+                break
+        assert seen == wanted
+    summary = await service.summary()
+    assert (summary.count, summary.differing, summary.holding) == (30, 3, len(holding))
+    assert summary.newest_block == final.number
+    one = compared(10, 10, 11)
+    assert (await service.account((one.address, "USDC"))).chain == 11
+    assert [each.chain for each in await service.course((one.address, "USDC"), 5)] == [11]
+    with pytest.raises(NotFound):
+        await service.account((Address(b"\xee" * 20), "USDC"))

@@ -7,8 +7,15 @@ from typing import Any
 import pytest
 
 from adapters.evm.rpc import Call, Providers
-from node.core.errors import Conflict, DatabaseUnavailable, SecondPersonNeeded, WrongState
+from node.core.errors import (
+    ChainUnavailable,
+    Conflict,
+    DatabaseUnavailable,
+    SecondPersonNeeded,
+    WrongState,
+)
 from node.core.ledger import Entry, LedgerTransaction, suspense_account
+from node.core.paging import ListQuery
 from node.core.ports.breaks import Break
 from node.core.transfers import State
 from node.core.units import BlockHash
@@ -354,3 +361,19 @@ async def test_the_job_of_reconciliation_compares_what_the_new_chain_made_final(
         await each.run_once()
         assert await node.open_breaks() == []
     await desk.assert_sound()
+
+
+async def test_a_run_while_the_mirror_is_halted_says_so_and_what_to_do(
+    node: MirroredNode, desk: Desk
+) -> None:
+    await desk.finalize(3)
+    final = (await node.cursor()).final.number
+    await desk.reorg(7)
+    with pytest.raises(ChainUnavailable) as caught:
+        await node.reconcile()
+    told = f"the mirror is halted at block {final} (deep_reorg)"
+    assert caught.value.detail.startswith(told)
+    assert "`corridor mirror accept-reorg`" in caught.value.detail
+    (run, *_) = (await node.reconciliation().runs(ListQuery(limit=1, scope="runs"))).items
+    assert run.status == "failed"
+    assert (run.failure or "").startswith(told)

@@ -57,6 +57,9 @@ class MirrorMemory:
             if line.status != "orphaned" and line.header.number >= first
         }
 
+    async def begin_blocks(self, chain_id: int, *, held: BlockHash) -> bool:
+        return self.tables.cursor is not None and self.tables.cursor.head.hash == held
+
     async def move_head(self, chain_id: int, *, held: BlockHash, to: BlockPoint) -> bool:
         cursor = self.tables.cursor
         assert cursor is not None

@@ -7,7 +7,7 @@ from typing import Final
 
 from node.core.adoption.facts import MinedTransaction
 from node.core.errors import ChainUnavailable
-from node.core.mirror import BlockHeader, BlockPoint, Facts
+from node.core.mirror import BlockHeader, BlockPoint, Facts, Witness
 from node.core.ports.chain import (
     Receipt,
     SendAnswer,
@@ -96,6 +96,11 @@ class ModelReader:
             return {}
         return {"model": self.chain.blocks[number].header.hash}
 
+    async def witnesses(self, number: int) -> Mapping[str, Witness]:
+        newest = len(self.chain.blocks) - 1
+        hashes = await self.hashes_at(number)
+        return {"model": Witness(hashes.get("model"), newest)}
+
     async def headers(self, first: int, last: int) -> Sequence[BlockHeader]:
         return [block.header for block in self.chain.blocks[max(0, first) : last + 1]]
 
@@ -132,6 +137,10 @@ class ModelReader:
 
     async def receipts(self, tx_hashes: Sequence[TxHash]) -> Sequence[Receipt]:
         return await self.chain.receipts(tx_hashes)
+
+    async def blocks_of(self, tx_hashes: Sequence[TxHash]) -> Mapping[TxHash, BlockHash]:
+        mined = {r.tx_hash: r.block_hash for block in self.chain.blocks for r in block.receipts}
+        return {each: mined[each] for each in tx_hashes if each in mined}
 
     async def receipts_and_facts(
         self, tx_hashes: Sequence[TxHash], also: Collection[Address] = ()

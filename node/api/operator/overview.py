@@ -2,21 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime
-from typing import Annotated, Final
+from typing import Final
 from urllib.parse import urlencode
 
-from pydantic import Field
 from starlette.responses import Response
 
 from node.api import bodies
-from node.api.bodies import PageQuery, Query
+from node.api.bodies import PageQuery
 from node.api.operator.chart import chart_of
-from node.api.operator.figures import is_equal
 from node.api.operator.views import PageCall
 from node.api.schemas import BreakQuery, RunQuery
 from node.core.breaks import age_buckets
-from node.core.errors import NotFound, Unavailable
+from node.core.errors import Unavailable
 from node.core.ids import Prefix, encode_id
 from node.core.paging import ListQuery
 from node.core.ports.breaks import OpenBreaks
@@ -24,7 +21,6 @@ from node.core.ports.comparisons import AccountComparison
 from node.core.ports.settlement import Pause
 
 _ACCOUNTS_SHOWN: Final = 40
-_ACCOUNTS_OF_A_PAGE: Final = 100
 _BREAKS_SHOWN: Final = 10
 _RUNS_SHOWN: Final = 5
 _POINTS: Final = 240
@@ -34,27 +30,26 @@ async def overview(call: PageCall) -> Response:
     """Everything at a glance."""
     services = call.services
     readiness = await services.health.ready()
-    compared = await services.comparisons.accounts()
+    accounts = await services.comparisons.summary()
+    shown = await services.comparisons.by_verdict(ListQuery(_ACCOUNTS_SHOWN), with_empty=False)
+    charted = await services.comparisons.page(ListQuery(_ACCOUNTS_SHOWN))
     runs = await services.reconciliation.runs(ListQuery(limit=_RUNS_SHOWN))
     newest = await services.breaks.page(ListQuery(_BREAKS_SHOWN, filters={"status": "open"}))
     summary = await services.breaks.summary()
     pauses: Sequence[Pause] = ()
     with suppress(Unavailable):
         pauses = await services.settlement.pauses()
-    differing = [each for each in compared if not is_equal(each)]
-    holding = [each for each in compared if is_equal(each) and each.ledger]
-    shown = [*differing, *holding][:_ACCOUNTS_SHOWN]
     return call.page(
         "overview.html",
         readiness=readiness,
-        reconciled=max((each.block.number for each in compared), default=None),
-        compared_at=_newest(compared),
+        reconciled=accounts.newest_block,
+        compared_at=accounts.compared_at,
         providers=services.meter.providers(),
         pauses=pauses,
-        accounts=[call.figures.account(each) for each in shown],
-        accounts_count=len(compared),
-        is_cut=len(differing) + len(holding) > _ACCOUNTS_SHOWN,
-        differing_count=len(differing),
+        accounts=[call.figures.account(each) for each in shown.items],
+        accounts_count=accounts.count,
+        is_cut=accounts.differing + accounts.holding > _ACCOUNTS_SHOWN,
+        differing_count=accounts.differing,
         buckets=_buckets(summary),
         codes=summary,
         open_count=sum(each.count for each in summary),
@@ -62,27 +57,24 @@ async def overview(call: PageCall) -> Response:
         breaks=[call.figures.break_row(each) for each in newest.items],
         more_breaks=newest.next_cursor is not None,
         runs=[(encode_id(Prefix.RUN, each.id), each) for each in runs.items],
-        **await _chart(call, compared),
+        **await _chart(call, charted.items),
     )
-
-
-class PlaceQuery(Query):
-    """Where a page of accounts begins."""
-
-    start: Annotated[int, Field(ge=0)] = 0
 
 
 async def accounts(call: PageCall) -> Response:
     """Every account in pages, those that differ first."""
-    start = bodies.parse_query(call.query_string, PlaceQuery).start
-    compared = sorted(await call.services.comparisons.accounts(), key=is_equal)
-    end = start + _ACCOUNTS_OF_A_PAGE
+    query = bodies.parse_query(call.query_string, PageQuery)
+    summary = await call.services.comparisons.summary()
+    page = await call.services.comparisons.by_verdict(
+        ListQuery(query.limit, query.cursor, scope=call.path)
+    )
     return call.page(
         "accounts.html",
-        accounts=[call.figures.account(each) for each in compared[start:end]],
-        count=len(compared),
-        start=start,
-        next_url=f"{call.path}?start={end}" if end < len(compared) else None,
+        accounts=[call.figures.account(each) for each in page.items],
+        count=summary.count,
+        differing_count=summary.differing,
+        next_url=_next(call.path, {}, page.next_cursor),
+        is_first=query.cursor is None,
     )
 
 
@@ -90,10 +82,7 @@ async def account(call: PageCall) -> Response:
     """One account of the chain: its figures, its course, its ledger entries."""
     asset = call.parameters["asset"]
     wanted = call.services.addresses.parse(call.parameters["address"])
-    compared = await call.services.comparisons.accounts()
-    known = next((e for e in compared if (e.address, e.asset) == (wanted, asset)), None)
-    if known is None:
-        raise NotFound("no account of this address and asset was compared yet")
+    known = await call.services.comparisons.account((wanted, asset))
     row = call.figures.account(known)
     query = bodies.parse_query(call.query_string, PageQuery)
     ledger = await call.services.accounts.accounts(ListQuery(filters={"path": row.path}))
@@ -156,18 +145,13 @@ def _buckets(summary: Sequence[OpenBreaks]) -> Sequence[tuple[str, int]]:
     return [(name, sum(each.ages.get(name, 0) for each in summary)) for name in age_buckets()]
 
 
-def _newest(compared: Sequence[AccountComparison]) -> datetime | None:
-    times = (each.compared_at for each in compared)
-    return max((at for at in times if at is not None), default=None)
-
-
 async def _chart(call: PageCall, compared: Sequence[AccountComparison]) -> Mapping[str, object]:
     """The chart of the first account of the token, which is the contract's; else of the first."""
     shown = next((each for each in compared if each.asset == call.figures.token), None)
     shown = shown or next(iter(compared), None)
     if shown is None:
         return {"chart": None}
-    points = await call.services.comparisons.course(_POINTS)
+    points = await call.services.comparisons.course((shown.address, shown.asset), _POINTS)
     chart = chart_of(points, shown)
     words = call.figures.chart(chart) if chart is not None else {}
     return {"chart": chart, "chart_row": call.figures.account(shown), "chart_words": words}

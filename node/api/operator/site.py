@@ -15,7 +15,7 @@ from node.api.operator.figures import BASE, Figures
 from node.api.operator.guard import check_origin, forgotten, form_of, kept, token_of
 from node.api.operator.templating import HEADERS, page, redirect
 from node.api.operator.views import Handler, PageCall
-from node.api.problems import MethodNotAllowed, headers_of, status_of
+from node.api.problems import MethodNotAllowed, PathUnknown, headers_of, status_of
 from node.api.services import Services
 from node.core.errors import Forbidden, NodeError, Unauthenticated
 from node.core.ports.idempotency import Answer
@@ -25,6 +25,7 @@ _FILES: Final = {"operator.css": "text/css", "operator.svg": "image/svg+xml"}
 _SIGN_IN: Final = f"{BASE}/sign-in"
 _HOUR: Final = "public, max-age=3600"
 _KEY_MAX: Final = 256
+_ANY: Final = f"{BASE}/{{path:path}}"
 _HOME: Final = f"{BASE}/reconciliation"
 
 _PAGES: Final[Mapping[str, Handler]] = {
@@ -54,9 +55,11 @@ def routes(services: Services) -> list[Route]:
     return [
         *(_route(BASE + path, {"GET": site.show(each)}) for path, each in _PAGES.items()),
         _route(BASE, {"GET": go_home}),
+        _route(f"{BASE}/", {"GET": go_home}),
         *(_route(f"{BASE}/static/{name}", {"GET": _file(name)}) for name in _FILES),
         _route(_SIGN_IN, {"GET": site.ask, "POST": site.sign_in}),
         _route(f"{BASE}/sign-out", {"POST": site.sign_out}),
+        Route(_ANY, _Unknown()),  # the last: whatever else is below
     ]
 
 
@@ -157,6 +160,16 @@ class _Endpoint:
             response = _fault_page(error)
         except ClientDisconnect:
             return
+        await response(scope, receive, send)
+
+
+class _Unknown:
+    """The ASGI application of every path below `/operator` that is no page."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Say so by a page: it is a person's browser that asks."""
+        scope[ROUTE] = _ANY
+        response = _fault_page(PathUnknown("there is no such page"))
         await response(scope, receive, send)
 
 

@@ -1,6 +1,5 @@
 """The bank's statements: imported, shown, and what a person confirms."""
 
-from collections.abc import Sequence
 from typing import Final
 
 from node.api import bank_examples
@@ -23,9 +22,8 @@ from node.api.views import PageView
 from node.core.bank import StatementInvalid, StatementUnfit
 from node.core.errors import CurrencyUnknown, NotFound, RailUnknown, WrongState
 from node.core.ids import Prefix, encode_id
-from node.core.ports.bank import StoredStatement
 from node.core.ports.idempotency import Answer
-from node.services.reconciliation.bank import StatementFile, SuggestedLine
+from node.services.reconciliation.bank import Imported, StatementFile, SuggestedLine
 
 operations: Final = Operations("Reconciliation")
 
@@ -40,7 +38,7 @@ _AT: Final = {"statement_id": bank_examples.STATEMENT_ID}
     uploads=("application/xml", "text/csv"),
     query=BankImportQuery,
     answer=BankStatementsDocument,
-    example=Example({"data": [bank_examples.STATEMENT]}, query={"rail": "sandbox_bank"}),
+    example=Example(bank_examples.IMPORTED, query={"rail": "sandbox_bank"}),
     refusals=(StatementInvalid, StatementUnfit, RailUnknown, CurrencyUnknown),
 )
 async def import_bank_statement(call: Call[Upload, BankImportQuery]) -> Answer:
@@ -53,14 +51,20 @@ async def import_bank_statement(call: Call[Upload, BankImportQuery]) -> Answer:
 
     Opening balance and lines must make the closing balance, and a statement must begin where the
     newest one ends; lines that were imported before are known by the bank's own reference. The
-    same file again changes nothing. Lines are matched to the ledger by an exact reference, amount
-    and direction; what is left on either side is a break (`B27`, `B28`, `B29`).
+    same file again changes nothing, and says that all its lines are known. Lines are matched to
+    the ledger by an exact reference, amount and direction; what is left on either side is a break
+    (`B27`, `B28`, `B29`).
     """
 
-    def render(found: Sequence[StoredStatement]) -> Answer:
-        views = [statement_document(each, call.services.catalog) for each in found]
-        first = encode_id(Prefix.BANK_STATEMENT, found[0].id)
-        return call.answer({"data": views}, f"{_PATH}/{first}")
+    def render(found: Imported) -> Answer:
+        statements = found.statements
+        told: BankStatementsDocument = {
+            "data": [statement_document(each, call.services.catalog) for each in statements],
+            "lines_new": found.lines_new,
+            "lines_known": found.lines_known,
+        }
+        first = encode_id(Prefix.BANK_STATEMENT, statements[0].id)
+        return call.answer(told, f"{_PATH}/{first}")
 
     body, query = call.body, call.query
     return await call.services.bank.import_file(

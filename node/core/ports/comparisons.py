@@ -44,6 +44,23 @@ class AccountComparison:
 
 
 @dataclass(frozen=True, slots=True)
+class ComparisonSummary:
+    """All accounts of the chain as they were compared last.
+
+    Attributes:
+        differing: How many of which ledger, mirror and chain do not say the same.
+        holding: How many that are equal and hold anything.
+        newest_block: The newest final block one was compared at; None: none was compared.
+    """
+
+    count: int
+    differing: int
+    holding: int
+    newest_block: int | None
+    compared_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class ComparisonPoint:
     """One account of the chain at an earlier time."""
 
@@ -144,6 +161,8 @@ class Progress:
         reconciled: The block reconciliation has come to; None: it has not begun, or not yet on
             the chain that operators accepted.
         last_run_ms: How long the last comparison took.
+        tag_number: The highest block that was ever tagged `finalized`; None: none was.
+        has_lost_its_tag: See `node.core.mirror.Cursor`.
     """
 
     at: datetime
@@ -154,6 +173,8 @@ class Progress:
     reconciled: int | None
     reconciled_at: datetime | None
     last_run_ms: int | None
+    tag_number: int | None
+    has_lost_its_tag: bool
 
 
 class ComparisonRepository(Protocol):
@@ -187,14 +208,32 @@ class ComparisonRepository(Protocol):
         """The same in pages; no filters."""
         ...
 
+    async def comparisons_by_verdict(
+        self, chain_id: int, query: ListQuery, *, with_empty: bool
+    ) -> Page[AccountComparison]:
+        """The same, those that differ first; an account that changes sides meanwhile may be missed.
+
+        Args:
+            chain_id: EIP-155 number.
+            query: No filters.
+            with_empty: Also those that are equal and hold nothing.
+        """
+        ...
+
+    async def comparison_summary(self, chain_id: int) -> ComparisonSummary:
+        """How many there are, and how many differ."""
+        ...
+
     async def store_comparisons(
         self, chain_id: int, found: Sequence[AccountComparison], *, keep: bool
     ) -> None:
         """Store these as the last ones. `keep`: they are a point of the course over time, too."""
         ...
 
-    async def course(self, chain_id: int, points_max: int) -> Sequence[ComparisonPoint]:
-        """Earlier comparisons, oldest first, the newest `points_max` blocks of them."""
+    async def course(
+        self, chain_id: int, holder: Holder, points_max: int
+    ) -> Sequence[ComparisonPoint]:
+        """Earlier comparisons of one account, oldest first, the newest `points_max` of them."""
         ...
 
     # ------------------------------------------------------------------------------ the mirror

@@ -76,6 +76,7 @@ class Expired:
 
     Attributes:
         held: Minor units; 0: nothing came.
+        is_told: Whether no deposit that is held lacks a break: each that came late has its own.
         version: The version it has afterwards.
     """
 
@@ -85,6 +86,7 @@ class Expired:
     asset: str
     amount: int
     held: int
+    is_told: bool
     version: int
 
 

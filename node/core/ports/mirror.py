@@ -21,6 +21,7 @@ from node.core.mirror import (
     SettlementKind,
     TokenLog,
     Watch,
+    Witness,
 )
 from node.core.ports.chain import Receipt
 from node.core.transfers import State
@@ -29,9 +30,7 @@ from node.core.watchlist import Notice, UndecodedLog
 
 
 class Contradiction(ChainUnavailable):
-    """A provider's answer contradicts itself or another of its answers; it is not asked for long.
-
-    Such an answer is never better than none.
+    """A provider's answer contradicts itself or another of its answers: no better than none.
 
     Attributes:
         provider: Its name.
@@ -76,10 +75,7 @@ class ChainReader(Protocol):
         ...
 
     def other_provider(self) -> AbstractContextManager[None]:
-        """While it lasts, reads of this task go to another provider than passes usually read from.
-
-        The same provider where there is no other that is well. It is for proving what a pass read.
-        """
+        """As `pinned`, to another provider than passes usually read from, if another is well."""
         ...
 
     async def head(self) -> BlockHeader:
@@ -94,8 +90,12 @@ class ChainReader(Protocol):
         """Provider -> the hash of its canonical block of that number, of all that have one."""
         ...
 
+    async def witnesses(self, number: int) -> Mapping[str, Witness]:
+        """Provider -> what it says of that number, of all that answer, in one question to each."""
+        ...
+
     async def headers(self, first: int, last: int) -> Sequence[BlockHeader]:
-        """Canonical headers of these numbers, ascending, as far as the provider has them."""
+        """Canonical headers of these numbers, ascending and linked, as far as it has them."""
         ...
 
     async def facts(
@@ -146,24 +146,21 @@ class ChainReader(Protocol):
     def doubt(
         self, detail: str, *, block: BlockPoint | None = None, log_index: int | None = None
     ) -> Contradiction:
-        """Put the provider that this task is pinned to in doubt, as a contradiction of its own.
-
-        Returns:
-            The contradiction, to be raised or told.
-        """
+        """Put the provider of this task in doubt; its contradiction, to be raised or told."""
         ...
 
     async def receipts(self, tx_hashes: Sequence[TxHash]) -> Sequence[Receipt]:
         """Receipts of transactions that are in a block; all of them or an error."""
         ...
 
+    async def blocks_of(self, tx_hashes: Sequence[TxHash]) -> Mapping[TxHash, BlockHash]:
+        """The block that each is in by its receipt; those that have none are left out."""
+        ...
+
     async def receipts_and_facts(
         self, tx_hashes: Sequence[TxHash], also: Collection[Address] = ()
     ) -> Sequence[tuple[Receipt, Facts]]:
-        """Receipts as `receipts` gives them, each with what its own logs say; in order.
-
-        To be compared with `Facts.of_transaction` of facts that were read in another way.
-        """
+        """Receipts as `receipts` gives them, each with its own logs: see `Facts.of_transaction`."""
         ...
 
     async def has_code(self, address: Address, block: BlockHash) -> bool:
@@ -228,7 +225,7 @@ class OutcomeRow:
             is in a written batch of the node.
         differs: Of Settled: it paid another beneficiary or amount than the transfer's.
         slot_id: The node's slot whose transaction emitted it; None: a stranger's transaction.
-        slot_is_its: That slot has the number among its members.
+        slot_is_its: Of Failed and Skipped: that slot has the number among its members.
         reason: Of Failed: first bytes of what the token answered.
     """
 
@@ -364,6 +361,13 @@ class MirrorRepository(Protocol):
 
     async def canonical(self, chain_id: int, first: int) -> Mapping[int, BlockHash]:
         """Number -> hash of canonical blocks from `first` on."""
+        ...
+
+    async def begin_blocks(self, chain_id: int, *, held: BlockHash) -> bool:
+        """Wait while others store blocks; False when the head is not the block `held`.
+
+        The cursor is not locked, so finality goes on meanwhile; `move_head` has the last word.
+        """
         ...
 
     async def move_head(self, chain_id: int, *, held: BlockHash, to: BlockPoint) -> bool:

@@ -40,12 +40,16 @@ class RequestExpiry:
         async with self.units() as unit:
             await unit.ledger.lock()  # deposits are judged under it
             expired = await unit.deposits.expire(self.chain_id, _EXPIRED_AT_ONCE)
-            await self._report(unit, [each for each in expired if each.held])
+            await self._report(unit, [each for each in expired if not each.is_told])
             await unit.events.append([_expired_event(each) for each in expired])
         return len(expired)
 
     async def _report(self, unit: Unit, short: Sequence[Expired]) -> None:
-        """Tell persons of requests of which a part came; they are held until somebody decides."""
+        """Tell persons of requests of which a part came; they are held until somebody decides.
+
+        Not where each part has told them already: the break of a part is closed with it, and one
+        that is about no part of its own would stay open for ever.
+        """
         if not short:
             return
         found = {

@@ -15,12 +15,13 @@ from collections.abc import (
     Awaitable,
     Callable,
     Collection,
+    Coroutine,
     Iterator,
     Mapping,
     Sequence,
 )
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -39,7 +40,8 @@ from node.core.ports.chain import Receipt
 from node.core.ports.mirror import ChainReader, Contradiction, RangeTooLong
 from node.core.units import Address, TxHash
 from node.services.meanwhile import meanwhile
-from node.services.mirror.block_storing import BlockStoring, WatchedDeposits
+from node.services.mirror.block_storing import BlockStoring, WatchedDeposits, check_lists
+from node.services.mirror.booking_beside import booking_beside
 
 _log = structlog.get_logger()
 
@@ -74,6 +76,7 @@ class _Read:
         headers: Of every block, in order, linked; without hashes of transactions and bloom filter.
         closer: Headers as they came, of blocks that may have to be read by receipts.
         own: The node's own transactions in them, by block number.
+        waiting: All of them that waited for a block.
         facts: By block number, of blocks that have logs.
         receipts: Of the node's own transactions.
         also: Deposit addresses that were known when it was read.
@@ -84,6 +87,7 @@ class _Read:
     headers: list[BlockHeader] = field(default_factory=list)
     closer: dict[int, BlockHeader] = field(default_factory=dict)
     own: dict[int, list[TxHash]] = field(default_factory=dict)
+    waiting: Collection[TxHash] = ()
     facts: dict[int, Facts] = field(default_factory=dict)
     receipts: Sequence[Receipt] = ()
     also: Collection[Address] = ()
@@ -136,16 +140,21 @@ class Backfilling:
     _speaking_max: int = _SPEAKING_AT_FIRST
 
     async def run(
-        self, cursor: Cursor, final_number: int, then: Callable[[], Awaitable[object]]
+        self,
+        cursor: Cursor,
+        final_number: int,
+        then: Callable[[], Coroutine[Any, Any, object]],
     ) -> int | None:
         """Some spans above the mirror's head, up to the final block at most.
 
-        While one is stored the next is read: the database and the chain work at the same time.
+        While one is stored the next is read, and the one before it becomes final: the database
+        and the chain work at the same time.
 
         Args:
             cursor: Where the mirror is.
             final_number: Up to here the chain is final.
-            then: Awaited whenever a span is stored.
+            then: Makes final what is stored; called again and again beside what comes after, until
+                all of it is.
 
         Returns:
             Blocks stored; 0: another worker was quicker. None: what follows is not on top of the
@@ -156,19 +165,21 @@ class Backfilling:
                 kept.
         """
         head, stored = cursor.head, 0
-        read = await self._read(head, final_number)
-        for place in range(SPANS_PER_PASS):
-            if read is None:
-                break
-            end = read.end.point
-            goes_on = end.number < final_number and place + 1 < SPANS_PER_PASS
-            async with meanwhile(self._read(end, final_number) if goes_on else _nothing()) as ahead:
-                count = await self._store(head, read)
-                if count == 0:
-                    return stored
-                head, stored = end, stored + count
-                await then()
-                read = await ahead
+        async with booking_beside(then) as booking:
+            read = await self._read(head, final_number)
+            for place in range(SPANS_PER_PASS):
+                if read is None:
+                    break
+                end = read.end.point
+                goes_on = end.number < final_number and place + 1 < SPANS_PER_PASS
+                following = self._read(end, final_number) if goes_on else _nothing()
+                async with meanwhile(following) as ahead:
+                    count = await self._store(head, read)
+                    if count == 0:
+                        return stored
+                    head, stored = end, stored + count
+                    await booking.is_stored()
+                    read = await ahead
         return stored or None
 
     async def _read(self, head: BlockPoint, final_number: int) -> _Read | None:
@@ -180,7 +191,7 @@ class Backfilling:
         read = await self._headers(head, range(head.number + 1, last + 1), waiting, also)
         if not read.headers:
             return None
-        read.also = also
+        read.also, read.waiting = also, waiting
         await self._logs(read, also)
         read.receipts = await self._compare_own(read, also)
         await self._compare_blooms(read, also)
@@ -280,6 +291,7 @@ class Backfilling:
     async def _compare_own(self, read: _Read, also: Collection[Address]) -> list[Receipt]:
         """Receipts of the node's own transactions; what they say must be in the list."""
         own = {each: number for number, hashes in read.own.items() for each in hashes}
+        await check_lists(self.reader, read.headers, frozenset(read.waiting).difference(own))
         told = await self.reader.receipts_and_facts(list(own), also)
         lacking: dict[int, BlockHeader] = {}
         for receipt, said in told:

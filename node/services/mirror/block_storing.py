@@ -1,7 +1,8 @@
 """Stores blocks that were read, and what follows from them at once; both ways of reading use it.
 
 One transaction behind the cursor's fence: blocks, their logs, the node's own transactions that
-were mined in them, transfers that are included now. Nothing is booked: that is
+were mined in them, transfers that are included now. The many rows come before the fence, so that
+another span can become final meanwhile; what it refuses is rolled back. Nothing is booked: that is
 `node.services.mirror.finalizing`.
 """
 
@@ -13,10 +14,10 @@ from node.core.breaks import BreakCode, NewBreak, break_of
 from node.core.mirror import BlockHeader, BlockPoint, Facts, Watch
 from node.core.ports import Unit, UnitOfWork
 from node.core.ports.chain import Receipt
-from node.core.ports.mirror import Contradiction
+from node.core.ports.mirror import ChainReader, Contradiction
 from node.core.ports.transfers import NewEvent
 from node.core.transfers import Happening, State
-from node.core.units import Address
+from node.core.units import Address, TxHash
 from node.services.transfers import transfer_moves
 
 _FOUND_BY: Final = "mirror"
@@ -42,6 +43,10 @@ class WatchedDeposits:
             self.addresses |= {address for _, address in rows}
             self._newest_id = rows[-1][0]
         return self.addresses
+
+
+class _Overtaken(Exception):
+    """Another worker was quicker: what this one has written is rolled back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,19 +80,22 @@ class BlockStoring:
         Returns:
             How many blocks were stored; 0: another worker was quicker.
         """
-        watch = self.watch
+        chain_id, to = self.watch.chain_id, headers[-1].point
         self.failpoint("after_block_read")
-        async with self.units() as unit:
-            if not await unit.mirror.move_head(
-                watch.chain_id, held=held.hash, to=headers[-1].point
-            ):
-                return 0
-            await unit.mirror.add_blocks(watch, headers, facts)
-            await unit.mirror.include_slots(receipts)
-            events = [] if are_final else await self._include(unit, facts)
-            await _close_read(unit, headers[-1].number)
-            await unit.events.append(events)
-            self.failpoint("before_block_commit")
+        try:
+            async with self.units() as unit:
+                if not await unit.mirror.begin_blocks(chain_id, held=held.hash):
+                    return 0
+                await unit.mirror.add_blocks(self.watch, headers, facts)
+                if not await unit.mirror.move_head(chain_id, held=held.hash, to=to):
+                    raise _Overtaken  # noqa: TRY301 - what was written is rolled back
+                await unit.mirror.include_slots(receipts)
+                events = [] if are_final else await self._include(unit, facts)
+                await _close_read(unit, to.number)
+                await unit.events.append(events)
+                self.failpoint("before_block_commit")
+        except _Overtaken:
+            return 0
         self.failpoint("after_block_commit")
         return len(headers)
 
@@ -108,6 +116,31 @@ class BlockStoring:
             },
             detail=lambda transfer: transfer_moves.payout_detail(seen[transfer.id]),
         )
+
+
+async def check_lists(
+    reader: ChainReader, headers: Sequence[BlockHeader], unlisted: Collection[TxHash]
+) -> None:
+    """Nothing, if no block has one of the node's transactions that its list of them lacks.
+
+    A block without logs of the node's is compared with nothing else, and finality would find a
+    nonce there that nobody can explain.
+
+    Args:
+        reader: Pinned to one provider.
+        headers: Blocks that were read from it.
+        unlisted: Transactions of the node that wait for a block and are in none of these lists.
+
+    Raises:
+        Contradiction: By its receipt one of them is in one of these blocks.
+    """
+    points = {each.hash: each.point for each in headers}
+    for block_hash in (await reader.blocks_of(sorted(unlisted))).values():
+        if block_hash in points:
+            raise reader.doubt(
+                "a block's list lacks a transaction that has a receipt of it",
+                block=points[block_hash],
+            )
 
 
 def unread_break(error: Contradiction, next_number: int) -> NewBreak:
@@ -132,7 +165,7 @@ def unread_break(error: Contradiction, next_number: int) -> NewBreak:
     return break_of(
         BreakCode.MISSED_LOG,
         subject,
-        expected="the same logs, however a provider is asked for them",
+        expected="the same blocks and logs, however a provider is asked for them",
         actual=error.detail,
         evidence=evidence,
         cause=f"{error.provider} contradicts itself, or everybody else, about {about}; it is asked"

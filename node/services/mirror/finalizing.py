@@ -29,6 +29,7 @@ from node.core.transfers import ENDINGS, Happening, State, accepts
 from node.core.units import Address, TxHash
 from node.services.deposits.deposits import DepositMatching
 from node.services.ledger.final_bookings import FinalBookings
+from node.services.meanwhile import meanwhile
 from node.services.mirror import noticing
 from node.services.mirror.epochs import post_facts, recover
 from node.services.mirror.final_agreement import FinalAgreement
@@ -79,9 +80,8 @@ class Finalizing:
         if number <= cursor.final.number:
             return 0
         chain_id = self.watch.chain_id
-        async with self.units() as unit:
-            target = await unit.mirror.final_target(chain_id, number, _LOGS_PER_STEP)
-        if target is None or not await self.agreement.holds(target):
+        target, number = await self.agreement.newest(number, self._target)
+        if target is None:
             return 0
         explained, natives = await asyncio.gather(
             self._guard.explained(cursor, target),
@@ -100,6 +100,11 @@ class Finalizing:
             self.failpoint("before_final_commit")
         self.failpoint("after_final_commit")
         return target.number - cursor.final.number
+
+    async def _target(self, number: int) -> BlockPoint | None:
+        """The block that one step up to `number` comes to; None: that is final already."""
+        async with self.units() as unit:
+            return await unit.mirror.final_target(self.watch.chain_id, number, _LOGS_PER_STEP)
 
     async def _natives(self, block: BlockPoint, *, is_last: bool) -> Mapping[Address, int]:
         """Wei of every address at `block`; none when its state cannot be had, or providers differ.
@@ -135,7 +140,6 @@ class Finalizing:
         await self._stop_useless_lanes(unit, slots)
         await mirror.finish_slots([slot.slot_id for slot in slots])
         settled, events = await self._move_transfers(unit, outcomes, slots, bookings)
-        bookings.book_batches(settled)
         payouts = [outcome for outcome, _ in settled]
         deposits = await self._deposits.match(
             unit, token_logs, {(each.block.hash, each.payout_log_index) for each in payouts}
@@ -191,7 +195,7 @@ class Finalizing:
         slots: Sequence[SlotRow],
         bookings: FinalBookings,
     ) -> tuple[list[tuple[OutcomeRow, BareTransfer]], list[NewEvent]]:
-        """End or requeue transfers; what was settled, and the lines of the timeline."""
+        """End or requeue transfers; what was settled and is booked, and lines of the timeline."""
         reverted = {slot.slot_id: slot.tx_hash for slot in slots if not slot.succeeded}
         unpaid = await unit.mirror.unpaid_members(sorted(reverted))
         ids = {each.transfer_id for each in outcomes if each.transfer_id is not None}
@@ -214,20 +218,14 @@ class Finalizing:
                 happening = decided[transfer.id][0]
                 is_unseen = happening is Happening.SETTLED and transfer.state in _UNSEEN
                 groups[(Happening.INCLUDED,) * is_unseen + (happening,)].append(transfer)
-        for way, group in groups.items():
-            events += await transfer_moves.apply(
-                unit,
-                group,
-                *way,
-                changes=lambda each: _changes(each, *decided[each.id]),
-                detail=lambda each: _detail(*decided[each.id]),
-            )
         settled = [
             (outcome, by_id[transfer_id])
             for transfer_id, (happening, outcome) in decided.items()
             if happening is Happening.SETTLED and outcome is not None
         ]
-        return settled, events
+        async with meanwhile(_apply(unit, groups, decided)) as moving:
+            bookings.book_batches(settled)
+            return settled, events + await moving
 
     async def _report(self, unit: Unit, bookings: FinalBookings) -> None:
         """Open breaks, and stop settlement when money left that no rule explains."""
@@ -295,6 +293,24 @@ def _decide(
             )  # somebody else used the number; it ends all the same
         decided[transfer.id] = (happening, outcome)
     return decided
+
+
+async def _apply(
+    unit: Unit,
+    groups: Mapping[tuple[Happening, ...], Sequence[BareTransfer]],
+    decided: Mapping[UUID, _Decided],
+) -> list[NewEvent]:
+    """Let it happen: to each group the same; the lines of the timeline."""
+    events: list[NewEvent] = []
+    for way, group in groups.items():
+        events += await transfer_moves.apply(
+            unit,
+            group,
+            *way,
+            changes=lambda each: _changes(each, *decided[each.id]),
+            detail=lambda each: _detail(*decided[each.id]),
+        )
+    return events
 
 
 async def _bring_to_voiding(

@@ -54,9 +54,9 @@ async def find_fork(
         async with units() as unit:
             ours = await unit.reorgs.canonical(chain_id, first, last)
         common = newest_common(ours, headers)
-        if common is not None:
+        if common is not None or first == lowest:
             return common
-        last, top = first - 1, headers[0].parent_hash
+        last, top = first, headers[0].hash  # read again: whose parent it tells of is compared there
     return None
 
 

@@ -14,17 +14,38 @@ from node.core.breaks import BreakCode
 from node.core.errors import Unavailable
 from node.core.ports import Clock, UnitOfWork
 from node.core.ports.breaks import OpenBreaks
+from node.core.ports.chain import ProviderHealthSource
 from node.core.ports.comparisons import Progress
 from node.services.mirror.head_watch import HeadWatch, Seen
 
 BLOCKS_LATE_MAX: Final = 2
-"""Head, cursor or reconciliation may stand still for so many block times."""
+"""Head, cursor, finality or reconciliation may be late by so many block times."""
 
 BLOCKS_BEHIND_MAX: Final = 1
 """The cursor may be so many blocks behind the head."""
 
-_DOUBTFUL: Final = frozenset({BreakCode.MISSED_LOG, BreakCode.PHANTOM_LOG, BreakCode.DEEP_REORG})
-"""Codes of breaks that say that the mirror is not what the chain is."""
+PROVIDER_BEHIND_MAX: Final = 3
+"""A provider that is more blocks behind the others than this is told of."""
+
+_DOUBTFUL: Final = frozenset(
+    {
+        BreakCode.MISSED_LOG,
+        BreakCode.PHANTOM_LOG,
+        BreakCode.BALANCE_MOVED,
+        BreakCode.DEEP_REORG,
+    }
+)
+"""Codes of breaks that say that the mirror is not what the chain is.
+
+A balance that moved without a log is among them: a log that every provider drops looks just so.
+"""
+
+_HOLDING: Final = {
+    BreakCode.FOREIGN_NONCE: "a lane has a transaction that nobody has explained, look at it with"
+    " `corridor settlement adopt`",
+    BreakCode.DEEP_REORG: "providers differ, or the chain took back what was final",
+}
+"""Codes of breaks that hold finality, and what each says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +68,11 @@ class Readiness:
     Attributes:
         head_number: The chain's newest block as this process reads it; None: unknown.
         cursor_number: The newest block the mirror has; None: unknown.
+        final_due_number: The block that is to be final by now; None: unknown.
         reconciled_number: The final block reconciliation has come to; None: unknown.
         head_age: How long the head has not changed; None: it was never seen.
         cursor_age: How long the mirror has not moved.
+        final_behind_age: How long what is due has not become final; zero: all of it has.
         behind_age: How long reconciliation has not reached what is final; zero: it has.
         last_run_ms: How long the last comparison took.
         breaks: Open breaks by code.
@@ -67,6 +90,8 @@ class Readiness:
     last_run_ms: int | None = None
     breaks: Sequence[OpenBreaks] = field(default=())
     at: datetime | None = None
+    final_due_number: int | None = None
+    final_behind_age: timedelta | None = None
 
     @property
     def ok(self) -> bool:
@@ -82,6 +107,7 @@ class HealthService:
         units: UnitOfWork,
         watch: HeadWatch,
         clock: Clock,
+        providers: ProviderHealthSource,
         *,
         chain_id: int,
         block_ms: int,
@@ -89,6 +115,7 @@ class HealthService:
         self._units = units
         self._watch = watch
         self._clock = clock
+        self._providers = providers
         self._chain_id = chain_id
         self._late = timedelta(milliseconds=BLOCKS_LATE_MAX * block_ms)
 
@@ -114,11 +141,11 @@ class HealthService:
                 breaks=breaks,
             )
         seen = self._watch.take(progress)
-        behind_age = (
-            timedelta() if seen.behind_since is None else self._clock.now() - seen.behind_since
-        )
+        behind_age, final_behind_age = map(self._age, (seen.behind_since, seen.final_behind_since))
+        final_due = self._watch.final_due(progress)
         checks += [
             self._mirror_check(progress, seen),
+            self._finality_check(progress, final_due, final_behind_age, breaks),
             self._reconciliation_check(progress, behind_age),
             _completeness_check(breaks),
         ]
@@ -134,6 +161,8 @@ class HealthService:
             progress.last_run_ms,
             breaks,
             progress.at,
+            final_due,
+            final_behind_age,
         )
 
     async def mirror_head(self) -> int | None:
@@ -145,6 +174,9 @@ class HealthService:
             cursor = await unit.mirror.cursor(self._chain_id)
         return cursor.head.number if cursor else None
 
+    def _age(self, since: datetime | None) -> timedelta:
+        return timedelta() if since is None else self._clock.now() - since
+
     def _head_age(self, seen: Seen) -> timedelta | None:
         return None if seen.changed_at is None else self._clock.now() - seen.changed_at
 
@@ -155,7 +187,16 @@ class HealthService:
         detail = f"head {seen.head.number} has not changed for {_seconds(age)}"
         if seen.fault:
             detail += f"; {seen.fault}"
+        detail += self._told_of_laggards()
         return Check("chain", ok=age <= self._late, detail=detail)
+
+    def _told_of_laggards(self) -> str:
+        """Which providers are far behind the others, as this process sees them."""
+        return "".join(
+            f"; provider {each.name} is {each.behind_blocks} blocks behind the others"
+            for each in self._providers.health()
+            if each.behind_blocks > PROVIDER_BEHIND_MAX
+        )
 
     def _mirror_check(self, progress: Progress, seen: Seen) -> Check:
         stood = progress.at - progress.moved_at
@@ -170,6 +211,31 @@ class HealthService:
             else f"at block {progress.head_number}, {behind} behind the head, moved"
             f" {_seconds(stood)} ago",
         )
+
+    def _finality_check(
+        self,
+        progress: Progress,
+        due: int,
+        behind_age: timedelta,
+        breaks: Sequence[OpenBreaks],
+    ) -> Check:
+        """Finality may wait for the chain, and for nothing else."""
+        if self._watch.waits_in_vain(progress):
+            return Check(
+                "finality",
+                ok=False,
+                detail=f"at block {progress.final_number}; the chain has tagged no newer one as"
+                " finalized for half an hour in which its head moved",
+            )
+        detail = f"at block {progress.final_number} of {due} that are due"
+        if behind_age:
+            detail += f", behind for {_seconds(behind_age)}"
+            detail += self._told_of_laggards()
+            open_codes = {each.code: each.count for each in breaks}
+            for code, reason in _HOLDING.items():
+                if code in open_codes:
+                    detail += f"; {open_codes[code]} open {code}: {reason}"
+        return Check("finality", ok=behind_age <= self._late, detail=detail)
 
     def _reconciliation_check(self, progress: Progress, behind_age: timedelta) -> Check:
         if progress.reconciled is None:

@@ -36,8 +36,13 @@ from node.core.signing import KeyRole
 from node.core.transfers import Happening, State
 from node.core.units import Address
 from node.services.mirror.backfilling import Backfilling
-from node.services.mirror.block_storing import BlockStoring, WatchedDeposits, unread_break
-from node.services.mirror.final_agreement import FinalAgreement, ProvidersDiffer
+from node.services.mirror.block_storing import (
+    BlockStoring,
+    WatchedDeposits,
+    check_lists,
+    unread_break,
+)
+from node.services.mirror.final_agreement import WITNESSES_MIN, FinalAgreement, ProvidersDiffer
 from node.services.mirror.finalizing import Finalizing
 from node.services.mirror.forking import deep_reorg_break, deep_reorg_evidence
 from node.services.transfers import transfer_moves
@@ -65,6 +70,7 @@ class MirrorService:
         new_id: Callable[[], UUID],
         failpoint: Callable[[str], None] = lambda _: None,
         deposit_policy: DepositPolicy = DEFAULT_POLICY,
+        witnesses_min: int = WITNESSES_MIN,
     ) -> None:
         """Does nothing yet.
 
@@ -77,6 +83,8 @@ class MirrorService:
             new_id: Ids of breaks.
             failpoint: Called with the name of each window at which a crash must be harmless.
             deposit_policy: What is still a payment of a payment request.
+            witnesses_min: How many providers must have a block before it is final, where others
+                answer and have it not.
         """
         self._units = units
         self._reader = reader
@@ -89,7 +97,7 @@ class MirrorService:
         self._backfilling = Backfilling(
             units, reader, watch, self._deposits, self._storing, self._report
         )
-        self._agreement = FinalAgreement(units, reader, watch.chain_id, new_id)
+        self._agreement = FinalAgreement(units, reader, watch.chain_id, new_id, witnesses_min)
         self._finalizing = Finalizing(
             units=units,
             reader=reader,
@@ -202,13 +210,10 @@ class MirrorService:
         number = self._finality.final_number(
             head_number, tagged_number, has_lost_its_tag=tagged_number is None
         )
-        headers = [] if number is None else await self._reader.headers(number, number)
-        if not headers:
+        if number is None:
             return 0
-        header = headers[0]
-        if not await self._agreement.holds(header.point):
-            return 0
-        if not await self._reader.has_code(self._watch.contract, header.hash):
+        header, _ = await self._agreement.newest(number, self._header)
+        if header is None or not await self._reader.has_code(self._watch.contract, header.hash):
             return 0
         addresses = sorted(self._watch.addresses)
         tokens = await self._reader.token_balances(addresses, header.hash)
@@ -232,6 +237,11 @@ class MirrorService:
             )
             await unit.breaks.open([(self._new_id(), each) for _, each in unknown])
         return 1
+
+    async def _header(self, number: int) -> BlockHeader | None:
+        """The provider's block of that number; None: not there yet."""
+        found = await self._reader.headers(number, number)
+        return found[0] if found else None
 
     async def _follow(self, cursor: Cursor, head_number: int) -> int:
         """Extend, rewind or halt.
@@ -310,10 +320,15 @@ class MirrorService:
         """Receipts of the node's own attempts in these blocks.
 
         An attempt is stored before it is sent, so one that is in a block is known by now.
+
+        Raises:
+            ChainUnavailable: A block's list of transactions lacks one of them.
         """
         hashes = [tx_hash for header in headers for tx_hash in header.tx_hashes]
         async with self._units() as unit:
             own = await unit.mirror.own_transactions(hashes)
+            waiting = await unit.mirror.waiting_transactions(self._watch.chain_id)
+        await check_lists(self._reader, headers, frozenset(waiting).difference(own))
         receipts = await self._reader.receipts(own)
         blocks = {each: header.hash for header in headers for each in header.tx_hashes}
         if any(blocks.get(receipt.tx_hash) != receipt.block_hash for receipt in receipts):

@@ -79,6 +79,21 @@ class SuggestedLine:
     suggestions: Sequence[LedgerItem] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What an import came to.
+
+    Attributes:
+        statements: Those of the file.
+        lines_new: Lines that this import kept.
+        lines_known: Lines of the file that were kept before it.
+    """
+
+    statements: Sequence[StoredStatement]
+    lines_new: int
+    lines_known: int
+
+
 class BankService:
     """Imports statements, shows them, confirms suggestions; also the job that matches again.
 
@@ -112,10 +127,12 @@ class BankService:
         file: StatementFile,
         *,
         claim: Claim | None,
-        render: Callable[[Sequence[StoredStatement]], Answer],
+        render: Callable[[Imported], Answer],
         render_error: RenderError,
     ) -> Answer:
         """Keep the statements of a file, and match them. The same file again changes nothing.
+
+        All its lines are known then.
 
         Raises:
             RailUnknown: The node has no such bank.
@@ -135,13 +152,17 @@ class BankService:
         async def work(unit: Unit) -> Answer:
             for code in codes:
                 await unit.bank.lock(file.rail, code)
-            if not await unit.bank.of_file(file.rail, sha256):
+            is_new = not await unit.bank.of_file(file.rail, sha256)
+            if is_new:
                 for part, (asset, statement) in enumerate(statements):
                     await self._keep(unit, principal, file.rail, asset, statement, (sha256, part))
                 for code in codes:
                     await self._derive(unit, await _account(unit, file.rail, code))
             ids = await unit.bank.of_file(file.rail, sha256)
-            return render([_there(await unit.bank.statement(each)) for each in ids])
+            kept = [_there(await unit.bank.statement(each)) for each in ids]
+            own = sum(each.lines.total.count for each in kept)
+            known = sum(each.known for each in kept)
+            return render(Imported(kept, own, known) if is_new else Imported(kept, 0, own + known))
 
         return await once(self._units, claim, work, render_error)
 

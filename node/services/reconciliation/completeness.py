@@ -20,6 +20,7 @@ from node.core.ports.comparisons import Turns
 from node.core.ports.mirror import ChainReader, RangeTooLong
 from node.core.reconcile import Check, different_logs, none_of, same
 from node.core.units import Address
+from node.services.meanwhile import meanwhile
 
 BLOCKS_PER_SPAN: Final = 100
 _BLOCKS_AT_FIRST: Final = 4  # nobody knows yet how full they are
@@ -145,28 +146,37 @@ class Completeness:
         return headers[0]
 
     async def _by_range(self, first: int, last: int) -> list[NewBreak]:
-        """Read every log again by number range, which is safe for final blocks."""
+        """Read every log again by number range, which is safe for final blocks.
+
+        While the chain answers for the next range the one before is compared.
+        """
         found: list[NewBreak] = []
         start, span, limit = first, _BLOCKS_AT_FIRST, BLOCKS_PER_SPAN
+        read: tuple[int, int, Sequence[Facts]] | None = None
         while start <= last:
             end = min(start + span - 1, last)
-            try:
-                with self.reader.other_provider():
-                    theirs = await self.reader.facts_by_range(start, end, self._deposits)
-            except ChainUnavailable as error:
-                if start == end:
-                    found += await self._by_receipts(start)
-                    start = end + 1
+            async with meanwhile(self._range(start, end)) as ahead:
+                found += await self._different(*read) if read else []
+                read = None
+                try:
+                    theirs = await ahead
+                except ChainUnavailable as error:
+                    if start == end:
+                        found += await self._by_receipts(start)
+                        start = end + 1
+                        continue
+                    told = error.blocks_max if isinstance(error, RangeTooLong) else None
+                    span = limit = max(1, min(told or limit, (end - start + 1) // 2))
                     continue
-                told = error.blocks_max if isinstance(error, RangeTooLong) else None
-                span = limit = max(1, min(told or limit, (end - start + 1) // 2))
-                continue
-            found += await self._different(start, end, theirs)
             count = sum(each.log_count for each in theirs)
             fitting = LOGS_AT_ONCE * (end - start + 1) // count if count else limit
             span = max(1, min(fitting, 2 * span, limit))
-            start = end + 1
-        return found
+            read, start = (start, end, theirs), end + 1
+        return found + (await self._different(*read) if read else [])
+
+    async def _range(self, first: int, last: int) -> Sequence[Facts]:
+        with self.reader.other_provider():
+            return await self.reader.facts_by_range(first, last, self._deposits)
 
     async def _newest(self, span: Span) -> list[NewBreak]:
         """The newest blocks through all their receipts, and those before by range.
@@ -174,17 +184,19 @@ class Completeness:
         Blocks before these are left to the turns.
         """
         lowest = max(span.above + 1, span.final.number - BLOCKS_BY_RECEIPTS + 1)
+        oldest = max(span.above + 1, lowest - BLOCKS_PER_SPAN)
         theirs: list[Facts] = []
-        with self.reader.other_provider():
-            headers = await self.reader.headers(lowest, span.final.number)
-            left = len(headers)
-            while left and sum(each.log_count for each in theirs) < LOGS_BY_RECEIPTS:
-                pair = headers[max(0, left - 2) : left]
-                theirs = await self._receipts(pair) + theirs
-                left -= len(pair)
-        first, last = lowest + left, lowest + len(headers) - 1
-        start = max(span.above + 1, first - BLOCKS_PER_SPAN)
-        return await self._by_range(start, first - 1) + await self._different(first, last, theirs)
+        async with meanwhile(self._by_range(oldest, lowest - 1)) as before:
+            with self.reader.other_provider():
+                headers = await self.reader.headers(lowest, span.final.number)
+                left = len(headers)
+                while left and sum(each.log_count for each in theirs) < LOGS_BY_RECEIPTS:
+                    pair = headers[max(0, left - 2) : left]
+                    theirs = await self._receipts(pair) + theirs
+                    left -= len(pair)
+            first, last = lowest + left, lowest + len(headers) - 1
+            found = await self._different(first, last, theirs)
+            return await before + await self._by_range(lowest, first - 1) + found
 
     async def _by_receipts(self, number: int) -> list[NewBreak]:
         """Read one block again through all its receipts."""
@@ -231,8 +243,7 @@ class Completeness:
         found: list[NewBreak] = []
         if place < end:
             try:
-                with self.reader.other_provider():
-                    theirs = await self.reader.facts_by_range(place + 1, end, self._deposits)
+                theirs = await self._range(place + 1, end)
             except RangeTooLong as error:
                 end = place + max(1, min(error.blocks_max or BLOCKS_PER_SPAN, (end - place) // 2))
                 found = await self._by_range(place + 1, end)

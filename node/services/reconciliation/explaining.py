@@ -5,7 +5,7 @@ of the chain. Here the transaction behind each is looked at: who signed it, whet
 it, and what else it did. A break that has a cause keeps it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -29,7 +29,11 @@ _CODES: Final = (
     BreakCode.PAID_WRONG,
     BreakCode.FOREIGN_NONCE,
     BreakCode.NATIVE_UNEXPLAINED,
+    BreakCode.LEDGER_LAW,
 )
+_RECORDS: Final = f"{BreakCode.LEDGER_LAW}:chain:"
+_COUNTERS: Final = f"{BreakCode.LEDGER_LAW}:balances:"
+"""Breaks that name what was altered in the ledger; other laws that do not hold follow from them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,9 @@ class Explaining:
             if each.cause or len(found) >= _EXPLAINED_AT_ONCE:
                 continue
             code = BreakCode(each.code)
+            if code is BreakCode.LEDGER_LAW:
+                found |= {each.id: cause} if (cause := _consequence(each, open_ones)) else {}
+                continue
             try:
                 cause = await self._cause(code, each, since, to, roles)
             except Contradiction as error:
@@ -197,6 +204,29 @@ class Explaining:
             f" {first.nonce}, to {whom}, was signed with the key of {lane} and not written by the"
             " node: the key is used elsewhere, or the database is an older copy."
         )
+
+
+def _consequence(each: Break, open_ones: Sequence[Break]) -> str:
+    """Why a law of the ledger does not hold, where another break tells what was altered in it.
+
+    Entries that were altered explain counters and sums, and counters explain sums. They explain no
+    other record: that would have been altered by itself.
+    """
+    kinds: tuple[str, ...] = (_RECORDS, _COUNTERS)
+    if each.fingerprint.startswith(_COUNTERS):
+        kinds = (_RECORDS,)
+    elif each.fingerprint.startswith(_RECORDS):
+        kinds = ()
+    for kind in kinds:
+        roots = sorted(
+            (root for root in open_ones if root.fingerprint.startswith(kind) and root.cause),
+            key=lambda root: (root.first_seen_at, root.fingerprint),
+        )
+        if roots:
+            more = f", and {len(roots) - 1} more of its kind," if len(roots) > 1 else ""
+            name = encode_id(Prefix.BREAK, roots[0].id)
+            return f"It follows from what break {name}{more} is about: {roots[0].cause}"
+    return ""
 
 
 def _payment_words(paid: PaymentFacts) -> str:

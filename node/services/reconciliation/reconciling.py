@@ -205,6 +205,27 @@ class ReconciliationService:
         return _present(await self._store(compared, run_id=run_id))
 
     async def _compare(self, *, full: bool) -> _Compared:
+        try:
+            return await self._compared(full=full)
+        except ChainUnavailable as error:
+            if told := await self._halted():
+                raise ChainUnavailable(told) from error
+            raise
+
+    async def _halted(self) -> str:
+        """Why nothing can be compared where the mirror is halted; empty: it is not."""
+        async with self._units() as unit:
+            cursor = await unit.mirror.cursor(self._watch.chain_id)
+        if cursor is None or cursor.halted_reason is None:
+            return ""
+        return (
+            f"the mirror is halted at block {cursor.final.number} ({cursor.halted_reason}): the"
+            " chain has another block there than the one that was final, so there is nothing to"
+            " compare until two operators have decided; see what the chain has with"
+            " `corridor mirror status`, and accept it with `corridor mirror accept-reorg`"
+        )
+
+    async def _compared(self, *, full: bool) -> _Compared:
         began_ns = time.monotonic_ns()
         chain_id = self._watch.chain_id
         async with self._units() as unit:
@@ -228,10 +249,11 @@ class ReconciliationService:
         async with (
             meanwhile(self._prove(state, full=full)) as proof,
             meanwhile(item_checks(self._units, chain_id, above, full=full)) as items,
+            meanwhile(self._balances.compare(books, full=full)) as balances,
         ):
             checks, turns = await self._completeness.compare(span, turns)
             checks += await items
-            found = await self._balances.compare(books, full=full)
+            found = await balances
             checks += [*found.checks, await lane_check(self._units, chain_id)]
             checks += solvency_checks(self._watch, books)
             checks.append(await suspense_check(self._units, self._watch))

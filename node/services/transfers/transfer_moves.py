@@ -13,6 +13,7 @@ from node.core.ports import Unit
 from node.core.ports.mirror import PayoutSeen
 from node.core.ports.transfers import BareTransfer, NewEvent, TransferMove
 from node.core.transfers import Happening, Move, State, move
+from node.services.meanwhile import meanwhile
 
 _Transfer = TypeVar("_Transfer", bound=BareTransfer)
 
@@ -41,22 +42,28 @@ async def apply(
         WrongState: A transfer does not accept it; nothing of this transaction is to be kept.
         Conflict: A transfer changed meanwhile.
     """
-    moves: list[TransferMove] = []
-    resolutions: list[Resolution] = []
-    events: list[NewEvent] = []
     ways: dict[tuple[State, bool], Sequence[Move]] = {}  # of many transfers, few differ in these
     for each in transfers:
         group = each.state, each.was_written
         if group not in ways:
             ways[group] = _way(*group, happenings)
-        way = ways[group]
-        moves.append(TransferMove(each.id, each.version, way[-1].state, changes(each), len(way)))
-        told = detail(each)
-        for version, step in enumerate(way, each.version + 1):
-            if step.booking is not None:
-                resolutions.append(Resolution(each.pending_sequence, step.booking))
-            events.append(NewEvent(each.id, version, step.type, step.state, each.customer_id, told))
-    await unit.transfers.apply_moves(moves)
+    going = [(each, ways[each.state, each.was_written]) for each in transfers]
+    moves = [
+        TransferMove(each.id, each.version, way[-1].state, changes(each), len(way))
+        for each, way in going
+    ]
+    async with meanwhile(unit.transfers.apply_moves(moves)) as stored:
+        resolutions: list[Resolution] = []
+        events: list[NewEvent] = []
+        for each, way in going:
+            told = detail(each)
+            for version, step in enumerate(way, each.version + 1):
+                if step.booking is not None:
+                    resolutions.append(Resolution(each.pending_sequence, step.booking))
+                events.append(
+                    NewEvent(each.id, version, step.type, step.state, each.customer_id, told)
+                )
+        await stored
     if resolutions:
         await unit.ledger.post(resolutions=resolutions)
     return events

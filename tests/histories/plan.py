@@ -78,7 +78,7 @@ class Plan:
         plan = cls(
             providers=providers,
             finality_name=name,
-            mirrors=chance.choice((1, 1, 2)),
+            mirrors=chance.choice((1, 2, 2)),
             lasting=Mood.HONEST,
             has_bloom=chance.random() < 0.85,
             is_crowded=chance.random() < 0.07,

@@ -141,6 +141,20 @@ async def test_one_list_that_lacks_a_log_has_all_of_its_span_read_by_receipts(ma
     assert await history.booked(TREASURY) == full.world.tokens[TREASURY] + 7
 
 
+async def test_an_event_of_an_own_transaction_that_a_list_lacks_in_a_full_block_is_found(
+    make: Make,
+) -> None:
+    """It moves nothing, so no balance tells of it; the receipt of the transaction does."""
+    history = await make()
+    await history.begin()
+    txs = [history.moved((STRANGER, TREASURY, 1)) for _ in range(backfilling._FEW_LOGS + 1)]
+    block = history.chain.extend([*txs, await history.batch()])
+    history.empty(20)
+    history.answering(history.rpcs[0], without_log(block, len(txs) + 1))  # Settled
+    await history.come_to_rest()
+    assert [row["state"] for row in await history.rows("SELECT state FROM transfer")] == ["settled"]
+
+
 async def test_a_block_that_is_gone_when_it_is_read_again_changes_nothing(make: Make) -> None:
     history = await make()
     await history.begin()
@@ -422,6 +436,22 @@ async def test_finality_never_moves_to_a_block_that_a_rewind_has_just_orphaned(m
     assert not moved
     [row] = await history.rows("SELECT final_number FROM chain_cursor")
     assert row["final_number"] == cursor.final.number
+
+
+async def test_a_step_of_finality_that_begins_where_another_has_gone_on_moves_nothing(
+    make: Make,
+) -> None:
+    """What it read would be booked again from there, even if it goes further."""
+    history = await make()
+    await history.begin()
+    blocks = [history.chain.extend(()) for _ in range(3)]
+    await history.follow()
+    points = [BlockPoint(each.number, BlockHash(each.hash)) for each in blocks]
+    held = (await history.cursor()).final.hash
+    for target, expected in ((points[0], True), (points[1], False)):
+        async with history.database.transaction() as connection:
+            mirror = MirrorStore(connection)
+            assert await mirror.move_final(CHAIN_ID, held=held, to=target) is expected
 
 
 async def test_forged_logs_make_a_step_of_finality_as_short_as_real_ones_do(make: Make) -> None:

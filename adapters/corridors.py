@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from node.core.catalog import ONCHAIN, Offer, assets_with
 from node.core.errors import AmountInvalid
+from node.core.payouts import BANK
 from node.core.quotes import ONE_BPS, Corridor
 from node.core.rates import Method, PricingPolicy
 from node.core.units import Asset, format_minor, parse_amount
@@ -175,10 +176,7 @@ def _corridor(table: _Table, assets: Mapping[str, Asset], token: Asset) -> Corri
     sell, buy = table.asset("sell", assets), table.asset("buy", assets)
     if sell == buy:
         raise table.wrong("buy", f"{sell} is not exchanged for itself; name another currency")
-    if table.text("payout") != ONCHAIN:
-        raise table.wrong("payout", f"there is '{ONCHAIN}' only")
-    if buy != token:
-        raise table.wrong("buy", f"payout '{ONCHAIN}' pays {token} only; write buy = \"{token}\"")
+    method = _payout_method(table, sell, buy, token)
     least, most = (table.amount_minor(name, sell) for name in ("sell_min", "sell_max"))
     if least < 1:
         raise table.wrong("sell_min", f"write an amount above zero, at least {_minor(1, sell)}")
@@ -190,7 +188,7 @@ def _corridor(table: _Table, assets: Mapping[str, Asset], token: Asset) -> Corri
     return Corridor(
         sell=sell,
         buy=buy,
-        payout_method=ONCHAIN,
+        payout_method=method,
         service_fee_bps=table.whole("service_fee_bps", 0, ONE_BPS - 1),
         service_fee_min_minor=table.amount_minor("service_fee_min", sell),
         network_fee_minor=table.amount_minor("network_fee", sell),
@@ -199,6 +197,18 @@ def _corridor(table: _Table, assets: Mapping[str, Asset], token: Asset) -> Corri
         sell_max_minor=most,
         estimated_delivery_s=table.whole("estimated_delivery_s", 0, _DELIVERY_S_MAX),
     )
+
+
+def _payout_method(table: _Table, sell: Asset, buy: Asset, token: Asset) -> str:
+    """How the beneficiary is paid: the token arrives on the chain, or local money at a bank."""
+    method = table.text("payout")
+    if method not in (ONCHAIN, BANK):
+        raise table.wrong("payout", f"there are '{ONCHAIN}' and '{BANK}' only")
+    if method == ONCHAIN and buy != token:
+        raise table.wrong("buy", f"payout '{ONCHAIN}' pays {token} only; write buy = \"{token}\"")
+    if method == BANK and sell != token:
+        raise table.wrong("sell", f"payout '{BANK}' is for {token} only; write sell = \"{token}\"")
+    return method
 
 
 def _exposure(table: _Table, assets: Mapping[str, Asset]) -> dict[str, int]:

@@ -1,5 +1,6 @@
 """What a node takes from the machine it runs on: the time, chance, memory and silence about it."""
 
+import asyncio
 import ctypes
 import gc
 import os
@@ -7,10 +8,11 @@ import resource
 import secrets
 import sys
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
+_LOOK_S: Final = 0.5
 _SECRET_BYTES: Final = 32  # 256 random bits
 _SALT_BYTES: Final = 32
 _VERSION_7: Final = 7 << 76
@@ -27,6 +29,38 @@ class SystemClock:
         """Aware UTC time."""
         return datetime.now(UTC)  # noqa: TID251 - the one place
 
+    async def wait(self, seconds: int) -> None:
+        """Return when so much time has passed."""
+        await asyncio.sleep(seconds)
+
+
+class SandboxClock(SystemClock):
+    """A sandbox's time, which somebody may have moved forward.
+
+    The database knows by how much, and says so in every transaction; a process that asks it nothing
+    for a while learns of it late.
+    """
+
+    def __init__(self) -> None:
+        self._ahead = timedelta()
+
+    def be_ahead(self, ahead: timedelta) -> None:
+        """So far ahead of this machine's time from now on."""
+        self._ahead = ahead
+
+    def now(self) -> datetime:
+        """Aware UTC time."""
+        return super().now() + self._ahead
+
+    async def wait(self, seconds: int) -> None:
+        """Return when so much time has passed; soon, where somebody moves the clock that far."""
+        loop = asyncio.get_running_loop()
+        due, ends_s = self.now() + timedelta(seconds=seconds), loop.time() + seconds
+        while (  # noqa: ASYNC110 - a clock that is moved tells nobody
+            self.now() < due and loop.time() < ends_s
+        ):
+            await asyncio.sleep(_LOOK_S)
+
 
 def new_id() -> UUID:
     """A UUID of version 7 (RFC 9562): 48 bits of Unix time in ms, then chance."""
@@ -42,6 +76,11 @@ def new_secret() -> str:
 def new_salt() -> bytes:
     """32 random bytes: what a deposit address is made of, so that it tells nothing."""
     return os.urandom(_SALT_BYTES)
+
+
+def new_bytes(count: int) -> bytes:
+    """So many random bytes, such as of a key."""
+    return os.urandom(count)
 
 
 def keep_what_is_loaded() -> None:

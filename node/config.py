@@ -6,7 +6,9 @@ read from files named here, never from the environment, and are never printed.
 
 import json
 import re
+from collections.abc import Mapping
 from datetime import timedelta
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -15,9 +17,17 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from node.core.deposits import UNPAID_MAX, DepositPolicy
 from node.core.errors import NodeError
+from node.core.forwarding import read_proxies
 from node.core.mirror import Finality
+from node.core.throttling import Allowance, RequestClass, read_allowances
 
 _ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]{40}")
+TEST_CHAINS: Final = frozenset(
+    {1337, 31337, 11155111, 560048, 17000, 84532, 421614, 11155420, 80002, 43113, 97}
+)
+"""Chains whose coin is worth nothing: local ones (1337, 31337), and the test networks Sepolia,
+Hoodi, Holesky, Base, Arbitrum and OP Sepolia, Amoy, Fuji and BSC, by chainlist.org."""
+
 _FINALITY: Final = re.compile(r"tag|(?:tag,)?depth:[1-9][0-9]{0,3}")
 
 
@@ -47,6 +57,11 @@ class Settings(BaseSettings):
     )
     http_host: str = Field(default="127.0.0.1", description="address that `serve` listens at")
     http_port: int = Field(default=8000, ge=0, le=65535, description="its port; 0: any free one")
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="addresses and CIDR networks of proxies before `serve`, separated by commas,"
+        " whose X-Forwarded-For says who asks; without any the header is not read",
+    )
     chain_id: int = Field(default=31337, ge=1, description="the chain that payouts are made on")
     chain_rpc_urls: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), description="JSON-RPC providers of it, separated by commas, the best first"
@@ -107,6 +122,11 @@ class Settings(BaseSettings):
         default=1_000_000,
         ge=1,
         description="minor units of the token from which a deposit address is swept",
+    )
+    peers_file: Path | None = Field(
+        default=None,
+        description="TOML of the partners that pay out for this node, as"
+        " `adapters/partners/peers.py` tells",
     )
     signer: str = Field(
         default="",
@@ -186,13 +206,39 @@ class Settings(BaseSettings):
         description="whole units of any currency that one operator may move to resolve a break or"
         " to write off; above, another must approve; 0: always",
     )
+    rate_limits: str = Field(
+        default="read=6000/minute,quote=3000/minute,write=3000/minute",
+        description="requests of one key, or without one of one address, to one process, by class;"
+        " `off`: no limits",
+    )
+    secrets_key_file: Path | None = Field(
+        default=None,
+        description="file with the key that secrets of webhook endpoints are encrypted with, 32"
+        " bytes in hexadecimal or base64; without one the node sends no webhooks",
+    )
+    webhooks_private: bool = Field(
+        default=False,
+        description="send webhooks to http URLs and to addresses that are not public as well",
+    )
+    webhooks_kept_s: int = Field(
+        default=30 * 86_400,
+        ge=86_400,
+        description="how long a webhook that arrived is kept, with the log of its attempts; the"
+        " event stays",
+    )
+    webhooks_undelivered_kept_s: int = Field(
+        default=90 * 86_400,
+        ge=86_400,
+        description="the same of one that was given up, or canceled",
+    )
     rails: Annotated[frozenset[str], NoDecode] = Field(
         default=frozenset(),
         description="names of rails on which money may arrive, separated by commas",
     )
     sandbox: bool = Field(
         default=False,
-        description="play money: the rail `sandbox_bank`, and rates of any age (`max_age_s=0`)",
+        description="play money, on a test chain only: the rail `sandbox_bank`, rates of any age"
+        " (`max_age_s=0`), and a clock that `corridor trigger clock` moves",
     )
     failpoint: str = Field(
         default="", description="for crash tests: die at this point; needs the sandbox"
@@ -204,9 +250,9 @@ class Settings(BaseSettings):
         default="console", description="for people, or one JSON object on a line"
     )
 
-    @field_validator("chain_rpc_urls", "chain_ws_urls", mode="before")
+    @field_validator("chain_rpc_urls", "chain_ws_urls", "trusted_proxies", mode="before")
     @classmethod
-    def _split_urls(cls, value: Any) -> Any:
+    def _split_lists(cls, value: Any) -> Any:
         return _split(value)
 
     @field_validator("rails", mode="before")
@@ -242,6 +288,18 @@ class Settings(BaseSettings):
             raise ValueError("must be 'tag' or 'depth:N', such as depth:2, or 'tag,depth:N'")
         return value
 
+    @field_validator("rate_limits")
+    @classmethod
+    def _are_allowances(cls, value: str) -> str:
+        read_allowances(value)
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_proxies(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        read_proxies(value)
+        return value
+
     @field_validator("signer", "treasury_signer", "pauser_signer", "rescuer_signer")
     @classmethod
     def _is_signer(cls, value: str) -> str:
@@ -256,6 +314,11 @@ class Settings(BaseSettings):
     def _agree(self) -> Self:
         if self.failpoint and not self.sandbox:
             raise ValueError("CORRIDOR_FAILPOINT is for tests: it needs CORRIDOR_SANDBOX=1")
+        if self.sandbox and self.chain_id not in TEST_CHAINS:
+            raise ValueError(
+                f"CORRIDOR_SANDBOX=1 is for play money, and chain {self.chain_id} is not a test"
+                " chain: leave it out, or set CORRIDOR_CHAIN_ID to that of a test chain"
+            )
         return self
 
     @property
@@ -263,6 +326,16 @@ class Settings(BaseSettings):
         """When a block is final."""
         _, _, depth = self.chain_finality.partition(":")
         return Finality(int(depth) if depth else None, self.chain_finality.startswith("tag,"))
+
+    @property
+    def allowances(self) -> Mapping[RequestClass, Allowance]:
+        """How many requests callers may send; a class that is left out has no limit."""
+        return read_allowances(self.rate_limits)
+
+    @property
+    def proxies(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """Whose X-Forwarded-For is believed."""
+        return read_proxies(self.trusted_proxies)
 
     @property
     def deposit_policy(self) -> DepositPolicy:

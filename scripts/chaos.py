@@ -3,9 +3,12 @@
     python scripts/chaos.py --seed 1 --faults 2000 --payments 400
     python scripts/chaos.py --seed 1 --seeds 5 --faults 2000 --payments 400
     python scripts/chaos.py mirror --seeds 5000
+    python scripts/chaos.py nodes --seed 1 --faults 100 --payments 200
 
 `mirror` plays histories of a chain that reorganises itself, read through providers that lag and lie
-(`tests/histories`); the rest of this text is about the other ones.
+(`tests/histories`). `nodes` lets two nodes of a devnet pay each other while their four processes
+are killed and stand still and PostgreSQL is killed (`tests/e2e/two_nodes_campaign.py`). The rest of
+this text is about the other ones.
 
 Real worker processes on a real PostgreSQL and a real anvil behind fault proxies (`tests/chaos`).
 Odd seeds leave out restored backups and strangers with a lane's key, so that payments flow; even
@@ -30,12 +33,14 @@ import shutil
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
+import httpx
 import structlog
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -43,8 +48,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from tests.chaos.bench import Bench
 from tests.chaos.campaign import Campaign, CampaignFailed
 from tests.chaos.laws import Verdict
+from tests.e2e.two_nodes import TwoNodes
+from tests.e2e.two_nodes_campaign import Campaign as NodesCampaign
 from tests.histories.playing import play_all
 from tests.rig import PostgresServer
+from tests.scratch import scratch_root
 
 _PROCESSES: Final = 2
 _TOLD_EVERY_S: Final = 30
@@ -55,7 +63,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", nargs="?", choices=["payments", "mirror"], default="payments")
+    parser.add_argument(
+        "what", nargs="?", choices=["payments", "mirror", "nodes"], default="payments"
+    )
     parser.add_argument("--seed", type=int, default=1, help="the first seed")
     parser.add_argument("--seeds", type=int, default=1, help="how many seeds, one after another")
     parser.add_argument("--faults", type=int, default=2000, help="faults of each seed")
@@ -63,7 +73,10 @@ def main() -> int:
     given = parser.parse_args()
     if given.what == "mirror":
         return mirror(range(given.seed, given.seed + given.seeds))
-    directory = Path(tempfile.mkdtemp(prefix="corridor-postgres-"))
+    if given.what == "nodes":
+        seeds = range(given.seed, given.seed + given.seeds)
+        return max(nodes(seed, given.faults, given.payments) for seed in seeds)
+    directory = Path(tempfile.mkdtemp(prefix="postgres-", dir=scratch_root()))
     postgres = PostgresServer(directory)
     total: Counter[str] = Counter()
     try:
@@ -77,6 +90,26 @@ def main() -> int:
         shutil.rmtree(directory, ignore_errors=True)
     if given.seeds > 1:
         show(f"{given.seeds} seeds", total)
+    return 0
+
+
+def nodes(seed: int, faults: int, payments: int) -> int:
+    """Two nodes under faults; 1 when a law did not hold, and then their devnet's files are kept."""
+    directory = Path(tempfile.mkdtemp(prefix="corridor-nodes-"))
+    began = time.monotonic()
+    with TwoNodes.running(directory / "state") as running:
+        campaign = NodesCampaign(running, seed, faults, payments, heard=say)
+        try:
+            ends = campaign.run()
+        except (AssertionError, httpx.HTTPError) as failure:
+            show(f"seed {seed}", campaign.counts)
+            say("".join(traceback.format_exception(failure)))
+            say(f"seed {seed} failed; logs, chain and database: {directory}")
+            return 1
+    shutil.rmtree(directory, ignore_errors=True)
+    show(f"seed {seed}", campaign.counts)
+    told = ", ".join(f"{count} {state}" for state, count in sorted(ends.items()))
+    say(f"  {payments} payments: {told}; {time.monotonic() - began:.0f} s")
     return 0
 
 
@@ -94,7 +127,7 @@ def mirror(seeds: range) -> int:
 def _mirror_part(seeds: range) -> int:
     """How many of these failed; each with what differed and how to play it again."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    directory = Path(tempfile.mkdtemp(prefix="corridor-postgres-"))
+    directory = Path(tempfile.mkdtemp(prefix="postgres-", dir=scratch_root()))
     postgres = PostgresServer(directory)
     try:
         return asyncio.run(_mirror_histories(postgres, seeds))

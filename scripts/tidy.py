@@ -2,7 +2,7 @@
 
 T1  no float, `/` or `round()` where money lives (durations named `..._s` may be floats)
 T2  a number called fee, price, balance, timeout, ... carries its unit last: `fee_minor`, `ttl_s`
-T3  a function has at most 60 lines besides its docstring, a file at most 500
+T3  a function has at most 60 lines besides its docstring, a file at most 500 (or a script made it)
 T4  every module of the product is imported by the product or is a program (no dead files)
 T5  no file is named for nothing: utils, helpers, common, manager, misc
 T6  no TODO without an issue number, `TODO(#12)`; no FIXME, no XXX
@@ -27,6 +27,9 @@ PRODUCT = ("node", "adapters")
 
 MONEY = ("node/core/", "node/services/", "node/store/", "node/api/", "adapters/")
 MIGRATIONS = "node/store/migrations/"  # a migration is as long as its schema, and is never changed
+
+MADE = "node/client/"  # where a module may say that scripts/client_types.py made it
+MADE_BY = "Made by `scripts/client_types.py`; not to be edited."
 
 FUNCTION_LINES_MAX = 60
 FILE_LINES_MAX = 500
@@ -219,7 +222,7 @@ def sizes(source: Source) -> Iterator[Finding]:
     if source.path.startswith(MIGRATIONS):
         return
     lines = source.text.count("\n")
-    if lines > FILE_LINES_MAX:
+    if lines > FILE_LINES_MAX and not is_made(source):
         yield Finding(source.path, 1, "T3", f"{lines} lines; a file has {FILE_LINES_MAX} at most")
     for node in ast.walk(source.tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -227,6 +230,11 @@ def sizes(source: Source) -> Iterator[Finding]:
             if lines > FUNCTION_LINES_MAX:
                 message = f"`{node.name}` has {lines} lines; {FUNCTION_LINES_MAX} at most"
                 yield Finding(source.path, node.lineno, "T3", message)
+
+
+def is_made(source: Source) -> bool:
+    """Whether a script wrote the file; a test compares what it would write."""
+    return source.path.startswith(MADE) and MADE_BY in (ast.get_docstring(source.tree) or "")
 
 
 def _docstring_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:

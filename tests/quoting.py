@@ -174,10 +174,16 @@ class QuotingNode:
     @classmethod
     async def at(cls, database_url: str) -> Self:
         """An empty node whose contract is funded."""
+        node = await cls.over(database_url)
+        await node.ledger.fund_contract()
+        return node
+
+    @classmethod
+    async def over(cls, database_url: str) -> Self:
+        """A node as its database has it."""
         database = Database.at(database_url)
         node = cls(database_url, LedgerNode(StoreUnits(database)))
         node.stack.push_async_callback(database.close)
-        await node.ledger.fund_contract()
         return node
 
     async def process(
@@ -219,8 +225,8 @@ class QuotingNode:
 
     async def partner(self) -> Principal:
         """A partner that has just been made."""
-        partner = Partner(new_id(), f"partner {new_id()}")
         async with self.ledger.units() as unit:
+            partner = Partner(new_id(), f"partner {new_id()}", unit.now)
             await unit.parties.add_partner(partner)
         return Principal(Role.PARTNER, partner.name, partner_id=partner.id)
 
@@ -249,6 +255,15 @@ class QuotingNode:
         owner = await asyncpg.connect(self.database_url)
         await owner.execute(statement, *arguments)
         await owner.close()
+
+    async def fetch(self, statement: str, *arguments: object) -> Sequence[asyncpg.Record]:
+        """What the owner of the tables would see."""
+        owner = await asyncpg.connect(self.database_url)
+        try:
+            rows: Sequence[asyncpg.Record] = await owner.fetch(statement, *arguments)
+            return rows
+        finally:
+            await owner.close()
 
     async def expire(self, quote_id: UUID, *, ago_s: int = ACCEPTED_LATE_S) -> None:
         """Let a quote have expired so long ago that no acceptance can still be under way."""

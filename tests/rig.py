@@ -26,9 +26,11 @@ from node.devnet.anvil import DEV_ACCOUNTS
 from node.devnet.errors import DevnetError
 from node.devnet.postgres import Postgres
 from node.store import schema
+from tests.scratch import scratch_root
 
 TEMPLATE = "migrated"
 _ATTEMPTS = 3
+_STARTS_MAX = 50
 _LOOKS_MAX = 1000
 
 
@@ -70,10 +72,21 @@ class PostgresServer:
         return self._server.sql(statement, database=url.rpartition("/")[2])
 
     def kill_and_restart(self) -> None:
-        """End the server with kill -9 and start it on the same data and port."""
+        """End the server with kill -9 and start it on the same data and port.
+
+        What its own processes hold they let go a moment after it is gone; no other server starts
+        before that.
+        """
         self._process.kill()
         self._process.wait()
-        self._process = self._start()
+        for attempt in range(_STARTS_MAX):
+            try:
+                self._process = self._start()
+            except DevnetError:
+                if attempt + 1 == _STARTS_MAX:
+                    raise
+            else:
+                return
 
     def stop(self) -> None:
         """End the server in good order."""
@@ -156,7 +169,7 @@ def start_anvil(
         states_kept: How many old blocks can be asked for state.
         options: More options of anvil, literally.
     """
-    directory = Path(tempfile.mkdtemp(prefix="corridor-anvil-"))
+    directory = Path(tempfile.mkdtemp(prefix="anvil-", dir=scratch_root()))
     try:
         return AnvilServer(
             anvil_module.Anvil(
@@ -183,7 +196,7 @@ def migrate(url: str) -> None:
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     """One PostgreSQL server for the whole session, fsync on as in production."""
-    directory = Path(tempfile.mkdtemp(prefix="corridor-postgres-"))
+    directory = Path(tempfile.mkdtemp(prefix="postgres-", dir=scratch_root()))
     server = PostgresServer(directory)
     yield server
     server.stop()

@@ -22,6 +22,7 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 from node.core.bank import StatedBalance, StatedLine, StatedStatement, StatementInvalid
+from node.core.iso20022 import children_named, first_at, text_at
 
 _NAMESPACE: Final = re.compile(r"\{urn:iso:std:iso:20022:tech:xsd:camt\.053\.001\.0[2-8]\}Document")
 _DECIMAL: Final = re.compile(r"\+?([0-9]{0,20})(?:\.([0-9]{0,20}))?")
@@ -58,7 +59,10 @@ def read_camt053(content: bytes) -> Sequence[StatedStatement]:
         raise StatementInvalid(
             f"the file is {root.tag[:100]}; camt.053.001.02 to camt.053.001.08 can be read"
         )
-    found = [_statement(each, n) for n, each in enumerate(_all(root, "Stmt", deep=True), start=1)]
+    found = [
+        _statement(each, n)
+        for n, each in enumerate(children_named(root, "Stmt", deep=True), start=1)
+    ]
     if not found:
         raise StatementInvalid("the file has no statement (Stmt)")
     return found
@@ -66,7 +70,9 @@ def read_camt053(content: bytes) -> Sequence[StatedStatement]:
 
 def _statement(node: Element, place: int) -> StatedStatement:
     at = f"statement {place}"
-    balances = {_text(each, "Tp", "CdOrPrtry", "Cd"): each for each in _all(node, "Bal")}
+    balances = {
+        text_at(each, "Tp", "CdOrPrtry", "Cd"): each for each in children_named(node, "Bal")
+    }
     opening = next((balances[code] for code in _OPENING if code in balances), None)
     closing = next((balances[code] for code in _CLOSING if code in balances), None)
     if opening is None or closing is None:
@@ -74,17 +80,17 @@ def _statement(node: Element, place: int) -> StatedStatement:
     currency = _currency(closing, at)
     lines: list[StatedLine] = []
     pending = 0
-    for number, entry in enumerate(_all(node, "Ntry"), start=1):
-        if (_text(entry, "Sts", "Cd") or _text(entry, "Sts")) != "BOOK":
+    for number, entry in enumerate(children_named(node, "Ntry"), start=1):
+        if (text_at(entry, "Sts", "Cd") or text_at(entry, "Sts")) != "BOOK":
             pending += 1
             continue
         lines += _lines(entry, f"{at}, entry {number}", currency)
     last = _day(closing, f"{at}, closing balance", "Dt")
     first = _period(node, at) or min([each.booked_on for each in lines] + [last])
-    number_text = _text(node, "ElctrncSeqNb")
+    number_text = text_at(node, "ElctrncSeqNb")
     return StatedStatement(
-        name=_text(node, "Id")[:_TEXT_MAX],
-        account=_text(node, "Acct", "Id", "IBAN") or _text(node, "Acct", "Id", "Othr", "Id"),
+        name=text_at(node, "Id")[:_TEXT_MAX],
+        account=text_at(node, "Acct", "Id", "IBAN") or text_at(node, "Acct", "Id", "Othr", "Id"),
         number=int(number_text) if re.fullmatch(r"[0-9]{1,18}", number_text) else None,
         currency=currency,
         first=min(first, last),
@@ -97,7 +103,7 @@ def _statement(node: Element, place: int) -> StatedStatement:
 
 
 def _period(node: Element, at: str) -> date | None:
-    text = _text(node, "FrToDt", "FrDtTm") or _text(node, "FrToDt", "FrDt")
+    text = text_at(node, "FrToDt", "FrDtTm") or text_at(node, "FrToDt", "FrDt")
     return _date(text, at) if text else None
 
 
@@ -112,13 +118,17 @@ def _lines(entry: Element, at: str, currency: str) -> Iterator[StatedLine]:
     if _currency(entry, at) != currency:
         raise StatementInvalid(f"{at}: it is in another currency than {currency}")
     whole = StatedBalance(_amount(entry, at), _is_credit(entry, at))
-    name = _given(_text(entry, "AcctSvcrRef"))
-    details = [each for group in _all(entry, "NtryDtls") for each in _all(group, "TxDtls")]
+    name = _given(text_at(entry, "AcctSvcrRef"))
+    details = [
+        each
+        for group in children_named(entry, "NtryDtls")
+        for each in children_named(group, "TxDtls")
+    ]
     parts = [_part(each, at, currency, is_credit=whole.is_credit) for each in details]
     if len(details) > 1 and _make(parts, whole):
         for number, (detail, part) in enumerate(zip(details, parts, strict=True), start=1):
             assert part is not None  # `_make` says so
-            own = _given(_text(detail, "Refs", "AcctSvcrRef"))
+            own = _given(text_at(detail, "Refs", "AcctSvcrRef"))
             own = own if own != name else ""
             yield _line(entry, detail, part, at, own or (f"{name}#{number}" if name else ""))
         return
@@ -134,21 +144,21 @@ def _line(
         stated.amount,
         stated.is_credit,
         _day(entry, at, "BookgDt"),
-        None if _find(entry, "ValDt") is None else _day(entry, at, "ValDt"),
+        None if first_at(entry, "ValDt") is None else _day(entry, at, "ValDt"),
         () if detail is None else _references(detail),
         name,
         _counterparty(told, is_credit=stated.is_credit),
         _description(entry, detail),
-        _text(entry, "RvslInd") in ("true", "1"),
+        text_at(entry, "RvslInd") in ("true", "1"),
     )
 
 
 def _part(detail: Element, at: str, currency: str, *, is_credit: bool) -> StatedBalance | None:
     """Amount and side of one transaction of a batch; None where it has none in this currency."""
     for path in (("Amt",), ("AmtDtls", "TxAmt", "Amt"), ("AmtDtls", "InstdAmt", "Amt")):
-        node = _find(detail, *path)
+        node = first_at(detail, *path)
         if node is not None and node.get("Ccy") == currency:
-            side = _find(detail, "CdtDbtInd")
+            side = first_at(detail, "CdtDbtInd")
             own = is_credit if side is None else _is_credit(detail, at)
             return StatedBalance(_decimal(node.text or "", at), own)
     return None
@@ -165,11 +175,11 @@ def _make(parts: Sequence[StatedBalance | None], whole: StatedBalance) -> bool:
 
 
 def _references(detail: Element) -> tuple[str, ...]:
-    found = [_text(detail, "Refs", name) for name in _REFERENCES]
-    remittance = _find(detail, "RmtInf")
+    found = [text_at(detail, "Refs", name) for name in _REFERENCES]
+    remittance = first_at(detail, "RmtInf")
     if remittance is not None:
-        found += [_text(each, "CdtrRefInf", "Ref") for each in _all(remittance, "Strd")]
-        texts = [(each.text or "").strip() for each in _all(remittance, "Ustrd")]
+        found += [text_at(each, "CdtrRefInf", "Ref") for each in children_named(remittance, "Strd")]
+        texts = [(each.text or "").strip() for each in children_named(remittance, "Ustrd")]
         found += [*texts, "".join(texts)]
     given = (_given(each) for each in found)
     return tuple(dict.fromkeys(each for each in given if each))
@@ -178,18 +188,18 @@ def _references(detail: Element) -> tuple[str, ...]:
 def _counterparty(detail: Element, *, is_credit: bool) -> str:
     side = "Dbtr" if is_credit else "Cdtr"
     for path in (("RltdPties", side, "Pty", "Nm"), ("RltdPties", side, "Nm")):
-        if name := _text(detail, *path):
+        if name := text_at(detail, *path):
             return name[:_TEXT_MAX]
     return ""
 
 
 def _description(entry: Element, detail: Element | None) -> str:
-    texts = [_text(entry, "AddtlNtryInf")]
+    texts = [text_at(entry, "AddtlNtryInf")]
     if detail is not None:
-        texts.append(_text(detail, "AddtlTxInf"))
-        remittance = _find(detail, "RmtInf")
+        texts.append(text_at(detail, "AddtlTxInf"))
+        remittance = first_at(detail, "RmtInf")
         if remittance is not None:
-            texts += [(each.text or "").strip() for each in _all(remittance, "Ustrd")]
+            texts += [(each.text or "").strip() for each in children_named(remittance, "Ustrd")]
     return " ".join(each for each in texts if each)[:_TEXT_MAX]
 
 
@@ -198,7 +208,7 @@ def _given(text: str) -> str:
 
 
 def _amount(node: Element, at: str) -> str:
-    found = _find(node, "Amt")
+    found = first_at(node, "Amt")
     return _decimal("" if found is None else found.text or "", at)
 
 
@@ -212,7 +222,7 @@ def _decimal(text: str, at: str) -> str:
 
 
 def _currency(node: Element, at: str) -> str:
-    found = _find(node, "Amt")
+    found = first_at(node, "Amt")
     currency = "" if found is None else found.get("Ccy", "")
     if not re.fullmatch("[A-Z]{3}", currency):
         raise StatementInvalid(f"{at}: its amount has no currency (Ccy)", line=at)
@@ -220,14 +230,14 @@ def _currency(node: Element, at: str) -> str:
 
 
 def _is_credit(node: Element, at: str) -> bool:
-    side = _text(node, "CdtDbtInd")
+    side = text_at(node, "CdtDbtInd")
     if side not in ("CRDT", "DBIT"):
         raise StatementInvalid(f"{at}: it is neither CRDT nor DBIT", line=at)
     return side == "CRDT"
 
 
 def _day(node: Element, at: str, name: str) -> date:
-    text = _text(node, name, "Dt") or _text(node, name, "DtTm")
+    text = text_at(node, name, "Dt") or text_at(node, name, "DtTm")
     if not text:
         raise StatementInvalid(f"{at}: it has no day ({name})", line=at)
     return _date(text, at)
@@ -239,25 +249,3 @@ def _date(text: str, at: str) -> date:
         return datetime.fromisoformat(text).date() if "T" in text else date.fromisoformat(text[:10])
     except ValueError:
         raise StatementInvalid(f"{at}: {text[:40]!r} is no day", line=at) from None
-
-
-def _local(node: Element) -> str:
-    return node.tag.rpartition("}")[2]
-
-
-def _all(node: Element, name: str, *, deep: bool = False) -> list[Element]:
-    return [each for each in (node.iter() if deep else node) if _local(each) == name]
-
-
-def _find(node: Element, *path: str) -> Element | None:
-    for name in path:
-        children = _all(node, name)
-        if not children:
-            return None
-        node = children[0]
-    return node
-
-
-def _text(node: Element, *path: str) -> str:
-    found = _find(node, *path)
-    return "" if found is None else (found.text or "").strip()

@@ -307,12 +307,16 @@ class EvmReader(AccountReads):
         """The block that each is in by its receipt; those that have none are left out."""
         found: dict[TxHash, BlockHash] = {}
         with self.pinned():
-            answers = await self._tell_receipts(tx_hashes)
+            answers = await self._ask(
+                [("eth_getTransactionByHash", [hex_data(each)]) for each in tx_hashes]
+            )
             for tx_hash, answer in zip(tx_hashes, answers, strict=True):
                 with self._believing():
-                    is_mined = answer is not None and answer.get("blockHash") is not None
-                if is_mined:
-                    found[tx_hash] = self._receipt(tx_hash, answer).block_hash
+                    if answer is None or answer["blockHash"] is None:
+                        continue
+                    if answer["hash"] != hex_data(tx_hash):
+                        raise Implausible("another transaction than was asked for")
+                    found[tx_hash] = block_hash_of(answer["blockHash"])
         return found
 
     async def _headers_of(self, blocks: Sequence[BlockPoint]) -> list[BlockHeader]:

@@ -14,19 +14,25 @@ from starlette.websockets import WebSocketClose
 from node import __version__
 from node.api import docs
 from node.api.envelope import Envelope
+from node.api.gate import Gate
 from node.api.metrics import CONTENT_TYPE, HttpMetrics
 from node.api.mirror_metrics import MirrorSeries
 from node.api.operations import Operation, PathEndpoint, send_problem
 from node.api.operator import site
 from node.api.pages import Page
+from node.api.payout_metrics import PayoutSeries
 from node.api.problems import PathUnknown
+from node.api.rate_limits import RateLimiter
 from node.api.routes import OPERATIONS
 from node.api.services import Services
 from node.api.settlement_metrics import SettlementSeries
+from node.api.webhook_metrics import WebhookSeries
 from node.core.errors import Unavailable
 
 
-def create_app(services: Services, *, sandbox: bool = False) -> FastAPI:
+def create_app(
+    services: Services, *, sandbox: bool = False, limiter: RateLimiter | None = None
+) -> FastAPI:
     """The ASGI application over `services`.
 
     Routes are Starlette's, because the declarations of `node.api.operations` do what FastAPI's
@@ -36,6 +42,7 @@ def create_app(services: Services, *, sandbox: bool = False) -> FastAPI:
     Args:
         services: What the routes call.
         sandbox: Whether the documentation says that the node is for play.
+        limiter: Counts requests; None: nobody is limited.
     """
     metrics = HttpMetrics()
     app = FastAPI(
@@ -49,11 +56,13 @@ def create_app(services: Services, *, sandbox: bool = False) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False},
         middleware=[Middleware(Envelope, metrics=metrics)],
     )
+    gate = Gate(services, limiter)
     by_path: dict[str, list[Operation]] = {}
     for operation in OPERATIONS:
         by_path.setdefault(operation.path, []).append(operation)
     app.router.routes.extend(
-        Route(path, PathEndpoint(operations, services)) for path, operations in by_path.items()
+        Route(path, PathEndpoint(operations, services, gate))
+        for path, operations in by_path.items()
     )
     app.router.routes.append(Route("/metrics", Page("/metrics", _figures(services, metrics))))
     app.router.routes.extend(docs.routes(OPERATIONS, sandbox=sandbox))
@@ -75,6 +84,8 @@ def _figures(services: Services, metrics: HttpMetrics) -> Callable[[], Awaitable
         others: list[Collector] = [MirrorSeries(ready, services.meter.providers())]
         with suppress(Unavailable):  # `corridor_ready` says so; there is nothing else to tell
             others.append(SettlementSeries(await services.meter.figures(), services.addresses))
+            others.append(WebhookSeries(await services.webhooks.figures()))
+            others.append(PayoutSeries(await services.payouts.figures()))
         return Response(metrics.page(known, *others), headers={"Content-Type": CONTENT_TYPE})
 
     return make

@@ -56,3 +56,8 @@ LINE: Final = {
 }
 MATCH_BODY: Final = {"ledger_sequence": 12, "reason": "the customer left the hyphen out"}
 MATCHED: Final = {**LINE, "ledger_sequence": 12, "matched_by": "confirmed", "suggestions": []}
+
+FILES: Final = {
+    "text/csv": "date,amount,currency,reference\n2026-11-20,1000.00,EUR,top-up-1\n"
+    "2026-11-20,-20.00,EUR,fee-1\n",
+}

@@ -7,7 +7,7 @@ RFC 7493 2.3: readers that differ on duplicates can be played against each other
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final, LiteralString, NoReturn, TypeVar, get_args
 from urllib.parse import parse_qsl
 
@@ -46,9 +46,11 @@ class Upload(Body):
 
     Attributes:
         query: The request's query string: with another one it is another request.
+        webhook: Its headers of Standard Webhooks, names in lower case.
     """
 
     content: Annotated[bytes, Field(exclude=True)]
+    webhook: Annotated[Mapping[str, str], Field(exclude=True)] = {}
     sha256: str
     media_type: str
     query: str
@@ -103,14 +105,8 @@ async def read(scope: Scope, receive: Receive, bytes_max: int = BODY_BYTES_MAX) 
             return b"".join(chunks)
 
 
-async def read_upload(scope: Scope, receive: Receive) -> Upload:
-    """The whole body as a file.
-
-    Raises:
-        BodyTooLarge: It is above `UPLOAD_BYTES_MAX`.
-        ClientDisconnect: The caller went away before it was complete.
-    """
-    content = await read(scope, receive, UPLOAD_BYTES_MAX)
+def upload_of(scope: Scope, content: bytes) -> Upload:
+    """A body that was read, as a file."""
     types = headers_named(scope, b"content-type")
     media_type = types[0].decode("latin-1").partition(";")[0].strip().lower() if types else ""
     return Upload(
@@ -118,6 +114,11 @@ async def read_upload(scope: Scope, receive: Receive) -> Upload:
         sha256=hashlib.sha256(content).hexdigest(),
         media_type=media_type,
         query=scope["query_string"].decode("latin-1"),
+        webhook={
+            name.decode("latin-1"): value.decode("latin-1")
+            for name, value in scope["headers"]
+            if name.startswith(b"webhook-")
+        },
     )
 
 
@@ -130,7 +131,15 @@ def parse(raw: bytes, model: type[SomeBody]) -> SomeBody:
     """
     if not raw and not needs_body(model):
         return model()
-    document = _strict_json(raw)
+    return check(strict_json(raw), model)
+
+
+def check(document: object, model: type[SomeBody]) -> SomeBody:
+    """A JSON value as a checked one.
+
+    Raises:
+        InvalidInput: Not these members; `errors` says where and why.
+    """
     try:
         return model.model_validate(document)
     except ValidationError as error:
@@ -222,7 +231,12 @@ def _canonical(value: Any, name: str = "") -> Any:
     return value
 
 
-def _strict_json(raw: bytes) -> Any:
+def strict_json(raw: bytes) -> Any:
+    """The JSON value that bytes are.
+
+    Raises:
+        JsonInvalid: Not strict JSON.
+    """
     try:
         document = orjson.loads(raw)
         # orjson keeps the last of two equal names; the second reading only looks for those.

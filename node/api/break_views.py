@@ -24,13 +24,15 @@ class ProposedEntryDocument(TypedDict):
 class ProposalDocument(TypedDict):
     """What one operator proposes and another must approve; without entries a match.
 
-    `kind` is that of the ledger transaction: correction, or chargeback for a loss at a bank.
+    `kind` is correction, chargeback for a loss at a bank, or how a partner's payout is to end
+    (given_back, paid_out); `reference` what a bank, or other evidence, is named by, else empty.
     """
 
     made_by: str
     made_at: str
     reason: str
     kind: str
+    reference: str
     entries: list[ProposedEntryDocument]
 
 
@@ -135,6 +137,7 @@ def _proposal(proposal: Proposal, catalog: Catalog) -> ProposalDocument:
         "made_at": time_text(proposal.made_at),
         "reason": proposal.reason,
         "kind": proposal.kind if proposal.entries else "match",
+        "reference": proposal.reference,
         "entries": [
             {
                 "debit": each.debit,

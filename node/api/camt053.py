@@ -2,7 +2,7 @@
 
 Version 08 is the one that CBPR+ and the European banking associations exchange. The classes come
 from pyiso20022, which are made from the schema; what goes into which element is said here, and a
-test holds the result against the schema itself. Debit and credit are the customer's: money in is
+test holds the result against the schema itself. Debit and credit are the owner's: money in is
 CRDT. One entry of the ledger is one `Ntry`, so a transfer has one for what is exchanged, one for
 the spread and one for the fees.
 
@@ -17,11 +17,10 @@ from decimal import Decimal
 from typing import Any, Final
 
 from pyiso20022.camt import camt_053_001_08 as iso
-from xsdata.formats.dataclass.context import XmlContext
-from xsdata.formats.dataclass.serializers import XmlSerializer
-from xsdata.formats.dataclass.serializers.writers import XmlEventWriter
-from xsdata.models.datatype import XmlDate, XmlDateTime
+from xsdata.models.datatype import XmlDate
 
+from node.api.iso20022 import ISSUER, cut, moment, written
+from node.api.ledger_details import payout_named
 from node.api.ledger_views import part_of
 from node.core.catalog import Catalog
 from node.core.errors import FormatUnfit
@@ -29,17 +28,10 @@ from node.core.ids import Prefix, encode_id
 from node.core.statements import Line, Statement
 from node.core.units import Asset, format_minor
 
-XML: Final = "application/xml"
-
-_NAMESPACE: Final = "urn:iso:std:iso:20022:tech:xsd:camt.053.001.08"
+_NAME: Final = "camt.053.001.08"
 _CURRENCY: Final = re.compile("[A-Z]{3}")  # ActiveOrHistoricCurrencyCode
 _FRACTION_DIGITS_MAX: Final = 5  # of ActiveOrHistoricCurrencyAndAmount
 _TOTAL_DIGITS_MAX: Final = 18
-_ISSUER: Final = "Corridor"
-# Neither controls nor what XML 1.0 (2.2) leaves out; a line break means nothing in these elements.
-_NOT_TEXT: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
-
-_context: Final = XmlContext()  # keeps what it finds out about the classes
 
 
 def statement_camt053(statement: Statement, catalog: Catalog) -> bytes:
@@ -54,20 +46,18 @@ def statement_camt053(statement: Statement, catalog: Catalog) -> bytes:
     document = iso.Document(
         bk_to_cstmr_stmt=iso.BankToCustomerStatementV08(
             grp_hdr=iso.GroupHeader81(
-                msg_id=_message_id(statement), cre_dt_tm=_moment(statement.made_at)
+                msg_id=_message_id(statement), cre_dt_tm=moment(statement.made_at)
             ),
             stmt=[_statement(statement, asset)],
         )
     )
-    # The writer is named because another one takes its place where lxml is installed.
-    serializer = XmlSerializer(context=_context, writer=XmlEventWriter)
-    return serializer.render(document, ns_map={None: _NAMESPACE}).encode()
+    return written(document, _NAME)
 
 
 def _check(statement: Statement, asset: Asset) -> None:
     why = None
     totals = statement.totals
-    most = max(statement.opening, statement.closing, totals.credited + totals.debited)
+    most = max(abs(statement.opening), abs(statement.closing), totals.credited + totals.debited)
     if not _CURRENCY.fullmatch(asset.code):
         why = f"it names currencies by three letters, and {asset.code} is none such"
     elif asset.digits > _FRACTION_DIGITS_MAX:
@@ -82,9 +72,9 @@ def _statement(statement: Statement, asset: Asset) -> Any:
     period = statement.period
     begins = datetime.combine(period.first, time(), UTC)
     return iso.AccountStatement9(
-        id=_cut(f"{asset}-{period.first:%Y%m%d}-{period.last:%Y%m%d}-{statement.sequence}", 35),
-        cre_dt_tm=_moment(statement.made_at),
-        fr_to_dt=iso.DateTimePeriod1(fr_dt_tm=_moment(begins), to_dt_tm=_moment(statement.ends_at)),
+        id=cut(f"{asset}-{period.first:%Y%m%d}-{period.last:%Y%m%d}-{statement.sequence}", 35),
+        cre_dt_tm=moment(statement.made_at),
+        fr_to_dt=iso.DateTimePeriod1(fr_dt_tm=moment(begins), to_dt_tm=moment(statement.ends_at)),
         acct=_account(statement, asset),
         bal=[
             _balance("OPBD", statement.opening, period.first, asset),
@@ -96,13 +86,11 @@ def _statement(statement: Statement, asset: Asset) -> Any:
 
 
 def _account(statement: Statement, asset: Asset) -> Any:
-    """The account as its owner knows it: the customer's id, and the currency."""
-    name = _cut(statement.owner_name, 140)
+    """The account as its owner knows it: the owner's id, and the currency."""
+    name = cut(statement.owner_name, 140)
     return iso.CashAccount39(
         id=iso.AccountIdentification4Choice(
-            othr=iso.GenericAccountIdentification1(
-                id=encode_id(Prefix.CUSTOMER, statement.customer_id), issr=_ISSUER
-            )
+            othr=iso.GenericAccountIdentification1(id=statement.owner, issr=ISSUER)
         ),
         ccy=asset.code,
         ownr=iso.PartyIdentification135(nm=name) if name else None,
@@ -149,7 +137,7 @@ def _entry(line: Line, asset: Asset) -> Any:
         val_dt=posted_on,
         acct_svcr_ref=str(line.id),
         bk_tx_cd=iso.BankTransactionCodeStructure4(
-            prtry=iso.ProprietaryBankTransactionCodeStructure1(cd=_cut(line.kind, 35), issr=_ISSUER)
+            prtry=iso.ProprietaryBankTransactionCodeStructure1(cd=cut(line.kind, 35), issr=ISSUER)
         ),
         ntry_dtls=[iso.EntryDetails9(tx_dtls=[_transaction(line)])],
         addtl_ntry_inf=part_of(line.counter_path),
@@ -159,17 +147,17 @@ def _entry(line: Line, asset: Asset) -> Any:
 def _transaction(line: Line) -> Any:
     transfer = line.transfer_id
     part = part_of(line.counter_path)
-    payee = _cut(line.beneficiary_name or "", 140) if part == "exchange" else None
-    reference = line.client_reference or line.detail.get("reference", "")
-    written = _cut(reference, 140)
+    payee = cut(line.beneficiary_name or "", 140) if part == "exchange" else None
+    reference = line.client_reference or line.detail.get("reference") or payout_named(line.detail)
+    told = cut(reference, 140)
     return iso.EntryTransaction10(
         refs=iso.TransactionReferences6(
             acct_svcr_ref=str(line.id),
-            end_to_end_id=_cut(line.client_reference or "", 35),
+            end_to_end_id=cut(line.client_reference or "", 35),
             tx_id=encode_id(Prefix.TRANSFER, transfer) if transfer else None,
         ),
         rltd_pties=_paid_to(payee) if payee else None,
-        rmt_inf=iso.RemittanceInformation16(ustrd=[written]) if written else None,
+        rmt_inf=iso.RemittanceInformation16(ustrd=[told]) if told else None,
     )
 
 
@@ -181,7 +169,7 @@ def _message_id(statement: Statement) -> str:
     """The same for the same statement, and for no other: 128 bits of a hash."""
     period = statement.period
     parts = (
-        statement.customer_id.hex,
+        statement.owner_id.hex,
         statement.asset,
         f"{period.first}/{period.last}",
         str(statement.sequence),
@@ -203,13 +191,3 @@ def _side(*, is_debit: bool) -> Any:
 
 def _day(day: date) -> Any:
     return iso.DateAndDateTime2Choice(dt=XmlDate.from_date(day))
-
-
-def _moment(moment: datetime) -> XmlDateTime:
-    return XmlDateTime.from_datetime(moment)
-
-
-def _cut(text: str, length: int) -> str | None:
-    """What of a text an element of at most `length` characters holds; None: nothing."""
-    plain = " ".join(_NOT_TEXT.sub(" ", text).split())
-    return plain[:length].rstrip() or None

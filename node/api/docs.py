@@ -1,10 +1,10 @@
-"""Documentation that works offline: the reference at `/docs`, the codes at `/docs/problems`.
+"""Documentation that works offline: the guide at `/docs`, the reference, the codes of problems.
 
-Every file is served by the node itself: no other host is asked, and the content security policy
-forbids it. The vendored files of `node/api/static` are pinned by `SHA256SUMS`, which a test checks.
+What the guide says is in `node.api.guide`. Every file is served by the node itself: no other host
+is asked, and the content security policy forbids it. The vendored files of `node/api/static` are
+pinned by `SHA256SUMS`, which a test checks.
 """
 
-import html
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
@@ -13,14 +13,15 @@ import orjson
 from starlette.responses import Response
 from starlette.routing import Route
 
+from node.api.guide import guide_page, problem_rows, problems_page
 from node.api.openapi import document
 from node.api.operations import Operation
 from node.api.pages import Page
-from node.api.problems import JSON, MEANING, all_errors, status_of
+from node.api.problems import JSON
 
 _STATIC: Final = Path(__file__).parent / "static"
 _TYPES: Final = {".js": "text/javascript", ".css": "text/css"}
-_FILES: Final = ("rapidoc-min.js", "docs.css")
+_FILES: Final = ("rapidoc-min.js", "docs.css", "guide.css")
 _DAY: Final = "public, max-age=86400"
 _POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:;"
@@ -31,7 +32,7 @@ _REFERENCE: Final = """<!doctype html>
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Corridor: HTTP interface</title>
+<title>Reference · Corridor</title>
 <link rel="stylesheet" href="/docs/static/docs.css">
 <script type="module" src="/docs/static/rapidoc-min.js"></script>
 </head>
@@ -42,10 +43,10 @@ _REFERENCE: Final = """<!doctype html>
  nav-bg-color="#f4f7f6" nav-text-color="#1d2b28" bg-color="#ffffff" text-color="#1d2b28"
  regular-font="system-ui, sans-serif" mono-font="ui-monospace, monospace"
  persist-auth="false" sort-endpoints-by="none">
-<p slot="nav-logo" class="name">Corridor</p>
+<p slot="nav-logo" class="name"><a href="/docs">Corridor</a></p>
 <noscript><p>The reference needs JavaScript. The same is at
-<a href="/openapi.json">/openapi.json</a>, and the error codes at
-<a href="/docs/problems">/docs/problems</a>.</p></noscript>
+<a href="/openapi.json">/openapi.json</a>; the <a href="/docs">guide</a> and the
+<a href="/docs/problems">error codes</a> need none.</p></noscript>
 </rapi-doc>
 </body>
 </html>
@@ -58,7 +59,8 @@ def routes(operations: tuple[Operation, ...], *, sandbox: bool) -> list[Route]:
     pages = {
         "/openapi.json": Response(openapi, media_type=JSON),
         "/": Response(status_code=307, headers={"Location": "/docs"}),
-        "/docs": _page(_REFERENCE),
+        "/docs": _page(guide_page(operations, sandbox=sandbox)),
+        "/docs/reference": _page(_REFERENCE),
         "/docs/problems": _page(problems_page()),
     }
     for name in _FILES:
@@ -72,8 +74,8 @@ def routes(operations: tuple[Operation, ...], *, sandbox: bool) -> list[Route]:
 def problems_markdown() -> str:
     """`node/docs/problems.md`: every code, what it means, what to do."""
     rows = "".join(
-        f"| `{code}` | {status} | {'yes' if retryable else 'no'} | {MEANING[code]} |\n"
-        for code, status, retryable in _codes()
+        f"| `{code}` | {status} | {'yes' if retryable else 'no'} | {text} |\n"
+        for code, status, retryable, text in problem_rows()
     )
     return (
         "# Problems\n\n"
@@ -84,41 +86,6 @@ def problems_markdown() -> str:
         "request can succeed later without a change; wait `Retry-After` seconds.\n\n"
         "This page is made from `node/api/problems.py`; a test keeps them equal.\n\n"
         "| code | status | retryable | what it means, what to do |\n|---|---|---|---|\n" + rows
-    )
-
-
-def problems_page() -> str:
-    """The same as a page: `type` of a problem leads to its row."""
-    rows = "".join(
-        f'<tr id="{code}"><td><code>{code}</code></td><td>{status}</td>'
-        f"<td>{'yes' if retryable else 'no'}</td><td>{_inline(MEANING[code])}</td></tr>\n"
-        for code, status, retryable in _codes()
-    )
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        "<title>Corridor: problems</title>\n"
-        '<link rel="stylesheet" href="/docs/static/docs.css">\n</head>\n<body class="text">\n'
-        '<h1>Problems</h1>\n<p>Program against <code>code</code>. <a href="/docs">Reference</a></p>'
-        "\n<table>\n<thead><tr><th>code</th><th>status</th><th>retryable</th>"
-        f"<th>what it means, what to do</th></tr></thead>\n<tbody>\n{rows}</tbody>\n</table>\n"
-        "</body>\n</html>\n"
-    )
-
-
-def _codes() -> list[tuple[str, int, bool]]:
-    known = {each.code: (status_of(each), each.retryable) for each in all_errors()}
-    return sorted(
-        ((code, *known[code]) for code in MEANING if code in known),
-        key=lambda row: (row[1], row[0]),
-    )
-
-
-def _inline(text: str) -> str:
-    """Backticks become code."""
-    parts = html.escape(text).split("`")
-    return "".join(
-        f"<code>{part}</code>" if place % 2 else part for place, part in enumerate(parts)
     )
 
 

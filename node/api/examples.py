@@ -109,8 +109,20 @@ QUOTE: Final = {
     "firm": True,
     "customer_id": None,
     "transfer_id": None,
+    "payout_id": None,
     "created_at": _WHEN,
     "expires_at": _LATER,
+    "legs": [
+        {
+            "partner": None,
+            "quote_id": None,
+            "sell": PRICE["sell"],
+            "buy": PRICE["buy"],
+            "mid_rate": PRICE["mid_rate"],
+            "spread_bps": PRICE["spread_bps"],
+            "fees": PRICE["fees"],
+        }
+    ],
 }
 CUSTOMER_BODY: Final = {"name": "Ana", "country": "DE", "email": "ana@example.org"}
 CUSTOMER: Final = {"id": CUSTOMER_ID, **CUSTOMER_BODY, "created_at": _WHEN}
@@ -147,7 +159,7 @@ MOVEMENT_LINE: Final = {
     "detail": {"rail": "sandbox_bank", "reference": "wire-17"},
     "occurred_at": _WHEN,
 }
-TRANSFER_BODY: Final = {
+TRANSFER_BODY: Final[dict[str, Any]] = {
     "quote_id": QUOTE_ID,
     "customer_id": CUSTOMER_ID,
     "beneficiary": {"name": "Bea", "country": "PH", "address": _BENEFICIARY},
@@ -160,6 +172,7 @@ TRANSFER: Final[dict[str, Any]] = {
     "state": "included",
     "waiting": None,
     **TRANSFER_BODY,
+    "beneficiary": {**TRANSFER_BODY["beneficiary"], "account": None},
     "sell": eur("200.00"),
     "buy": {"currency": "USDC", "amount": "230.074048"},
     "fees": [
@@ -179,6 +192,7 @@ TRANSFER: Final[dict[str, Any]] = {
         "confirmations": 1,
         "final": False,
     },
+    "payout": None,
     "failure": None,
 }
 _NOT_SENT: Final = {
@@ -209,6 +223,7 @@ TIMELINE: Final = {
 EVENT: Final = {
     **TIMELINE,
     "sequence": 57,
+    "object_sequence": 1,
     "object": "transfer",
     "object_id": TRANSFER_ID,
 }

@@ -4,6 +4,7 @@ from typing import Final, Generic, TypeVar
 
 from typing_extensions import TypedDict
 
+from node.api.ledger_details import public_detail
 from node.api.views import id_or_none, time_text
 from node.core.catalog import Catalog
 from node.core.ids import Prefix, encode_id
@@ -169,7 +170,7 @@ def movement_line_view(row: EntryRow, catalog: Catalog) -> MovementLineView:
         "amount": format_minor(row.amount, digits),
         "balance": _formatted(row.balance_after, digits),
         "transfer_id": id_or_none(Prefix.TRANSFER, row.transfer_id),
-        "detail": dict(row.detail),
+        "detail": public_detail(row.detail),
         "occurred_at": time_text(row.occurred_at),
     }
 

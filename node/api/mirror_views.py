@@ -33,7 +33,8 @@ class UndonePaymentDocument(TypedDict):
     """A payment in a block that is undone, and what becomes of its transfer.
 
     `submitted`: the same signed bytes are sent again, with the same number. `funded`: the next
-    batch pays it. `voiding`: a void was asked for, and is asked for again.
+    batch pays it. `voiding`: a void was asked for, and is asked for again. `kept`: a partner paid
+    it out or gave it back, and that stays; its payment comes again.
     """
 
     transfer_id: str

@@ -12,6 +12,8 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
 
 from node import __version__
 from node.api.bodies import PageQuery, needs_body
+from node.api.gate import UNLIMITED_TAG
+from node.api.links import links_of
 from node.api.metrics import CONTENT_TYPE as METRICS
 from node.api.operations import KeyRule, Operation
 from node.api.problems import (
@@ -32,7 +34,13 @@ from node.core.errors import (
     DatabaseUnavailable,
     Forbidden,
     InvalidInput,
+    NetworkNotAllowed,
     NodeError,
+    PartnerSuspended,
+    RateLimited,
+    SignatureInvalid,
+    SignatureReplayed,
+    SignatureRequired,
     Unauthenticated,
 )
 from node.core.parties import Role
@@ -42,7 +50,11 @@ _REF: Final = "#/components/schemas/{model}"
 _INTRODUCTION: Final = """
 Quotes, transfers and their settlement on chain.
 
-* **Credential**: `Authorization: Bearer <key>`. Another's object does not exist for you: 404.
+* **Credential**: `Authorization: Bearer <key>`. Another's object does not exist for you: 404. A
+  partner's key has scopes (`read`, `quote`, `pay`, `refund`, `admin`), may end and may be bound to
+  networks; each operation says which scope it needs, `GET /v1/me` which ones you have.
+* **Rate limits**: `RateLimit` says how many requests of a class (read, quote, write) are left; 429
+  `rate_limited` says when to go on.
 * **Money** is a decimal string with its currency, `{"currency": "EUR", "amount": "200.00"}`; never
   a JSON number.
 * **Safe to repeat**: send an `Idempotency-Key` with every POST. The same key with the same body
@@ -50,10 +62,12 @@ Quotes, transfers and their settlement on chain.
 * **Errors** are problem documents (RFC 9457); program against `code`. All codes are at
   [/docs/problems](/docs/problems).
 * **Lists** answer `data` and `next_cursor`; give it back as `cursor` for the next page.
+* **Links** of an answer say what can be called next with what it says.
 
-A first transfer takes four calls: `POST /v1/customers/{customer_id}/top-ups` books money,
-`POST /v1/quotes` fixes the price, `POST /v1/transfers` sends, and
-`GET /v1/transfers/{transfer_id}/events` tells what happens.
+The [guide](/docs) begins with the first call, shows how to sign requests and verify webhooks, and
+draws the lifecycles. A first transfer takes five calls: `POST /v1/customers` makes a customer,
+`POST /v1/customers/{customer_id}/top-ups` books money for it, `POST /v1/quotes` fixes the price,
+`POST /v1/transfers` sends, and `GET /v1/transfers/{transfer_id}/events` tells what happens.
 
 This document is at [/openapi.json](/openapi.json).
 """.strip()
@@ -101,7 +115,8 @@ _PROBLEM: Final = {
 _PAGES: Final = (
     ("/metrics", "show_metrics", "Show the figures of this process, for Prometheus", METRICS),
     ("/openapi.json", "show_openapi", "Show this document", JSON),
-    ("/docs", "show_docs", "Show the reference, for people", "text/html"),
+    ("/docs", "show_docs", "Show the guide, for people", "text/html"),
+    ("/docs/reference", "show_reference", "Show this document, for people", "text/html"),
     ("/docs/problems", "show_problems", "Show what every error code means", "text/html"),
 )
 """Documents that anyone may read: path, operation, summary, media type."""
@@ -122,6 +137,17 @@ _HEADERS: Final = {
     },
     "RetryAfter": {"description": "Seconds.", "schema": {"type": "integer"}},
     "Authenticate": {"description": "RFC 6750.", "schema": {"type": "string"}},
+    "RateLimit": {
+        "description": "Requests of this class that are left, and seconds until one more is:"
+        " draft-ietf-httpapi-ratelimit-headers-11. Not where the node has no limit.",
+        "schema": {"type": "string"},
+        "example": '"read";r=5999;t=60',
+    },
+    "RateLimitPolicy": {
+        "description": "Requests of this class that may be sent within `w` seconds; the same.",
+        "schema": {"type": "string"},
+        "example": '"read";q=6000;w=60',
+    },
 }
 
 
@@ -131,7 +157,10 @@ def document(operations: Iterable[Operation], *, sandbox: bool = False) -> dict[
     schemas, references = _schemas(operations)
     paths: dict[str, dict[str, Any]] = {}
     for each in operations:
-        paths.setdefault(each.path, {})[each.method.lower()] = _operation(each, references)
+        made = _operation(each, references)
+        if links := links_of(each, operations):
+            made["responses"][str(each.status)]["links"] = links
+        paths.setdefault(each.path, {})[each.method.lower()] = made
     tags = list(dict.fromkeys(each.tag for each in operations))
     for path, name, summary, media_type in _PAGES:
         paths[path] = {"get": _page(name, summary, media_type, tags[-1])}
@@ -164,10 +193,15 @@ def document(operations: Iterable[Operation], *, sandbox: bool = False) -> dict[
 def errors_of(operation: Operation) -> list[type[NodeError]]:
     """Every error the operation can answer: its own, and those its declaration brings."""
     errors: list[type[NodeError]] = []
+    if operation.tag != UNLIMITED_TAG:
+        errors.append(RateLimited)
     if operation.who is not None:
         errors += [CredentialMissing, Unauthenticated, DatabaseUnavailable]
-        if operation.who != frozenset(Role):
-            errors.append(Forbidden)
+        errors += [Forbidden, NetworkNotAllowed]
+        if operation.method != "GET" and operation.who != frozenset({Role.OPERATOR}):
+            errors.append(PartnerSuspended)
+        if Role.PARTNER in operation.who:
+            errors += [SignatureRequired, SignatureInvalid, SignatureReplayed]
     if operation.key is not KeyRule.UNUSED:
         if operation.key is KeyRule.REQUIRED:
             errors.append(IdempotencyKeyMissing)
@@ -219,7 +253,7 @@ def _operation(operation: Operation, references: Any) -> dict[str, Any]:
     if operation.uploads:
         made["requestBody"] = {
             "required": True,
-            "content": {each: {"schema": {"type": "string"}} for each in operation.uploads},
+            "content": {each: _upload(operation, each) for each in operation.uploads},
         }
     elif operation.body is not None:
         made["requestBody"] = {
@@ -259,7 +293,8 @@ def _description(operation: Operation, text: str) -> str:
     if operation.who is None:
         return plain
     roles = ", ".join(sorted(operation.who))
-    return f"{plain}\n\nRoles: {roles}.".strip()
+    scope = f" Scope: {operation.scope.value}." if Role.PARTNER in operation.who else ""
+    return f"{plain}\n\nRoles: {roles}.{scope}".strip()
 
 
 def _path_parameters(operation: Operation) -> list[dict[str, Any]]:
@@ -300,7 +335,9 @@ def _inlined(model: type[BaseModel]) -> dict[str, Any]:
         if "$ref" in only:
             only = definitions[only["$ref"].rpartition("/")[2]]
         kept = {
-            key: value for key, value in member.items() if key != "default" or value is not None
+            key: value
+            for key, value in member.items()
+            if key != "$ref" and (key != "default" or value is not None)
         }
         merged = {**only, **kept}
         merged.pop("title", None)
@@ -325,6 +362,9 @@ def _key(operation: Operation) -> list[dict[str, Any]]:
 
 def _responses(operation: Operation, reference: Any) -> dict[str, Any]:
     headers = {"X-Request-Id": {"$ref": "#/components/headers/RequestId"}}
+    if operation.tag != UNLIMITED_TAG:
+        headers["RateLimit"] = {"$ref": "#/components/headers/RateLimit"}
+        headers["RateLimit-Policy"] = {"$ref": "#/components/headers/RateLimitPolicy"}
     extra = dict(headers)
     if operation.method == "POST" and operation.status in (201, 202):
         extra["Location"] = {"$ref": "#/components/headers/Location"}
@@ -348,6 +388,13 @@ def _responses(operation: Operation, reference: Any) -> dict[str, Any]:
     for status, errors in sorted(by_status.items()):
         responses[str(status)] = _problem_response(status, errors, dict(headers))
     return responses
+
+
+def _upload(operation: Operation, media_type: str) -> dict[str, Any]:
+    made: dict[str, Any] = {"schema": {"type": "string"}}
+    if text := operation.example.files.get(media_type):
+        made["examples"] = _one(text)
+    return made
 
 
 def _one(example: object) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 An `Operation` says who may call, what the body and the query are, what the answer is and what it
 may be refused for. The same declaration is enforced here and printed by `node.api.openapi`, so the
 document cannot drift from the behaviour. Checks come in this order, the first that fails answers:
-credential, role, Idempotency-Key, query, body; then the handler.
+those of `node.api.gate` (credential, rate, role, network, scope, suspension), signature,
+Idempotency-Key, query, body; then the handler.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -17,10 +18,10 @@ from starlette.types import Receive, Scope, Send
 
 from node.api import bodies
 from node.api.bodies import Body, PageQuery, Query, Upload
+from node.api.gate import Gate, headers_for
 from node.api.problems import (
     JSON,
     PROBLEM_JSON,
-    CredentialMissing,
     IdempotencyKeyInvalid,
     IdempotencyKeyMissing,
     MethodNotAllowed,
@@ -28,9 +29,10 @@ from node.api.problems import (
     problem,
 )
 from node.api.services import Services
-from node.core.errors import Forbidden, NodeError, Unauthenticated
+from node.core import parties
+from node.core.errors import NodeError
 from node.core.paging import ListQuery
-from node.core.parties import Principal, Role
+from node.core.parties import Caller, Principal, Role
 from node.core.ports.idempotency import Answer, Claim
 
 REQUEST_ID: Final = "corridor.request_id"
@@ -64,12 +66,17 @@ class KeyRule(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """What the documentation shows: parameters of path and query, body, answer."""
+    """What the documentation shows: parameters of path and query, body, answer.
+
+    Attributes:
+        files: Of an upload, a text by media type.
+    """
 
     answer: object
     body: object = None
     path: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +104,8 @@ class Operation:
         answer: Type of the success body, a TypedDict.
         refusals: Errors of its own, besides those that follow from the declaration.
         files: Media types of success, besides JSON.
-        uploads: Media types of the body, where it is a file.
+        uploads: Media types of the body, where it is a file of at most `upload_bytes_max`.
+        scope: What a partner's key needs for it, where a key is needed at all.
     """
 
     method: str
@@ -114,6 +122,8 @@ class Operation:
     refusals: tuple[type[NodeError], ...]
     files: tuple[str, ...] = ()
     uploads: tuple[str, ...] = ()
+    scope: parties.Scope = parties.Scope.READ
+    upload_bytes_max: int = bodies.UPLOAD_BYTES_MAX
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +133,7 @@ class Call(Generic[BodyT_co, QueryT_co]):
     Attributes:
         path: As requested, with the ids in place.
         claim: None where no Idempotency-Key came.
+        caller: The credential of who asks; None: of an operation for anyone.
     """
 
     services: Services
@@ -134,6 +145,7 @@ class Call(Generic[BodyT_co, QueryT_co]):
     body: BodyT_co
     query: QueryT_co
     claim: Claim | None
+    caller: Caller | None = None
 
     @property
     def principal(self) -> Principal:
@@ -173,6 +185,7 @@ class Operations:
         query: type[QueryT] | None = None,
         refusals: tuple[type[NodeError], ...] = (),
         files: tuple[str, ...] = (),
+        scope: parties.Scope = parties.Scope.READ,
     ) -> Callable[
         [Callable[[Call[None, QueryT]], Awaitable[Answer | File]]],
         Callable[[Call[None, QueryT]], Awaitable[Answer | File]],
@@ -185,7 +198,7 @@ class Operations:
             self.all.append(
                 Operation(
                     "GET", path, self.tag, handler, who, KeyRule.UNUSED, None, query, 200, answer,
-                    example, refusals, files,
+                    example, refusals, files, scope=scope,
                 )
             )  # fmt: skip
             return handler
@@ -203,6 +216,7 @@ class Operations:
         key: KeyRule = KeyRule.ACCEPTED,
         status: int = 201,
         refusals: tuple[type[NodeError], ...] = (),
+        scope: parties.Scope = parties.Scope.PAY,
     ) -> Callable[
         [Callable[[Call[BodyT, None]], Awaitable[Answer]]],
         Callable[[Call[BodyT, None]], Awaitable[Answer]],
@@ -215,7 +229,7 @@ class Operations:
             self.all.append(
                 Operation(
                     "POST", path, self.tag, handler, who, key, body, None, status, answer,
-                    example, refusals,
+                    example, refusals, scope=scope,
                 )
             )  # fmt: skip
             return handler
@@ -230,8 +244,12 @@ class Operations:
         query: type[QueryT],
         answer: Any,
         example: Example,
-        who: frozenset[Role] = EVERYONE,
+        who: frozenset[Role] | None = EVERYONE,
+        key: KeyRule = KeyRule.ACCEPTED,
+        status: int = 201,
         refusals: tuple[type[NodeError], ...] = (),
+        scope: parties.Scope = parties.Scope.PAY,
+        bytes_max: int = bodies.UPLOAD_BYTES_MAX,
     ) -> Callable[
         [Callable[[Call[Upload, QueryT]], Awaitable[Answer]]],
         Callable[[Call[Upload, QueryT]], Awaitable[Answer]],
@@ -243,8 +261,8 @@ class Operations:
         ) -> Callable[[Call[Upload, QueryT]], Awaitable[Answer]]:
             self.all.append(
                 Operation(
-                    "POST", path, self.tag, handler, who, KeyRule.ACCEPTED, Upload, query, 201,
-                    answer, example, refusals, (), uploads,
+                    "POST", path, self.tag, handler, who, key, Upload, query, status,
+                    answer, example, refusals, (), uploads, scope, bytes_max,
                 )
             )  # fmt: skip
             return handler
@@ -255,8 +273,9 @@ class Operations:
 class PathEndpoint:
     """The ASGI application of one path: all its methods."""
 
-    def __init__(self, operations: list[Operation], services: Services) -> None:
+    def __init__(self, operations: list[Operation], services: Services, gate: Gate) -> None:
         self._services = services
+        self._gate = gate
         self._path = operations[0].path
         self._by_method = {each.method: each for each in operations}
         if "GET" in self._by_method:
@@ -277,30 +296,31 @@ class PathEndpoint:
             return
         else:
             if isinstance(answer, File):
-                await _send_file(send, answer)
+                await _send_file(send, answer, headers_for(scope))
             else:
-                await send_answer(send, answer, {})
+                await send_answer(send, answer, headers_for(scope))
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answer | File:
         operation = self._by_method.get(scope["method"])
         if operation is None:
             raise MethodNotAllowed(self._allowed)
-        principal = None
-        if operation.who is not None:
-            principal = await self._services.parties.authenticate(_bearer(scope))
-            if principal.role not in operation.who:
-                raise Forbidden(
-                    f"this operation is for {' or '.join(sorted(operation.who))}",
-                    role=str(principal.role),
-                )
+        caller, raw = None, None
+        if operation.who is None:
+            await self._gate.pass_anyone(scope, operation.tag)
+        else:
+            caller = await self._gate.pass_caller(scope, operation.who, operation.scope)
+            if self._gate.wants_signature(scope, caller):
+                raw = await _read(operation, scope, receive)
+                await self._gate.check_signature(scope, caller, raw)
+        principal = None if caller is None else caller.principal
         key = _idempotency_key(scope, operation.key)
         query = operation.query
         values = None if query is None else bodies.parse_query(scope["query_string"], query)
         body: Body | None = None
-        if operation.body is Upload:
-            body = await bodies.read_upload(scope, receive)
-        elif operation.body is not None:
-            body = bodies.parse(await bodies.read(scope, receive), operation.body)
+        if operation.body is not None:
+            raw = await _read(operation, scope, receive) if raw is None else raw
+            is_file = operation.body is Upload
+            body = bodies.upload_of(scope, raw) if is_file else bodies.parse(raw, operation.body)
         claim = None
         if key is not None and principal is not None and body is not None:
             claim = Claim(principal.key, operation.method, scope["path"], key, bodies.hash_of(body))
@@ -315,8 +335,18 @@ class PathEndpoint:
                 body,
                 values,
                 claim,
+                caller,
             )
         )
+
+
+async def _read(operation: Operation, scope: Scope, receive: Receive) -> bytes:
+    """All of the body; of an operation without one nothing is read."""
+    if operation.body is None:
+        return b""
+    is_file = operation.body is Upload
+    bytes_max = operation.upload_bytes_max if is_file else bodies.BODY_BYTES_MAX
+    return await bodies.read(scope, receive, bytes_max)
 
 
 def list_query(call: Call[None, PageQuery]) -> ListQuery:
@@ -341,11 +371,12 @@ async def send_answer(send: Send, answer: Answer, headers: Mapping[str, str]) ->
     await send({"type": "http.response.body", "body": answer.body})
 
 
-async def _send_file(send: Send, file: File) -> None:
+async def _send_file(send: Send, file: File, headers: Mapping[str, str]) -> None:
     fields = [
         (b"content-type", file.media_type.encode()),
         (b"content-length", str(len(file.body)).encode()),
         (b"content-disposition", f'attachment; filename="{file.name}"'.encode("ascii")),
+        *((name.lower().encode(), value.encode()) for name, value in headers.items()),
     ]
     await send({"type": "http.response.start", "status": 200, "headers": fields})
     await send({"type": "http.response.body", "body": file.body})
@@ -354,19 +385,7 @@ async def _send_file(send: Send, file: File) -> None:
 async def send_problem(scope: Scope, send: Send, error: NodeError) -> None:
     """Send the problem document of an error."""
     answer = problem(error, path=scope["path"], request_id=scope[REQUEST_ID])
-    await send_answer(send, answer, headers_of(error))
-
-
-def _bearer(scope: Scope) -> str:
-    """The secret of `Authorization: Bearer` (RFC 6750 2.1)."""
-    values = bodies.headers_named(scope, b"authorization")
-    if not values:
-        raise CredentialMissing("send `Authorization: Bearer <key>`")
-    scheme, _, secret = values[0].partition(b" ")
-    secret = secret.strip(b" ")
-    if len(values) > 1 or scheme.lower() != b"bearer" or not secret or not secret.isascii():
-        raise Unauthenticated("send `Authorization: Bearer <key>`, once")
-    return secret.decode()
+    await send_answer(send, answer, {**headers_for(scope), **headers_of(error)})
 
 
 def _idempotency_key(scope: Scope, rule: KeyRule) -> str | None:

@@ -8,6 +8,8 @@ from typing_extensions import TypedDict
 from node.api.views import FeeView, MoneyView, fee_views, id_or_none, money_view, time_text
 from node.core.catalog import Catalog
 from node.core.ids import Prefix, encode_id
+from node.core.partner_legs import PARTNER, PartnerCorridor, whole
+from node.core.payouts import BANK
 from node.core.ports.chain import AddressCodec
 from node.core.quotes import Corridor, Price, Quote, QuoteStatus, Rate
 from node.core.units import Asset, Money
@@ -80,6 +82,18 @@ class PriceView(TypedDict):
     payout: PayoutView
 
 
+class LegView(TypedDict):
+    """One exchange of a quote that has two; `partner` made the second, by a quote of its own."""
+
+    partner: str | None
+    quote_id: str | None
+    sell: MoneyView
+    buy: MoneyView
+    mid_rate: str
+    spread_bps: int
+    fees: list[FeeView]
+
+
 class QuoteView(PriceView):
     """A firm quote; `status` is active, consumed, expired or revoked (`revoked_reason`)."""
 
@@ -88,6 +102,8 @@ class QuoteView(PriceView):
     revoked_reason: str | None
     customer_id: str | None
     transfer_id: str | None
+    payout_id: str | None
+    legs: list[LegView]
     created_at: str
     expires_at: str
 
@@ -126,6 +142,18 @@ def corridor_view(corridor: Corridor) -> CorridorView:
         "sell_min": sell(corridor.sell_min_minor),
         "sell_max": sell(corridor.sell_max_minor),
     }
+
+
+def partner_corridor_view(corridor: PartnerCorridor) -> CorridorView:
+    """A pair that a partner pays out: the node's own fees; what it asks besides is in quotes."""
+    own = corridor_view(corridor.own)
+    payout = {
+        **own["payout"],
+        "method": PARTNER,
+        "partner": corridor.partner,
+        "countries": sorted(corridor.countries),
+    }
+    return {**own, "buy": corridor.buy.code, "payout": payout}
 
 
 def rate_source_views(sources: Sequence[Rate]) -> list[RateSourceView]:
@@ -168,15 +196,36 @@ def price_view(price: Price, *, firm: bool = False) -> PriceView:
     }
 
 
+def leg_views(quote: Quote) -> list[LegView]:
+    """The exchanges that a quote is made of, in order; a quote of one leg has that."""
+    leg = quote.leg
+    prices = [quote.price] if leg is None else [quote.price, leg.price]
+    return [
+        {
+            "partner": None if leg is None or price is quote.price else leg.partner,
+            "quote_id": None if leg is None or price is quote.price else leg.quote_id,
+            "sell": money_view(price.sell),
+            "buy": money_view(price.buy),
+            "mid_rate": format(price.mid_rate, "f"),
+            "spread_bps": price.spread_bps,
+            "fees": fee_views(price.service_fee, price.network_fee),
+        }
+        for price in prices
+    ]
+
+
 def quote_view(quote: Quote, status: QuoteStatus) -> QuoteView:
-    """A firm quote."""
+    """A firm quote: from what is sold to what the beneficiary gets, whoever pays it out."""
+    is_payout = quote.price.payout_method == BANK
     return {
         "id": encode_id(Prefix.QUOTE, quote.id),
         "status": status.value,
         "revoked_reason": None if quote.revoked_reason is None else quote.revoked_reason.value,
-        **price_view(quote.price, firm=True),
+        **price_view(whole(quote), firm=True),
+        "legs": leg_views(quote),
         "customer_id": id_or_none(Prefix.CUSTOMER, quote.customer_id),
-        "transfer_id": id_or_none(Prefix.TRANSFER, quote.transfer_id),
+        "transfer_id": None if is_payout else id_or_none(Prefix.TRANSFER, quote.transfer_id),
+        "payout_id": id_or_none(Prefix.PAYOUT, quote.transfer_id) if is_payout else None,
         "created_at": time_text(quote.created_at),
         "expires_at": time_text(quote.expires_at),
     }

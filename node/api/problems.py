@@ -8,6 +8,7 @@ node (RFC 9457 3.1.1 allows it), so it opens the page of the very node that answ
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
+from urllib.parse import quote
 
 import orjson
 
@@ -28,6 +29,7 @@ from node.core.ports.idempotency import Answer
 JSON: Final = "application/json"
 PROBLEM_JSON: Final = "application/problem+json"
 TYPE_BASE: Final = "/docs/problems#"
+_PATH_SAFE: Final = "/:@!$&'()*+,;=~"  # RFC 3986 3.3: what a path may hold as it is
 _RETRY_AFTER_S: Final = 1
 _RETRY_AFTER_HALTED_S: Final = 30  # until a person has looked
 
@@ -134,27 +136,60 @@ MEANING: Final[Mapping[str, str]] = {
     "credential_missing": "Send `Authorization: Bearer <key>`.",
     "credential_invalid": "The key is unknown, expired or revoked. Make another, or check that it"
     " belongs to this node.",
-    "scope_missing": "The key is good, but its role may not do this; `role` says which it has.",
+    "webhook_unverified": "The webhook is not signed by a key of its sender, or its time is more"
+    " than 5 minutes from the node's. Sign the body to the byte (Standard Webhooks 1.0.0).",
+    "webhook_url_refused": "Webhooks go to https URLs with a public address, without user name,"
+    " password or fragment.",
+    "too_many_webhook_endpoints": "`limit` endpoints of this owner are active. Disable one first.",
+    "secret_already_shown": "A request with this `Idempotency-Key` made a secret before, and a"
+    " secret is shown only once. If it was lost, rotate the secret of `webhook_endpoint_id`.",
+    "webhooks_not_offered": "The node has no `CORRIDOR_SECRETS_KEY_FILE`, so it keeps no secrets of"
+    " endpoints and sends no webhooks.",
+    "signature_required": "The partner's requests must be signed (RFC 9421). `/docs` shows how:"
+    " ed25519, tag `corridor-v1`, a nonce, at most 5 minutes.",
+    "signature_invalid": "The signature of the request does not hold, or does not cover what it"
+    " must; `detail` says what is wrong. It counts wherever `Signature-Input` comes.",
+    "signature_replayed": "A signed request with this nonce was seen before. Sign again, with a new"
+    " nonce; the `Idempotency-Key` stays.",
+    "scope_missing": "The key is good, but its role may not do this; `role` says which it has. Or"
+    " the key was made without the scope that this needs: `scope`. Use a key that has it; the"
+    " operator makes one, or `POST /v1/partners/{partner_id}/keys` with a key that has `admin`.",
+    "partner_suspended": "An operator suspended the partner. What there is can still be read;"
+    " payments under way go on. Ask the operator; the same request is good again afterwards.",
+    "network_not_allowed": "The key was made for other networks than the address that the request"
+    " came from. Send it from one of them, or with a key that was made for this address.",
     "not_found": "There is no such object, or it belongs to another.",
     "path_unknown": "The node has no such path. All paths are at `/docs`.",
     "method_not_allowed": "The path exists, but not with this method; `allowed` names what it has.",
     "conflict": "The object changed meanwhile. Look at it again, then decide.",
+    "quote_bound": "A payout to another beneficiary is registered with the partner for this quote."
+    " Ask for a new quote.",
+    "partner_refused": "The partner that would pay out refuses; `reason` is its code. Nothing was"
+    " consumed.",
+    "partner_unavailable": "The partner that would pay out does not answer. Nothing was consumed:"
+    " repeat the request with the same key.",
     "quote_used": "The quote already made a transfer: `transfer_id`. Ask for a new quote to send"
     " again.",
     "quote_expired": "The quote's `expires_at` has passed. Ask for a new one.",
     "quote_revoked": "Quoting of the quote's currency was halted while the quote was open, by an"
     " operator or because its rate moved too far (`reason` `operator` or `jump`). Nothing was"
     " reserved. Ask for a new one when quoting goes on.",
-    "client_reference_used": "A transfer with this `client_reference` exists: `transfer_id`. It may"
-    " be the one you wanted.",
+    "client_reference_used": "A transfer (`transfer_id`) or payout (`payout_id`) with this"
+    " `client_reference` exists. It may be the one you wanted.",
     "reference_used": "This reference of the rail was booked before: `top_up_id`. The money is"
     " there once.",
     "request_reference_used": "Another payment request of the same owner has this reference; it is"
     " `payment_request_id`. Nothing changed.",
     "deposits_not_offered": "The node has no contract that makes deposit addresses, so it cannot be"
     " paid on chain.",
+    "contract_registered": "This settlement contract is registered for a partner already.",
     "cancel_too_late": "The transfer is being paid or has ended, so it cannot be canceled.",
     "wrong_state": "The object's state does not allow this. Nothing changed.",
+    "key_already_created": "A request with this `Idempotency-Key` made the key `key_id`, and its"
+    " secret is shown only once. If it was lost, make another with a new `Idempotency-Key` and"
+    " revoke the first.",
+    "too_many_keys": "Two keys of this name work already (`limit`), one to use and one to change"
+    " to. Revoke one first.",
     "second_person_needed": "This is decided by two operators, and `made_by`, who asks, is the"
     " first of them. Nothing was booked. Another operator, with a key of another name, approves it;"
     " `break_id`, where there is one, says at which break.",
@@ -188,12 +223,22 @@ MEANING: Final[Mapping[str, str]] = {
     "refused": "A rule of the node declines the request; `detail` says which.",
     "address_invalid": "The beneficiary address cannot be paid: its checksum is wrong (EIP-55), or"
     " it is zero, the token's or the node's own.",
-    "insufficient_funds": "The available balance is smaller than what the transfer takes;"
-    " `available` says how much there is.",
+    "beneficiary_refused": "The beneficiary will not be paid, for the reason `reason`. Nothing was"
+    " registered, and the quote stays active.",
+    "insufficient_funds": "The available balance is smaller than what is taken; `available` says"
+    " how much there is. Pay in, or take less; then send it with a new `Idempotency-Key`.",
     "amount_out_of_range": "The amount is outside the corridor's limits (`min`, `max`) or rounds to"
     " nothing.",
-    "pair_not_offered": "No corridor sells and buys this pair. `GET /v1/corridors` lists them.",
-    "rail_unknown": "The node has no such rail, or not for this role.",
+    "limit_exceeded": "The partner may sell at most `limit`, of one quote or of a day (UTC);"
+    " `remaining` is left until `resets_at` (`null`: of one quote).",
+    "credit_line_used": "The partner's balance is `used` below zero, more than the new credit line"
+    " would allow. Nothing changed.",
+    "pair_not_offered": "No corridor sells and buys this pair; `GET /v1/corridors` lists them. Or"
+    " the quote is for a payout that a partner pays for on the chain: `POST /v1/payouts` takes it.",
+    "payouts_not_offered": "The node does not pay out for this partner: no settlement contract of"
+    " it is registered, the quote is not one of payout method `bank`, or the node has no bank.",
+    "rail_unknown": "The node has no such rail, or not for this role. `detail` names those it has;"
+    " `sandbox_bank` is of sandboxes alone.",
     "format_unfit": "The format cannot carry this statement: camt.053 has currency codes of three"
     " letters, at most 5 decimal digits and at most 18 digits in all. Ask for `csv` or `json`.",
     "statement_invalid": "The file is no statement of a bank that can be read; `detail` says where"
@@ -204,6 +249,15 @@ MEANING: Final[Mapping[str, str]] = {
     "statement_too_large": "The statement would have more than `limit` lines. Ask for a shorter"
     " period; `GET /v1/customers/{customer_id}/entries` has every line, in pages.",
     "too_many_requests": "Too much at once. Wait `Retry-After` seconds.",
+    "rate_limited": "The key (without one: the address) sent more requests than it may. Wait"
+    " `Retry-After` seconds; `RateLimit` and `RateLimit-Policy` say how many are left and allowed.",
+    "bulk_file_invalid": "The file of a bulk transfer cannot be read as a whole: `detail` says why,"
+    " `line` where. Nothing was stored. Faults of single rows are told in its rows.",
+    "payouts_not_together": "With `mode=all_or_nothing` a file has no rows that partners pay out;"
+    " `line` is the first. What is registered with a partner cannot be taken back. Send the file"
+    " with `mode=best_effort`, or rows to addresses in a file of their own. Nothing was stored.",
+    "too_many_bulk_transfers": "`limit` of your bulk transfers are under way. Wait until one is"
+    " done.",
     "too_many_payment_requests": "`limit` payment requests of this owner are not paid. Wait until"
     " they are, or until a day after they end.",
     "too_many_quotes": "You hold `limit` active quotes. Use one, or wait until `resets_at`.",
@@ -256,7 +310,7 @@ def problem(error: NodeError, *, path: str, request_id: str) -> Answer:
 
     Args:
         error: What went wrong.
-        path: Path of the request: the `instance`.
+        path: Path of the request, decoded; encoded it is the `instance`, a URI reference.
         request_id: For the operator's logs.
     """
     status = status_of(type(error))
@@ -265,7 +319,7 @@ def problem(error: NodeError, *, path: str, request_id: str) -> Answer:
         "title": error.title,
         "status": status,
         "detail": error.detail,
-        "instance": path,
+        "instance": quote(path, safe=_PATH_SAFE, errors="replace"),
         "code": error.code,
         "retryable": error.retryable,
         "request_id": request_id,

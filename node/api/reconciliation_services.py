@@ -6,6 +6,7 @@ from typing import Protocol
 from node.core.ledger import Entry
 from node.core.paging import ListQuery, Page
 from node.core.parties import Principal
+from node.core.payout_orders import Conclusion
 from node.core.ports.bank import StoredStatement
 from node.core.ports.breaks import Break, BreakEvent, OpenBreaks
 from node.core.ports.idempotency import Answer, Claim
@@ -41,6 +42,12 @@ class BreakDesk(Protocol):
         self, request: BreakRequest, reason: str, entries: Sequence[Entry], /
     ) -> Answer:
         """Close it, or propose how."""
+        ...
+
+    async def conclude(
+        self, request: BreakRequest, reason: str, conclusion: Conclusion, evidence: str, /
+    ) -> Answer:
+        """Propose how the payout that it tells of ends."""
         ...
 
     async def approve(self, request: BreakRequest, /) -> Answer:

@@ -9,6 +9,7 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
+from node.api.account_bodies import BankAccountBody
 from node.api.bodies import Body, PageQuery, Query, at_parameter
 from node.api.countries import COUNTRIES
 from node.api.forms import ADDRESS, AMOUNT, CURRENCY_CODE, EMAIL, NO_CONTROL, RATE, WORDS
@@ -86,7 +87,11 @@ class QuoteSide(Body):
 class Payout(Body):
     """How the beneficiary is paid."""
 
-    method: Literal["onchain"] = "onchain"
+    method: Literal["onchain", "bank", "partner"] = "onchain"
+    partner: Annotated[
+        Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=WORDS)] | None,
+        Field(description="Of method `partner`: which one pays out; null: any that can."),
+    ] = None
 
 
 class QuoteBody(Body):
@@ -113,13 +118,34 @@ class QuoteBody(Body):
 
 
 class BeneficiaryBody(Body):
-    """Who is paid."""
+    """Who is paid on chain."""
 
     name: PersonName
     country: Country
     address: Annotated[
         Text, Field(description="0x and 40 hex digits; EIP-55 checksum where mixed case is used.")
     ]
+
+
+class TransferBeneficiaryBody(Body):
+    """Who is paid: at an address on chain, or by a partner at an account."""
+
+    name: PersonName
+    country: Country
+    address: Annotated[
+        Text | None,
+        Field(description="0x and 40 hex digits; EIP-55 checksum where mixed case is used."),
+    ] = None
+    account: Annotated[
+        BankAccountBody | None,
+        Field(description="Instead of `address`, where the quote's payout method is `partner`."),
+    ] = None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if (self.address is None) == (self.account is None):
+            raise PydanticCustomError("one_place", "give exactly one of `address` and `account`")
+        return self
 
 
 class TransferBody(Body):
@@ -129,11 +155,32 @@ class TransferBody(Body):
     customer_id: Annotated[
         Id | None, Field(description="May be left out by a remitter: it is its own.")
     ] = None
-    beneficiary: BeneficiaryBody
+    beneficiary: TransferBeneficiaryBody
     client_reference: Annotated[
         Reference | None, Field(description="Unique per partner, or per customer for a remitter.")
     ] = None
     purpose: Reference | None = None
+    refund_policy: Annotated[
+        Literal["refund", "correct"] | None,
+        Field(
+            description="Where a partner pays out, and its rail refuses for good: send the money"
+            " back (as without this), or wait for a corrected beneficiary."
+        ),
+    ] = None
+
+
+class TransferPayeeBody(Body):
+    """Who is paid by a partner."""
+
+    name: PersonName
+    country: Country
+    account: BankAccountBody
+
+
+class TransferCorrectionBody(Body):
+    """The beneficiary as it should have been."""
+
+    beneficiary: TransferPayeeBody
 
 
 class PauseBody(Body):
@@ -220,11 +267,31 @@ class EntryBody(Body):
     amount: Amount
 
 
+class ConclusionBody(Body):
+    """How a payout ends that its partner does not end."""
+
+    outcome: Annotated[
+        Literal["given_back", "paid_out"],
+        Field(
+            description="`given_back`: the customer has its money again, and the node the loss."
+            " `paid_out`: the beneficiary was paid; the partner has what it was paid for."
+        ),
+    ]
+    evidence: Annotated[
+        Note,
+        Field(description="What shows it outside the node: the reference of a bank's receipt."),
+    ]
+
+
 class ResolveBody(Body):
-    """How a break ends: with a ledger transaction of these entries, or, without any, a match."""
+    """How a break ends: with a ledger transaction of these entries, or, without any, a match.
+
+    A break of a payout that a partner does not end (`B30`, `B32`) may have a conclusion instead.
+    """
 
     reason: Note
     entries: Annotated[tuple[EntryBody, ...], Field(max_length=20, strict=False)] = ()
+    conclusion: ConclusionBody | None = None
 
 
 class AssignBody(Body):

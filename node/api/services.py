@@ -10,16 +10,23 @@ from datetime import date
 from decimal import Decimal
 from typing import Protocol
 
+from node.api.bulk_services import BulkTransfers
 from node.api.deposit_services import Deposits
 from node.api.mirror_services import MirrorDesk
 from node.api.operator_services import Blocks, Comparisons, Sessions
+from node.api.partner_services import PartnerKeys, Partners, Prefundings, SignatureDesk
+from node.api.payout_services import PayoutDesk, Payouts
+from node.api.peer_services import PayoutChangeDesk, PeerDesk
 from node.api.reconciliation_services import BankDesk, BreakDesk
+from node.api.report_services import Reports
 from node.api.settlement_services import AdoptionDesk, Meter, Overview, Settlement
 from node.api.treasury_services import Treasury
+from node.api.webhook_services import Webhooks
 from node.core.catalog import Catalog
 from node.core.ledger import Balance
 from node.core.paging import ListQuery, Page
-from node.core.parties import Customer, Principal
+from node.core.parties import Caller, Customer, Principal
+from node.core.partner_legs import PartnerCorridor
 from node.core.ports.chain import AddressCodec
 from node.core.ports.history import AsOf, EntryRow, TransactionRow
 from node.core.ports.idempotency import Answer, Claim
@@ -43,8 +50,8 @@ from node.services.transfers.acceptance import Submission
 class Parties(Protocol):
     """See `node.services.parties.PartyService`."""
 
-    async def authenticate(self, secret: str, /) -> Principal:
-        """The principal of a credential, or `Unauthenticated`."""
+    async def caller(self, secret: str, /) -> Caller:
+        """A credential with its partner, or `Unauthenticated`."""
         ...
 
     async def create_customer(  # noqa: PLR0913 - all by name
@@ -100,7 +107,11 @@ class TopUps(Protocol):
 
 
 class Quoting(Protocol):
-    """See `node.services.pricing.quoting.QuoteService`."""
+    """See `node.services.payouts.partner_quotes.PartnerQuotes`."""
+
+    async def corridors(self) -> Sequence[PartnerCorridor]:
+        """What partners pay out."""
+        ...
 
     async def price(
         self,
@@ -252,6 +263,20 @@ class Statements(Protocol):
         """A customer's statement of some days, or up to a point."""
         ...
 
+    async def partner_statement(
+        self,
+        principal: Principal,
+        partner_id: str,
+        currency: str,
+        /,
+        *,
+        first: date | None,
+        last: date | None,
+        asked: Asked,
+    ) -> Statement:
+        """The same of a partner's own balance."""
+        ...
+
 
 class PositionKeeping(Protocol):
     """See `node.services.pricing.positions.PositionService`."""
@@ -360,6 +385,10 @@ class Services:
 
     catalog: Catalog
     parties: Parties
+    partners: Partners
+    partner_keys: PartnerKeys
+    prefundings: Prefundings
+    signed_requests: SignatureDesk
     quoting: Quoting
     top_ups: TopUps
     transfers: Transfers
@@ -380,6 +409,13 @@ class Services:
     blocks: Blocks
     sessions: Sessions
     deposits: Deposits
+    payouts: Payouts
+    payout_desk: PayoutDesk
+    bulk: BulkTransfers
+    reports: Reports
+    webhooks: Webhooks
     health: Health
     fx: Fx
+    peers: PeerDesk
+    payout_changes: PayoutChangeDesk
     addresses: AddressCodec

@@ -12,10 +12,11 @@ from typing import Final
 
 from typing_extensions import TypedDict
 
+from node.api.ledger_details import payout_named, public_detail
 from node.api.ledger_views import AsOfView, MovementLineView, as_of_view, part_of
 from node.api.views import id_or_none, time_text
 from node.core.catalog import Catalog
-from node.core.ids import Prefix, encode_id
+from node.core.ids import Prefix
 from node.core.ports.history import AsOf
 from node.core.statements import Line, Statement
 from node.core.units import format_minor
@@ -50,10 +51,9 @@ class SumView(TypedDict):
 TotalsView = TypedDict("TotalsView", {"in": SumView, "out": SumView})
 """What came in and what went out."""
 
-StatementView = TypedDict(
-    "StatementView",
+_Statement = TypedDict(
+    "_Statement",
     {
-        "customer_id": str,
         "currency": str,
         "from": str,
         "to": str,
@@ -66,21 +66,40 @@ StatementView = TypedDict(
         "created_at": str,
     },
 )
-"""What moved a customer's balance of one currency, oldest first.
 
-`opening` and the lines come to `closing`. Days are those of UTC, both included; `is_complete` says
-that the statement reaches to the end of the last one, and `closing` is then the opening of the next
-day. Nothing after `as_of` is in it. Balances are posted ones: what open transfers hold is still in
-them.
-"""
+
+class StatementView(_Statement):
+    """What moved a customer's balance of one currency, oldest first.
+
+    `opening` and the lines come to `closing`. Days are those of UTC, both included; `is_complete`
+    says that the statement reaches to the end of the last one, and `closing` is then the opening of
+    the next day. Nothing after `as_of` is in it. Balances are posted ones: what open transfers hold
+    is still in them.
+    """
+
+    customer_id: str
+
+
+class PartnerStatementView(_Statement):
+    """What moved a partner's own balance of one currency. See `StatementView`."""
+
+    partner_id: str
 
 
 def statement_view(statement: Statement, catalog: Catalog) -> StatementView:
-    """A statement as JSON."""
+    """A customer's statement as JSON."""
+    return {"customer_id": statement.owner, **_statement(statement, catalog)}
+
+
+def partner_statement_view(statement: Statement, catalog: Catalog) -> PartnerStatementView:
+    """A partner's statement as JSON."""
+    return {"partner_id": statement.owner, **_statement(statement, catalog)}
+
+
+def _statement(statement: Statement, catalog: Catalog) -> _Statement:
     digits = catalog.ledger_asset(statement.asset).digits
     totals = statement.totals
     return {
-        "customer_id": encode_id(Prefix.CUSTOMER, statement.customer_id),
         "currency": statement.asset,
         "from": statement.period.first.isoformat(),
         "to": statement.period.last.isoformat(),
@@ -111,7 +130,7 @@ def _line_view(line: Line, currency: str, digits: int) -> StatementLineView:
         "transfer_id": id_or_none(Prefix.TRANSFER, line.transfer_id),
         "client_reference": line.client_reference,
         "beneficiary_name": line.beneficiary_name,
-        "detail": dict(line.detail),
+        "detail": public_detail(line.detail),
         "occurred_at": time_text(line.posted_at),
     }
 
@@ -119,8 +138,7 @@ def _line_view(line: Line, currency: str, digits: int) -> StatementLineView:
 def file_stem(statement: Statement) -> str:
     """The name of a statement's file, without what says its format; ASCII."""
     period = statement.period
-    customer_id = encode_id(Prefix.CUSTOMER, statement.customer_id)
-    return f"statement-{customer_id}-{statement.asset}-{period.first}-{period.last}"
+    return f"statement-{statement.owner}-{statement.asset}-{period.first}-{period.last}"
 
 
 def statement_csv(statement: Statement, catalog: Catalog) -> bytes:
@@ -159,15 +177,15 @@ def _csv_rows(statement: Statement, digits: int) -> Iterator[tuple[str, ...]]:
             amount if each.is_debit else "",
             format_minor(each.balance_after, digits),
             id_or_none(Prefix.TRANSFER, each.transfer_id) or "",
-            _written_by_people(each.client_reference),
-            _written_by_people(each.beneficiary_name),
-            _written_by_people(each.detail.get("reference")),
+            written_by_people(each.client_reference),
+            written_by_people(each.beneficiary_name),
+            written_by_people(each.detail.get("reference") or payout_named(each.detail)),
         )
     at = time_text(statement.ends_at)
     yield balance("closing", at, totals.credited, totals.debited, statement.closing)
 
 
-def _written_by_people(text: str | None) -> str:
+def written_by_people(text: str | None) -> str:
     """A cell that is text in every spreadsheet, and one line."""
     plain = _CONTROL.sub(" ", text or "")
     return f"'{plain}" if _FORMULA.match(plain) else plain

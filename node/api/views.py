@@ -15,18 +15,26 @@ from typing_extensions import TypedDict
 from node.core.catalog import Catalog
 from node.core.ids import Prefix, encode_id
 from node.core.parties import Customer
+from node.core.payouts import PAYOUT_STATUS, BankAccount, PayoutState, masked
 from node.core.ports.chain import AddressCodec
-from node.core.ports.transfers import EventRow, Transfer
-from node.core.transfers import STATUS, State
+from node.core.ports.transfers import EventRow, PartnerPayoutRow, Transfer
+from node.core.transfers import STATUS, WITH_PARTNER, State
 from node.core.units import Money
 
 View = TypeVar("View")
 
 _EXPLAINED: Final = frozenset(
-    {State.CANCELED, State.FAILED, State.EXPIRED, State.REFUNDED, State.ON_HOLD}
+    {
+        State.CANCELED,
+        State.FAILED,
+        State.EXPIRED,
+        State.UNDELIVERABLE,
+        State.REFUNDED,
+        State.ON_HOLD,
+    }
 )
 """States with a failure to show; before, what may become one is not told."""
-_PAID: Final = frozenset({State.SETTLED, State.PAID_OUT, State.PAYOUT_PENDING})
+_PAID: Final = frozenset({State.SETTLED, *WITH_PARTNER})
 
 
 class ListView(TypedDict, Generic[View]):
@@ -76,12 +84,48 @@ class FeeView(TypedDict):
     amount: str
 
 
+class AccountView(TypedDict):
+    """An account at a bank; only the end of `number` is shown."""
+
+    type: str
+    number: str
+    bank_code: str
+
+
 class BeneficiaryView(TypedDict):
-    """Who is paid."""
+    """Who is paid; where a partner pays out, `account`, and `address` is the partner's."""
 
     name: str
     country: str
     address: str
+    account: AccountView | None
+
+
+class PayeeView(TypedDict):
+    """Whom a partner was told to pay."""
+
+    name: str
+    country: str
+    account: AccountView | None
+
+
+class PartnerPayoutView(TypedDict):
+    """What the partner makes of a transfer that it pays out.
+
+    `payout_id` and `reference` are its own, `paid` is what it gets on chain, and `told` what it
+    told last: awaiting, working, stuck, undeliverable, paid_out, refunded or expired.
+    `refund_policy` says what follows where its rail refuses, and `corrected` whom it was told to
+    pay instead of the transfer's beneficiary after that.
+    """
+
+    partner: str
+    payout_id: str
+    reference: str
+    paid: MoneyView
+    told: str | None
+    pay_by: str
+    refund_policy: str
+    corrected: PayeeView | None
 
 
 class OnchainView(TypedDict):
@@ -130,6 +174,7 @@ class TransferView(TypedDict):
     settle_by: str
     cancellable: bool
     settlement: OnchainView
+    payout: PartnerPayoutView | None
     failure: FailureView | None
 
 
@@ -145,9 +190,10 @@ class TimelineView(TypedDict):
 
 
 class EventView(TypedDict):
-    """One event; `sequence` rises, with gaps."""
+    """One event; `sequence` rises, with gaps, and `object_sequence` within its object from 1."""
 
     sequence: int
+    object_sequence: int
     type: str
     object: str
     object_id: str
@@ -203,7 +249,8 @@ def transfer_view(
 ) -> TransferView:
     """A transfer; `head_number` is the newest block known, for the count of confirmations."""
     amounts = transfer.amounts
-    sell, buy = catalog.asset(amounts.sell_asset), catalog.asset(amounts.buy_asset)
+    sell, bought = catalog.asset(amounts.sell_asset), catalog.asset(amounts.buy_asset)
+    payout, paid = transfer.payout, Money(amounts.buy, bought)
     waiting: WaitingView | None = None
     if transfer.waiting_code is not None and transfer.waiting_since is not None:
         waiting = {"code": transfer.waiting_code, "since": time_text(transfer.waiting_since)}
@@ -215,7 +262,7 @@ def transfer_view(
         "quote_id": encode_id(Prefix.QUOTE, transfer.quote_id),
         "customer_id": encode_id(Prefix.CUSTOMER, transfer.customer_id),
         "sell": money_view(Money(amounts.sell, sell)),
-        "buy": money_view(Money(amounts.buy, buy)),
+        "buy": money_view(paid if payout is None else payout.delivered),
         "fees": fee_views(
             Money(amounts.service_fee_minor, sell), Money(amounts.network_fee_minor, sell)
         ),
@@ -223,6 +270,7 @@ def transfer_view(
             "name": transfer.beneficiary.name,
             "country": transfer.beneficiary.country,
             "address": transfer.beneficiary.address,
+            "account": account_view(transfer.beneficiary.account),
         },
         "client_reference": transfer.client_reference,
         "purpose": transfer.purpose,
@@ -230,7 +278,34 @@ def transfer_view(
         "settle_by": time_text(transfer.settle_by),
         "cancellable": transfer.is_cancellable,
         "settlement": _onchain(transfer, catalog, addresses, head_number),
+        "payout": None if payout is None else _payout(payout, paid),
         "failure": failure_view(transfer.failure) if transfer.state in _EXPLAINED else None,
+    }
+
+
+def account_view(account: BankAccount | None) -> AccountView | None:
+    """An account, masked."""
+    if account is None:
+        return None
+    return {"type": "bank", "number": masked(account.number), "bank_code": account.bank_code}
+
+
+def _payout(payout: PartnerPayoutRow, paid: Money) -> PartnerPayoutView:
+    return {
+        "partner": payout.partner,
+        "payout_id": payout.payout_id,
+        "reference": payout.reference,
+        "paid": money_view(paid),
+        "told": payout.told,
+        "pay_by": time_text(payout.pay_by),
+        "refund_policy": payout.refund_policy.value,
+        "corrected": None
+        if (payee := payout.corrected) is None
+        else {
+            "name": payee.name,
+            "country": payee.country,
+            "account": account_view(payee.account),
+        },
     }
 
 
@@ -250,21 +325,32 @@ _PREFIXES: Final = {
     "transfer": Prefix.TRANSFER,
     "payment_request": Prefix.PAYMENT_REQUEST,
     "deposit": Prefix.DEPOSIT,
+    "bulk_transfer": Prefix.BULK,
+    "payout": Prefix.PAYOUT,
+    "refund": Prefix.REFUND,
 }
 
 
 def _status(row: EventRow) -> StrEnum:
-    """The stable word: of a transfer one of the few, of others their own."""
+    """The stable word: of transfers and payouts one of the few, of others their own."""
+    if isinstance(row.state, PayoutState):
+        return PAYOUT_STATUS[row.state]
     return STATUS[row.state] if isinstance(row.state, State) else row.state
+
+
+def object_id_text(object_type: str, object_id: UUID) -> str:
+    """The id of what an event is about."""
+    return encode_id(_PREFIXES[object_type], object_id)
 
 
 def event_view(row: EventRow) -> EventView:
     """A line of the stream of all events."""
     return {
         "sequence": row.sequence,
+        "object_sequence": row.object_sequence,
         "type": row.type,
         "object": row.object_type,
-        "object_id": encode_id(_PREFIXES[row.object_type], row.object_id),
+        "object_id": object_id_text(row.object_type, row.object_id),
         "state": row.state.value,
         "status": _status(row).value,
         "occurred_at": time_text(row.occurred_at),
@@ -291,7 +377,7 @@ def _onchain(
         "tx_hash": None if transfer.tx_hash is None else hex_text(transfer.tx_hash),
         "block_number": transfer.block_number,
         "confirmations": confirmations,
-        "final": transfer.state in _PAID,
+        "final": transfer.state in _PAID and transfer.block_number is not None,
     }
 
 

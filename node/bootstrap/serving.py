@@ -11,6 +11,7 @@ import uvloop
 from adapters.machine import keep_what_is_loaded
 from node import logs
 from node.api.app import create_app
+from node.api.rate_limits import RateLimiter
 from node.api.server import Server
 from node.bootstrap.comparing import compare, until_compared
 from node.bootstrap.wiring import Node, open_node
@@ -32,8 +33,15 @@ async def _serve(settings: Settings, on_listening: Callable[[], None]) -> None:
     async with open_node(settings) as node:
         await compare(node)  # what answers and is wrong stops the program before it listens
         await _refresh_rates(node)
-        app = create_app(node.services, sandbox=settings.sandbox)
-        server = Server(app, settings.http_host, settings.http_port, on_listening)
+        limiter = RateLimiter(settings.allowances)
+        app = create_app(node.services, sandbox=settings.sandbox, limiter=limiter)
+        server = Server(
+            app,
+            settings.http_host,
+            settings.http_port,
+            on_listening,
+            proxies=settings.proxies,
+        )
         keep_what_is_loaded()
         rates = asyncio.create_task(_keep_rates(node, server))
         watching = asyncio.create_task(_keep_watching(node, server))
@@ -53,7 +61,7 @@ async def _keep_rates(node: Node, server: uvicorn.Server) -> None:
     """Read the sources again and again; a node that cannot any more stops, and says why."""
     try:
         while True:
-            await asyncio.sleep(_RATES_EVERY_S)
+            await node.clock.wait(_RATES_EVERY_S)
             await _refresh_rates(node)
     except Exception:
         server.should_exit = True

@@ -16,16 +16,24 @@ from adapters.evm.client import EvmChain
 from adapters.evm.reader import EvmReader
 from adapters.evm.rpc import ProviderRules, Providers
 from adapters.fx import build_sources, close_sources
-from adapters.machine import SystemClock, new_id, new_secret
+from adapters.http.signatures import Ed25519Signatures
+from adapters.http.webhooks import HttpWebhookSender
+from adapters.machine import SandboxClock, SystemClock, new_id, new_secret
+from adapters.partners import CorridorNode
 from node.api.services import Services
 from node.bootstrap.keys import OwnKeys
 from node.bootstrap.parts import Parts
+from node.bootstrap.paying_out import PayoutParts
+from node.bootstrap.peering import close_partners
 from node.config import Settings, SettingsInvalid
 from node.core.catalog import USDC, Catalog, Offer
 from node.core.errors import CurrencyUnknown
 from node.core.mirror import Watch
+from node.core.ports import Clock
 from node.core.ports.quotes import RateSource
 from node.core.units import Asset
+from node.services.bulk.bulk_transfers import BulkService
+from node.services.bulk.working import BulkWorker
 from node.services.ledger.accounts import AccountService
 from node.services.ledger.statements import StatementService
 from node.services.ledger.top_ups import TopUpService
@@ -33,6 +41,10 @@ from node.services.ledger.verifying import VerifyService
 from node.services.mirror.blocks import BlockService
 from node.services.mirror.head_watch import HeadWatch
 from node.services.parties import PartyService
+from node.services.partners.keys import PartnerKeys
+from node.services.partners.signed_requests import SignedRequests
+from node.services.payouts.changing import PayoutChanging
+from node.services.payouts.following import PayoutFollowing
 from node.services.pricing.fx import FxService
 from node.services.pricing.positions import PositionService
 from node.services.pricing.rates import Rates
@@ -44,6 +56,9 @@ from node.services.settlement.operations import SettlementOperations
 from node.services.settlement.overview import SettlementOverview
 from node.services.settlement.recollection import Recollection
 from node.services.settlement.treasury_operations import TreasuryOperations
+from node.services.transfers.reports import ReportService
+from node.services.webhooks.delivering import DeliveryService
+from node.services.webhooks.forgetting import ForgettingService
 from node.store import schema
 from node.store.database import Database
 from node.store.unit_of_work import StoreUnits
@@ -63,6 +78,14 @@ class Node:
     bank: BankService
     rates: Rates
     fx: FxService
+    following: PayoutFollowing
+    payout_changes: PayoutChanging
+    partners: Sequence[CorridorNode]
+    bulk_worker: BulkWorker
+    payouts: PayoutParts
+    webhook_delivery: DeliveryService
+    webhook_sender: HttpWebhookSender
+    webhook_forgetting: ForgettingService
     chain: EvmChain
     reader: EvmReader
     keys: OwnKeys
@@ -70,6 +93,7 @@ class Node:
     units: StoreUnits
     recollection: Recollection
     head_watch: HeadWatch
+    clock: SystemClock
     bound: asyncio.Event  # set once the settings were compared with database and chain
 
 
@@ -82,7 +106,7 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
     """
     settings.require(*NEEDED)
     async with AsyncExitStack() as stack:
-        database = Database.at(settings.database_url)
+        clock, database = clock_and_database(settings)
         stack.push_async_callback(database.close)
         providers = Providers.at(
             settings.chain_rpc_urls,
@@ -90,9 +114,11 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
             rules=ProviderRules(heads_every_s=max(1, settings.chain_block_s)),
         )
         stack.push_async_callback(providers.close)
-        sources = rate_sources(settings, EvmChain(providers))
+        sources = rate_sources(settings, EvmChain(providers), clock)
         stack.push_async_callback(close_sources, sources)
-        yield _wire(settings, database, providers, sources)
+        node = _wire(settings, database, providers, sources, clock)
+        stack.push_async_callback(close_partners, node.partners)
+        yield node
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +126,7 @@ class Books:
     """What needs the database and nothing else."""
 
     parties: PartyService
+    partner_keys: PartnerKeys
     verifying: VerifyService
 
 
@@ -111,16 +138,27 @@ async def open_books(settings: Settings) -> AsyncIterator[Books]:
         SettingsInvalid: No database is named.
     """
     settings.require("database_url")
-    database = Database.at(settings.database_url)
+    clock, database = clock_and_database(settings)
     try:
         units = StoreUnits(database)
-        parties = PartyService(units, SystemClock(), new_id, new_secret)
-        yield Books(parties, VerifyService(units))
+        parties = PartyService(units, clock, new_id, new_secret)
+        keys = PartnerKeys(units, parties, clock, new_id)
+        yield Books(parties, keys, VerifyService(units))
     finally:
         await database.close()
 
 
-def rate_sources(settings: Settings, chain: EvmChain) -> Sequence[RateSource]:
+def clock_and_database(settings: Settings) -> tuple[SystemClock, Database]:
+    """The time and the database, which both obey the sandbox's clock in a sandbox alone."""
+    if not settings.sandbox:
+        return SystemClock(), Database.at(settings.database_url)
+    clock = SandboxClock()
+    return clock, Database.at(settings.database_url, ahead=clock.be_ahead)
+
+
+def rate_sources(
+    settings: Settings, chain: EvmChain, clock: Clock | None = None
+) -> Sequence[RateSource]:
     """The sources of the setting.
 
     Raises:
@@ -128,7 +166,10 @@ def rate_sources(settings: Settings, chain: EvmChain) -> Sequence[RateSource]:
     """
     try:
         return build_sources(
-            settings.fx_sources, sandbox=settings.sandbox, clock=SystemClock(), chain=chain
+            settings.fx_sources,
+            sandbox=settings.sandbox,
+            clock=clock or SystemClock(),
+            chain=chain,
         )
     except ValueError as error:
         raise SettingsInvalid(f"CORRIDOR_FX_SOURCES: {error}") from None
@@ -159,10 +200,15 @@ def offer(settings: Settings) -> Offer:
 
 
 def _wire(
-    settings: Settings, database: Database, providers: Providers, sources: Sequence[RateSource]
+    settings: Settings,
+    database: Database,
+    providers: Providers,
+    sources: Sequence[RateSource],
+    clock: SystemClock,
 ) -> Node:
-    parts = Parts(settings, StoreUnits(database), providers, offer(settings), sources)
-    services = _services(parts)
+    parts = Parts(settings, StoreUnits(database), providers, offer(settings), sources, clock)
+    payouts = PayoutParts(parts)
+    services = _services(parts, payouts)
     return Node(
         settings=settings,
         services=services,
@@ -172,6 +218,14 @@ def _wire(
         bank=parts.bank,
         rates=parts.rates,
         fx=parts.fx,
+        following=parts.following,
+        payout_changes=parts.payout_changes,
+        partners=parts.peers,
+        bulk_worker=parts.bulk_worker,
+        payouts=payouts,
+        webhook_delivery=parts.webhook_delivery,
+        webhook_sender=parts.webhook_sender,
+        webhook_forgetting=parts.webhook_forgetting,
         chain=parts.chain,
         reader=parts.reader,
         keys=parts.own,
@@ -179,18 +233,23 @@ def _wire(
         units=parts.units,
         recollection=parts.recollection,
         head_watch=parts.head_watch,
+        clock=parts.clock,
         bound=parts.bound,
     )
 
 
-def _services(parts: Parts) -> Services:
+def _services(parts: Parts, payouts: PayoutParts) -> Services:
     """What the HTTP edge calls."""
     settings, own, units, catalog = parts.settings, parts.own, parts.units, parts.catalog
     return Services(
         catalog=catalog,
         addresses=Eip55(),
         parties=parts.parties,
-        quoting=parts.quoting,
+        partners=parts.partners,
+        partner_keys=parts.partner_keys,
+        prefundings=parts.prefundings,
+        signed_requests=SignedRequests(units, Ed25519Signatures(), SystemClock()),
+        quoting=parts.partner_quotes,
         top_ups=TopUpService(
             units, catalog, new_id, sandbox=settings.sandbox, rails=settings.rails
         ),
@@ -210,12 +269,19 @@ def _services(parts: Parts) -> Services:
         reconciliation=parts.reconciling,
         breaks=parts.breaks,
         deposits=parts.payment_requests,
+        payouts=payouts.service,
+        payout_desk=payouts.desk,
+        bulk=BulkService(units, new_id),
+        reports=ReportService(units),
+        webhooks=parts.webhooks,
         comparisons=ComparisonService(units, settings.chain_id),
         blocks=BlockService(units, settings.chain_id),
         sessions=SessionService(units, new_secret),
         bank=parts.bank,
         health=parts.health,
         fx=parts.fx,
+        peers=parts.following,
+        payout_changes=parts.payout_changes,
     )
 
 

@@ -41,6 +41,12 @@ _log = structlog.get_logger()
 
 _CHECKPOINT_IDLE_MS: Final = 5000
 _BANK_IDLE_MS: Final = 5000
+_PARTNER_IDLE_MS: Final = 500
+_BULK_IDLE_MS: Final = 500
+_PAYOUT_IDLE_MS: Final = 500
+_WATCHING_IDLE_MS: Final = 10_000
+_WEBHOOKS_IDLE_MS: Final = 250
+_FORGETTING_IDLE_MS: Final = 5000
 
 
 def run_work(settings: Settings, only: Sequence[str] = ()) -> None:
@@ -82,6 +88,7 @@ def _mirror_jobs(node: Node, stack: AsyncExitStack) -> Iterator[Job]:
         new_id=new_id,
         failpoint=failpoint(node.settings.failpoint),
         deposit_policy=node.settings.deposit_policy,
+        proofs=node.payouts.proofs,
         witnesses_min=node.settings.chain_witnesses,
     )
     wake = _heads(node.settings.chain_ws_urls, stack)
@@ -112,6 +119,8 @@ def _reconcile_jobs(node: Node, _stack: AsyncExitStack) -> Iterator[Job]:
     yield Job("reconcile", node.bank.run_once, idle_ms=_BANK_IDLE_MS)
     yield Job("reconcile", checkpoints.run_once, idle_ms=_CHECKPOINT_IDLE_MS)
     yield Job("reconcile", expiry.run_once, idle_ms=_block_ms(node))
+    yield Job("reconcile", node.payouts.expiry.run_once, idle_ms=_block_ms(node))
+    yield Job("reconcile", node.payouts.watching.run_once, idle_ms=_WATCHING_IDLE_MS)
 
 
 def _settle_jobs(node: Node, stack: AsyncExitStack) -> Iterator[Job]:
@@ -173,8 +182,17 @@ def _settle_jobs(node: Node, stack: AsyncExitStack) -> Iterator[Job]:
             yield Job("settle", service.run_once, idle_ms=_block_ms(node))
 
 
-def _deliver_jobs(_node: Node, _stack: AsyncExitStack) -> Iterator[Job]:
-    yield from ()  # there is nothing to deliver yet
+def _deliver_jobs(node: Node, stack: AsyncExitStack) -> Iterator[Job]:
+    stack.push_async_callback(node.webhook_sender.close)
+    stack.push_async_callback(node.webhook_delivery.close)  # the first to be called
+    yield Job("deliver", node.webhook_delivery.run_once, idle_ms=_WEBHOOKS_IDLE_MS)
+    yield Job("deliver", node.webhook_forgetting.run_once, idle_ms=_FORGETTING_IDLE_MS)
+    yield Job("deliver", node.bulk_worker.run_once, idle_ms=_BULK_IDLE_MS)
+    if node.partners:
+        yield Job("deliver", node.following.run_once, idle_ms=_PARTNER_IDLE_MS)
+        yield Job("deliver", node.payout_changes.run_once, idle_ms=_PARTNER_IDLE_MS)
+    yield Job("deliver", node.payouts.delivery.run_once, idle_ms=_PAYOUT_IDLE_MS)
+    yield Job("deliver", node.payouts.refunds.run_once, idle_ms=_PAYOUT_IDLE_MS)
 
 
 _JOBS: Final[Mapping[str, Callable[[Node, AsyncExitStack], Iterator[Job]]]] = {

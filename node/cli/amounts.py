@@ -32,6 +32,11 @@ def quote_rows(quote: Json) -> Iterator[tuple[str, str]]:
     yield "they get", f"[bold green]{money(buy)}[/]"
     for fee in quote["fees"]:
         yield f"{fee['type']} fee", money(fee)
+    for leg in quote.get("legs", ()):
+        if leg["partner"] is not None:
+            fees = " + ".join(money(fee) for fee in leg["fees"])
+            told = f"{money(leg['sell'])} -> {money(leg['buy'])}, of it {fees} for it"
+            yield escape(leg["partner"]), told
     yield "rate", pair.format(quote["rate"])
     yield (
         "mid-market",
@@ -62,7 +67,12 @@ def transfer_rows(transfer: Json) -> Iterator[tuple[str, str]]:
     beneficiary = transfer["beneficiary"]
     yield "transfer", transfer["id"]
     yield "pays", f"{money(transfer['sell'])} -> [bold green]{money(transfer['buy'])}[/]"
-    yield "to", escape(f"{beneficiary.get('name') or ''} {beneficiary['address']}".strip())
+    where = beneficiary["address"]
+    if (account := beneficiary.get("account")) is not None:
+        where = f"{account['number']} at {account['bank_code']}"
+    yield "to", escape(f"{beneficiary.get('name') or ''} {where}".strip())
+    if (payout := transfer.get("payout")) is not None:
+        yield "paid out by", escape(f"{payout['partner']}, {payout['payout_id']}")
     yield "status", f"[bold]{transfer['status']}[/] ({transfer['state']})"
     if settlement.get("tx_hash"):
         yield "transaction", settlement["tx_hash"]

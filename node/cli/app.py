@@ -13,15 +13,17 @@ from node import __version__
 from node.cli.account_commands import accounts_app
 from node.cli.bank_commands import bank_app
 from node.cli.break_commands import breaks_app
+from node.cli.bulk_commands import bulk_app
 from node.cli.connection import DEFAULT_STATE_DIR, Where
 from node.cli.deposit_commands import deposits_app
+from node.cli.fx_commands import fx_app
+from node.cli.key_commands import keys_app
 from node.cli.mirror_commands import mirror_app
 from node.cli.options import (
     PAY,
     AsJson,
     Force,
     LastDay,
-    Note,
     Output,
     StateDir,
     TransferId,
@@ -29,8 +31,13 @@ from node.cli.options import (
     asks_a_node,
     plain_amount,
 )
+from node.cli.partner_commands import partner_app
+from node.cli.payout_commands import payouts_app
 from node.cli.proving_commands import prove_app
+from node.cli.report_commands import report_app
 from node.cli.settlement_commands import settlement_app
+from node.cli.trigger_commands import trigger
+from node.cli.webhook_commands import listen, webhooks_app
 
 _STATUSES: Final = (
     "Exit status: 0 done; 1 the answer is no (not completed, breaks open, differences found);"
@@ -47,8 +54,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 devnet_app = typer.Typer(no_args_is_help=True, help="A complete local node, with its chain.")
-keys_app = typer.Typer(no_args_is_help=True, help="Credentials of operators, partners, remitters.")
-fx_app = typer.Typer(invoke_without_command=True)
 
 _START = "Start"
 _PROVE = "Prove"
@@ -62,6 +67,9 @@ Sell = Annotated[str, typer.Argument(metavar="SELL", help="What you pay in, such
 Buy = Annotated[str, typer.Argument(metavar="BUY", help="What arrives, such as USDC.")]
 Arrives = Annotated[
     bool, typer.Option("--arrives", help="AMOUNT is what arrives; you pay what it takes.")
+]
+PaysOut = Annotated[
+    str | None, typer.Option("--partner", help="Who pays out; default: whoever the node prefers.")
 ]
 
 
@@ -102,11 +110,15 @@ def quote(
     customer: Annotated[
         str | None, typer.Option(help="Only this customer may use the quote.")
     ] = None,
+    payout: Annotated[
+        str, typer.Option(help="How they are paid: onchain, or partner for local money.")
+    ] = "onchain",
+    partner: PaysOut = None,
     as_json: AsJson = False,
 ) -> None:
     """Ask for a firm quote, with every fee and the rate's source.
 
-    Example: [bold]corridor quote 200.00 EUR USDC[/]
+    Example: [bold]corridor quote 200.00 EUR PHP --payout partner[/]
     """
     from node.cli import quoting
 
@@ -117,6 +129,7 @@ def quote(
         buy.upper(),
         arrives=arrives,
         customer_id=customer,
+        payout=quoting.Payout(payout, partner),
         as_json=as_json,
     )
 
@@ -128,8 +141,16 @@ def send(
     amount: Amount,
     sell: Sell,
     buy: Buy,
-    to: Annotated[str, typer.Option(help="The beneficiary's address, 0x...")],
     customer: Annotated[str, typer.Option(help="Who pays, cus_...")],
+    to: Annotated[str | None, typer.Option(help="The beneficiary's address, 0x...")] = None,
+    account: Annotated[
+        str | None, typer.Option(help="Or their account, where a partner pays out.")
+    ] = None,
+    bank: Annotated[str | None, typer.Option(help="Its bank: BIC, or a national code.")] = None,
+    partner: PaysOut = None,
+    if_refused: Annotated[
+        str | None, typer.Option(help="Where that bank refuses: refund (default) or correct.")
+    ] = None,
     arrives: Arrives = False,
     name: Annotated[
         str | None, typer.Option(help="The beneficiary's name; default: CUSTOMER itself.")
@@ -150,6 +171,9 @@ def send(
     what `watch --json` prints: one event on a line, the transfer last.
 
     Example: [bold]corridor send 200.00 EUR USDC --to 0x... --customer cus_...[/]
+
+    Local money, by a partner: [bold]corridor send 200.00 EUR PHP --customer cus_...
+    --account 001234567890 --bank BOPIPHMM --name "Amihan" --country PH[/]
     """
     from node.cli import sending
 
@@ -163,6 +187,10 @@ def send(
         name=name,
         country=country.upper() if country else None,
         client_reference=reference,
+        account=account,
+        bank=bank,
+        partner=partner,
+        refund_policy=if_refused,
     )
     manner = sending.Manner(assume_yes=yes, watch=watch, as_json=as_json)
     sending.run(where, order, manner)
@@ -359,13 +387,18 @@ def devnet_up(
     port: Annotated[
         int | None, typer.Option(min=1, max=65535, help="HTTP port; default: as before, or free.")
     ] = None,
-    nodes: Annotated[int, typer.Option(min=1, max=2, help="How many nodes.")] = 1,
+    nodes: Annotated[
+        int | None,
+        typer.Option(min=1, max=2, help="How many nodes; the second pays out for the first."),
+    ] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Keep it running, and return.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Start PostgreSQL, a chain, contracts and a node, with customers and money to play with.
 
-    Brings up what is not running and leaves the rest. Ctrl-C stops everything.
+    Brings up what is not running and leaves the rest. Ctrl-C stops everything. With --nodes 2 euros
+    of a customer of berlin become pesos that manila pays out; what the state directory was made
+    with stays (1 at first).
 
     Example: [bold]corridor devnet up --detach[/]
     """
@@ -390,108 +423,53 @@ def devnet_down(
     local.down(state_dir, wipe=wipe)
 
 
-@keys_app.command("create")
-def keys_create(
-    role: Annotated[str, typer.Argument(metavar="ROLE", help="operator, partner or remitter.")],
-    name: Annotated[
-        str,
-        typer.Argument(metavar="NAME", help="Operator's or partner's name; customer's id."),
-    ],
-    state_dir: StateDir = DEFAULT_STATE_DIR,
-    as_json: AsJson = False,
-) -> None:
-    """Make a credential. The token is shown once; the node stores only its SHA-256.
+@devnet_app.command("status")
+def devnet_status(state_dir: StateDir = DEFAULT_STATE_DIR, as_json: AsJson = False) -> None:
+    """Show what runs since when, where chain and mirrors stand, and which node is not ready.
 
-    A partner that does not exist yet is made.
+    Exit status 1: nothing runs, or something is not as it must be.
 
-    Example: [bold]corridor keys create operator night-shift[/]
+    Example: [bold]corridor devnet status[/]
     """
-    from node.cli import credentials
+    from node.cli import local_status
 
-    credentials.create(state_dir, role, name, as_json=as_json)
-
-
-@keys_app.command("list")
-def keys_list(state_dir: StateDir = DEFAULT_STATE_DIR, as_json: AsJson = False) -> None:
-    """Every credential: whose it is, and whether it still works. Tokens are not known.
-
-    Example: [bold]corridor keys list[/]
-    """
-    from node.cli import credentials
-
-    credentials.show(state_dir, as_json=as_json)
+    local_status.status(state_dir, as_json=as_json)
 
 
-@keys_app.command("revoke")
-def keys_revoke(
-    key_id: Annotated[str, typer.Argument(metavar="KEY_ID", help="key_...")],
-    state_dir: StateDir = DEFAULT_STATE_DIR,
-    as_json: AsJson = False,
-) -> None:
-    """End a credential for good; within a second no process accepts it.
-
-    Example: [bold]corridor keys revoke key_...[/]
-    """
-    from node.cli import credentials
-
-    credentials.revoke(state_dir, key_id, as_json=as_json)
-
-
-Currency = Annotated[str, typer.Argument(metavar="CURRENCY", help="Such as EUR; or `everything`.")]
-
-
-@fx_app.callback()
-@asks_a_node
-def fx(where: Where, context: typer.Context, as_json: AsJson = False) -> None:
-    """Rates, what they are made of, halts of quoting, and exposure; halt and resume.
-
-    Example: [bold]corridor fx[/]
-    """
-    if context.invoked_subcommand is None:
-        from node.cli import fx as fx_command
-
-        fx_command.show(where, as_json=as_json)
-
-
-@fx_app.command("halt")
-@asks_a_node
-def fx_halt(where: Where, currency: Currency, note: Note = None, as_json: AsJson = False) -> None:
-    """Quote nothing more in a currency, and revoke its open quotes. Transfers go on.
-
-    Example: [bold]corridor fx halt EUR --note "looking at the source"[/]
-    """
-    from node.cli import fx as fx_command
-
-    fx_command.halt(where, currency, note, as_json=as_json)
-
-
-@fx_app.command("resume")
-@asks_a_node
-def fx_resume(
-    where: Where,
-    currency: Currency,
-    mid_rate: Annotated[
-        str | None,
-        typer.Option(help="The mid rate you have seen: where the node has another, it refuses."),
+@devnet_app.command("logs")
+def devnet_logs(
+    program: Annotated[
+        str | None, typer.Argument(help="Of `serve`, `work`, `anvil`...; default: of all.")
     ] = None,
+    node: Annotated[str | None, typer.Option(help="Of this node's programs alone.")] = None,
+    lines: Annotated[int, typer.Option(min=0, help="How many of each log.")] = 20,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
+    state_dir: StateDir = DEFAULT_STATE_DIR,
     as_json: AsJson = False,
 ) -> None:
-    """End the halt of a currency; after a jump, accept its mid rate as it is now.
+    """Show the last lines that the programs of the devnet wrote, also when it has ended.
 
-    Example: [bold]corridor fx resume EUR --mid-rate 1.15626[/]
+    Example: [bold]corridor devnet logs work --node manila --follow[/]
     """
-    from node.cli import fx as fx_command
+    from node.cli import local_status
 
-    fx_command.resume(where, currency, mid_rate, as_json=as_json)
+    local_status.logs(state_dir, program, node, lines=lines, is_followed=follow, as_json=as_json)
 
 
 app.add_typer(accounts_app)
 app.add_typer(deposits_app, name="deposits", rich_help_panel=PAY)
+app.add_typer(bulk_app, name="bulk", rich_help_panel=PAY)
+app.add_typer(payouts_app, name="payouts", rich_help_panel=PAY)
+app.add_typer(report_app, name="report", rich_help_panel=PAY)
 app.add_typer(breaks_app, name="breaks", rich_help_panel=_PROVE)
 app.add_typer(prove_app, name="prove", rich_help_panel=_PROVE)
 app.add_typer(settlement_app, name="settlement", rich_help_panel=_OPERATE)
+app.add_typer(webhooks_app, name="webhooks", rich_help_panel=_OPERATE)
+app.command(rich_help_panel=_OPERATE)(listen)
+app.command(rich_help_panel=_START)(trigger)
 app.add_typer(mirror_app, name="mirror", rich_help_panel=_OPERATE)
 app.add_typer(fx_app, name="fx", rich_help_panel=_OPERATE)
 app.add_typer(bank_app, name="bank", rich_help_panel=_OPERATE)
 app.add_typer(devnet_app, name="devnet", rich_help_panel=_START)
 app.add_typer(keys_app, name="keys", rich_help_panel=_OPERATE)
+app.add_typer(partner_app, name="partner", rich_help_panel=_OPERATE)

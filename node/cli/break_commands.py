@@ -97,6 +97,33 @@ def resolve(
 
 @breaks_app.command(rich_help_panel=_CLOSE)
 @asks_a_node
+def conclude(
+    where: Where,
+    break_id: BreakId,
+    outcome: Annotated[
+        str, typer.Argument(metavar="OUTCOME", help="given_back: to the customer; or paid_out.")
+    ],
+    reason: Annotated[str, typer.Option(help="Why; it is kept.")],
+    evidence: Annotated[
+        str, typer.Option(help="What shows it outside the node: a receipt's reference.")
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """End a payout that its partner does not end (B30, B32); another operator approves.
+
+    Only when the partner does not answer, contradicts what was ordered, or is overdue.
+
+    Example: [bold]corridor breaks conclude brk_... given_back --reason "bankrupt"
+    --evidence "letter of the administrator, 12 November"[/]
+    """
+    from node.cli import breaks
+
+    conclusion = {"outcome": outcome, "evidence": evidence}
+    breaks.conclude(where, break_id, reason, conclusion, as_json=as_json)
+
+
+@breaks_app.command(rich_help_panel=_CLOSE)
+@asks_a_node
 def approve(where: Where, break_id: BreakId, as_json: AsJson = False) -> None:
     """Agree with what another operator proposed: it is booked, and the break is closed.
 

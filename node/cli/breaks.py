@@ -27,6 +27,11 @@ _PATH: Final = "/v1/reconciliation/breaks"
 _TIMEOUT_S: Final = 15.0
 _ENTRY: Final = ("debit", "credit", "amount", "currency")
 _DEEP_REORG: Final = "B19"
+_OF_PAYOUTS: Final = frozenset({"B30", "B32"})
+_CONCLUSIONS: Final = {
+    "given_back": "the customer has its money again, and the node the loss",
+    "paid_out": "the beneficiary was paid",
+}
 _COLORS: Final = {"critical": "bold red", "warning": "yellow"}
 
 
@@ -113,6 +118,22 @@ def resolve(
     _act(where, break_id, "resolve", body, as_json=as_json)
 
 
+def conclude(
+    where: Where, break_id: str, reason: str, conclusion: Mapping[str, str], *, as_json: bool
+) -> None:
+    """Propose how the payout ends that a break tells of.
+
+    Args:
+        where: The node.
+        break_id: `brk_...`.
+        reason: Why.
+        conclusion: `outcome` and `evidence`.
+        as_json: Print the break as the node tells it.
+    """
+    body = {"reason": reason, "conclusion": conclusion}
+    _act(where, break_id, "resolve", body, as_json=as_json)
+
+
 def approve(where: Where, break_id: str, *, as_json: bool) -> None:
     """Agree with what another operator proposed."""
     _act(where, break_id, "approve", {}, as_json=as_json)
@@ -155,6 +176,10 @@ def _print_proposal(proposal: Json | None) -> None:
     console = stdout()
     console.print(f"\n[bold]Proposed[/] by {escape(proposal['made_by'])}; nothing is booked yet")
     console.print(f"reason: {escape(proposal['reason'])}", soft_wrap=True)
+    if proposal["kind"] in _CONCLUSIONS:
+        console.print(f"the payout ends: {_CONCLUSIONS[proposal['kind']]}")
+    if proposal["reference"]:
+        console.print(f"evidence: {escape(proposal['reference'])}", soft_wrap=True)
     if not proposal["entries"]:
         console.print("a match: nothing is booked")
         return
@@ -177,9 +202,13 @@ def _next(where: Where, found: Json) -> None:
     if found["code"] == _DEEP_REORG:
         next_steps((where.command("corridor mirror status"), "what ends it"))
         return
-    next_steps(
+    steps = [
         (
             where.command(f'corridor breaks resolve {identity} --reason "..."'),
             "close it, with --entry for what is to be booked",
         )
-    )
+    ]
+    if found["code"] in _OF_PAYOUTS:
+        command = f'corridor breaks conclude {identity} given_back --reason "..." --evidence "..."'
+        steps.append((where.command(command), "end the payout, or as paid_out, by two operators"))
+    next_steps(*steps)

@@ -9,12 +9,13 @@ from rich.markup import escape
 
 from node.cli import watching
 from node.cli.amounts import quote_rows, transfer_rows
-from node.cli.client import AnswerLost, Json, NodeClient, is_decided
+from node.cli.client import AnswerLost, Json, NodeClient
 from node.cli.connection import Connection, Where, customer
 from node.cli.console import next_steps, pairs, print_json, stderr, stdout
 from node.cli.faults import Fault, Status
-from node.cli.quoting import quote_body
+from node.cli.quoting import ONCHAIN, Payout, quote_body
 from node.cli.unanswered import Unanswered
+from node.client.errors import is_decided
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,9 @@ class Order:
         amount: Decimal string, as typed; of the sell side, or of the buy side with `arrives`.
         name: The beneficiary's; None, with `country`: the customer's own address is paid.
         country: ISO 3166-1 alpha-2.
+        address: Where the token goes; None: a partner pays out, to `account` at `bank`.
+        partner: Who is to pay out; None: whoever the node prefers.
+        refund_policy: What follows where the partner's bank refuses; None: the money comes back.
     """
 
     amount: str
@@ -32,15 +36,40 @@ class Order:
     buy: str
     arrives: bool
     customer_id: str
-    address: str
+    address: str | None
     name: str | None
     country: str | None
     client_reference: str | None
+    account: str | None = None
+    bank: str | None = None
+    partner: str | None = None
+    refund_policy: str | None = None
 
     @property
     def identity(self) -> tuple[str, ...]:
         """Equal for two runs of the same command, and only for those."""
         return tuple(str(value) for value in astuple(self))
+
+    @property
+    def payout(self) -> Payout:
+        """How the beneficiary is paid."""
+        return ONCHAIN if self.account is None else Payout("partner", self.partner)
+
+    def check(self) -> None:
+        """Nothing, if it says where the money goes.
+
+        Raises:
+            Fault: It does not, or says it twice.
+        """
+        if (self.address is None) == (self.account is None):
+            fault, remedy = "where does it go?", "give --to ADDRESS, or --account and --bank"
+        elif (self.account is None) != (self.bank is None):
+            fault, remedy = "--account and --bank go together", "give both"
+        elif self.account is None and (self.partner or self.refund_policy):
+            fault, remedy = "no partner pays to an address", "give --account and --bank"
+        else:
+            return
+        raise Fault(fault, remedy=remedy, status=Status.USAGE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +94,7 @@ def run(
         Fault: Declined, or nobody can say (then the same command may be run again).
         typer.Exit: The status of the transfer's end, when it is watched.
     """
+    order.check()
     connection = customer(where, order.customer_id)
     what = (connection.url, *order.identity)
     with client_of(connection) as client:
@@ -90,7 +120,12 @@ def run(
 
 def _quote(client: NodeClient, order: Order) -> Json:
     body = quote_body(
-        order.amount, order.sell, order.buy, arrives=order.arrives, customer_id=order.customer_id
+        order.amount,
+        order.sell,
+        order.buy,
+        arrives=order.arrives,
+        customer_id=order.customer_id,
+        payout=order.payout,
     )
     return client.post("/v1/quotes", body)
 
@@ -117,15 +152,18 @@ def _of_an_earlier_run(client: NodeClient, where: Where, what: tuple[str, ...]) 
     return transfer
 
 
-def _beneficiary(client: NodeClient, connection: Connection, order: Order) -> dict[str, str]:
-    """Who is paid: whoever is named, else the customer, at an address of its own."""
+def _beneficiary(client: NodeClient, connection: Connection, order: Order) -> dict[str, Any]:
+    """Who is paid: whoever is named, else the customer, at an address or account of its own."""
     name, country = order.name, order.country
     if (name is None) != (country is None):
         raise Fault("--name and --country go together", status=Status.USAGE)
     if name is None or country is None:
         own = connection.customer or _customer(client, order.customer_id)
         name, country = str(own["name"]), str(own["country"])
-    return {"name": name, "country": country, "address": order.address}
+    who = {"name": name, "country": country}
+    if order.account is None:
+        return who | {"address": order.address}
+    return who | {"account": {"number": order.account, "bank_code": order.bank}}
 
 
 def _customer(client: NodeClient, customer_id: str) -> Json:
@@ -141,10 +179,14 @@ def _customer(client: NodeClient, customer_id: str) -> Json:
         ) from None
 
 
-def _ask(quote: Json, beneficiary: Mapping[str, str], manner: Manner) -> None:
+def _ask(quote: Json, beneficiary: Mapping[str, Any], manner: Manner) -> None:
     if not manner.as_json:
         who = f"{beneficiary['name']}, {beneficiary['country']}"
-        rows = [("beneficiary", escape(who)), ("address", escape(beneficiary["address"]))]
+        rows = [("beneficiary", escape(who))]
+        if (account := beneficiary.get("account")) is None:
+            rows.append(("address", escape(beneficiary["address"])))
+        else:
+            rows.append(("account", escape(f"{account['number']} at {account['bank_code']}")))
         stdout().print(pairs([*quote_rows(quote), *rows]))
     if manner.assume_yes:
         return
@@ -160,7 +202,7 @@ def _ask(quote: Json, beneficiary: Mapping[str, str], manner: Manner) -> None:
         raise typer.Exit(Status.NO)
 
 
-def _body(order: Order, quote: Json, beneficiary: Mapping[str, str]) -> dict[str, Any]:
+def _body(order: Order, quote: Json, beneficiary: Mapping[str, Any]) -> dict[str, Any]:
     body: dict[str, Any] = {
         "quote_id": quote["id"],
         "customer_id": order.customer_id,
@@ -168,6 +210,8 @@ def _body(order: Order, quote: Json, beneficiary: Mapping[str, str]) -> dict[str
     }
     if order.client_reference:
         body["client_reference"] = order.client_reference
+    if order.refund_policy:
+        body["refund_policy"] = order.refund_policy
     return body
 
 

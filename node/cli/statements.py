@@ -57,7 +57,7 @@ def run(where: Where, wanted: Wanted, manner: Manner) -> None:
     """
     form = form_of(wanted.document, manner)
     with NodeClient(customer(where, wanted.customer_id)) as client:
-        tell(client, wanted.document, form, manner, _print)
+        tell(client, wanted.document, form, manner, print_statement)
 
 
 def balances(
@@ -86,7 +86,8 @@ def balances(
     stdout().print(f"[dim]{_as_of(told['as_of'])}[/]")
 
 
-def _print(told: Json) -> None:
+def print_statement(told: Json) -> None:
+    """A statement in the terminal."""
     console, currency = stdout(), told["currency"]
     end = "" if told["is_complete"] else ", up to the point below"
     console.print(f"{currency}, {told['from']} to {told['to']}{end} (UTC)")

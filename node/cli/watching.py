@@ -43,6 +43,11 @@ _WORDS: Final[Mapping[str, str]] = {
     "transfer.voiding": "being taken back; what becomes final decides",
     "transfer.on_hold": "held; an operator decides",
     "transfer.settled": "final on chain, and booked",
+    "transfer.payout_pending": "final at the partner, which pays out now",
+    "transfer.payout_retried": "the partner tries again",
+    "transfer.undeliverable": "the partner could not pay it out",
+    "transfer.paid_out": "the partner has paid it out, and all is booked",
+    "transfer.refunded": "the partner sent the money back, and it is booked",
     "transfer.canceled": "canceled; the money is back",
     "transfer.failed": "failed; the money is back",
     "transfer.expired": "expired; the money is back",
@@ -56,6 +61,8 @@ _NOW: Final[Mapping[str, str]] = {
     "included": "waiting for the block to be final",
     "voiding": "waiting for the chain to decide",
     "on_hold": "waiting for an operator",
+    "payout_pending": "waiting for the partner",
+    "undeliverable": "waiting for the money, or for `corridor payouts correct`",
 }
 """State -> what it is waiting for."""
 

@@ -55,6 +55,10 @@ class BreakCode(StrEnum):
     BANK_LINE_UNMATCHED = "B27"
     BANK_LINE_MISSING = "B28"
     BANK_BALANCE = "B29"
+    PARTNER_DIFFERS = "B30"
+    PARTNER_UNPAID = "B31"
+    PARTNER_STALLS = "B32"
+    PAYOUT_STANDS = "B33"
 
 
 _MEANING: Final[Mapping[BreakCode, tuple[Severity, str, str]]] = {
@@ -193,6 +197,26 @@ _MEANING: Final[Mapping[BreakCode, tuple[Severity, str, str]]] = {
         "the bank's closing balance is not the ledger's",
         "resolve the lines that do not match; what is left was booked on another day or account",
     ),
+    BreakCode.PARTNER_UNPAID: (
+        Severity.CRITICAL,
+        "a partner ended a transfer, and a reorg past finality took its payment back",
+        "see that the same payment is final again; else pay the partner what it is owed",
+    ),
+    BreakCode.PARTNER_DIFFERS: (
+        Severity.CRITICAL,
+        "a partner states another payout than it was ordered; its word about it is not believed",
+        "compare both sides with the partner; then have it asked again, or let two conclude it",
+    ),
+    BreakCode.PARTNER_STALLS: (
+        Severity.WARNING,
+        "a partner that was paid for a payout owes it, or the money back, and does not go on",
+        "ask the partner; the money stays reserved until it pays out, or two operators conclude it",
+    ),
+    BreakCode.PAYOUT_STANDS: (
+        Severity.WARNING,
+        "a payout for a partner stands still",
+        "ask the bank about an order; send back what is on hold; see why a refund is not paid",
+    ),
 }
 
 _DUE_IN: Final[Mapping[Severity, timedelta | None]] = {
@@ -233,6 +257,7 @@ REDERIVED: Final = frozenset(
         BreakCode.LEDGER_OFF_CHAIN,
         BreakCode.MISSED_LOG,
         BreakCode.PHANTOM_LOG,
+        BreakCode.STUCK,
         BreakCode.FOREIGN_NONCE,
         BreakCode.LEDGER_LAW,
     }

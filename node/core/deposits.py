@@ -7,7 +7,7 @@ it, never at the time somebody noticed. Rows and statements are `node.store.depo
 finality is `node.services.deposits.deposits`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -23,6 +23,7 @@ from node.core.ledger import (
     suspense_account,
 )
 from node.core.parties import Principal
+from node.core.payouts import PayoutTerms
 from node.core.units import MINOR_LIMIT, Address, BlockHash, TxHash
 
 SALT_BYTES: Final = 32
@@ -32,9 +33,6 @@ EXPIRES_IN_MIN_S: Final = 60
 EXPIRES_IN_DEFAULT_S: Final = 3600
 EXPIRES_IN_MAX_S: Final = 30 * 86_400
 """How long a payment request may wait, and how long where nobody says."""
-
-REQUEST_MAX_MINOR: Final = 10**15
-"""Greatest amount of a payment request, minor units: as of any single order of the node."""
 
 UNPAID_MAX: Final = 1000
 """Most payment requests of one owner that nobody has paid, where the operator says nothing."""
@@ -80,6 +78,15 @@ class RequestStatus(StrEnum):
     PAID = "paid"  # its owner has the amount asked for
     EXPIRED = "expired"  # its time is over; what came in part is held
     ACCEPTED = "accepted"  # its owner took what had come
+
+
+REQUEST_MOVES: Final[Mapping[RequestStatus, frozenset[RequestStatus]]] = {
+    RequestStatus.AWAITING: frozenset({RequestStatus.PAID, RequestStatus.EXPIRED}),
+    RequestStatus.EXPIRED: frozenset({RequestStatus.PAID, RequestStatus.ACCEPTED}),
+    RequestStatus.PAID: frozenset({RequestStatus.AWAITING}),
+    RequestStatus.ACCEPTED: frozenset({RequestStatus.AWAITING}),
+}
+"""Every move there is. It waits again where an accepted reorg past finality took its deposits."""
 
 
 OPEN: Final = frozenset({RequestStatus.AWAITING, RequestStatus.EXPIRED})
@@ -405,14 +412,16 @@ class Target:
     """Where a deposit came to.
 
     Attributes:
-        terms: Of the request whose address it is; None: a standing address.
+        terms: Of the request whose address it is; None: a standing address, or a payout's.
         request_version: Sequence of the request's newest event.
+        payout: Of the payout whose address it is.
     """
 
     address_id: int
     owner: Owner
     terms: Terms | None = None
     request_version: int = 0
+    payout: PayoutTerms | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -423,6 +432,8 @@ class DepositRow:
         address_id: The deposit address; None: it came to another address of the node.
         is_counted: Whether it counts towards its request while it is held.
         break_fingerprint: Of the break that tells a person of it, opened in the same transaction.
+        payout_id: The payout that it is for.
+        settlement_number: Of the `Settled` that directly follows it, by the contract that paid.
     """
 
     id: UUID
@@ -443,6 +454,8 @@ class DepositRow:
     is_counted: bool
     break_fingerprint: str | None
     ledger_sequence: int | None
+    payout_id: UUID | None = None
+    settlement_number: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

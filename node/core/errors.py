@@ -7,7 +7,7 @@ has the only table.
 * NodeError
   x InvalidInput        the request itself is wrong, whatever the state
   x Unauthenticated     nobody known is asking
-  x Forbidden           known, but not for this role
+  x Forbidden           known, but not for this role or scope, not from there, or suspended
   x NotFound            no such object for this principal
   x Conflict            the object is in another state, or taken
   x Refused             understood and declined by a rule of money
@@ -59,11 +59,53 @@ class Unauthenticated(NodeError):
     title = "The credential is not valid"
 
 
+class WebhookUnverified(Unauthenticated):
+    """A webhook that came in is not signed by its sender, or was signed at another time."""
+
+    code = "webhook_unverified"
+    title = "The webhook is not verified"
+
+
+class SignatureRequired(Unauthenticated):
+    """The partner's requests must be signed (RFC 9421), and this one is not."""
+
+    code = "signature_required"
+    title = "The request must be signed"
+
+
+class SignatureInvalid(Unauthenticated):
+    """The request's signature does not hold, or does not cover what it must."""
+
+    code = "signature_invalid"
+    title = "The signature is not valid"
+
+
+class SignatureReplayed(Unauthenticated):
+    """A request with this nonce was seen before."""
+
+    code = "signature_replayed"
+    title = "The signature was used before"
+
+
 class Forbidden(NodeError):
-    """The principal's role may not do this (`role`)."""
+    """The principal's role may not do this (`role`), or its key has not the `scope` for it."""
 
     code = "scope_missing"
-    title = "Not allowed for this role"
+    title = "Not allowed for this role or key"
+
+
+class PartnerSuspended(Forbidden):
+    """The partner may look, and nothing else, until an operator resumes it."""
+
+    code = "partner_suspended"
+    title = "The partner is suspended"
+
+
+class NetworkNotAllowed(Forbidden):
+    """The key may not be used from the address the request came from."""
+
+    code = "network_not_allowed"
+    title = "Not allowed from this network"
 
 
 class NotFound(NodeError):
@@ -180,6 +222,13 @@ class RequestReferenceUsed(Conflict):
     title = "The payment request's reference is used"
 
 
+class ContractRegistered(Conflict):
+    """The settlement contract is registered for a partner already."""
+
+    code = "contract_registered"
+    title = "The contract is registered"
+
+
 class CancelTooLate(Conflict):
     """The transfer is written into a batch or has ended."""
 
@@ -215,6 +264,13 @@ class NameTaken(Conflict):
     title = "The name is taken"
 
 
+class TooManyKeys(Conflict):
+    """Two keys of this name work already: one to use, one to change to (`limit`)."""
+
+    code = "too_many_keys"
+    title = "Too many keys of this name"
+
+
 class AddressInvalid(Refused):
     """The beneficiary address cannot be paid."""
 
@@ -236,6 +292,20 @@ class AmountOutOfRange(Refused):
     title = "The amount is out of range"
 
 
+class LimitExceeded(Refused):
+    """More than the partner may sell (`limit`, `remaining`, `resets_at`)."""
+
+    code = "limit_exceeded"
+    title = "The partner's limit is exceeded"
+
+
+class CreditLineUsed(Refused):
+    """The partner uses more credit than the new line would allow (`used`)."""
+
+    code = "credit_line_used"
+    title = "The credit line is in use"
+
+
 class PairNotOffered(Refused):
     """No corridor sells and buys these."""
 
@@ -250,11 +320,25 @@ class DepositsNotOffered(Refused):
     title = "Deposits are not offered"
 
 
+class PayoutsNotOffered(Refused):
+    """The node pays nothing out for this partner, or not on this quote."""
+
+    code = "payouts_not_offered"
+    title = "Payouts are not offered"
+
+
 class RailUnknown(Refused):
     """The node has no such rail, or not for this principal."""
 
     code = "rail_unknown"
     title = "The rail is not offered"
+
+
+class BeneficiaryRefused(Refused):
+    """The partner, or the rail, refuses this beneficiary (`reason`). The quote stays active."""
+
+    code = "beneficiary_refused"
+    title = "The beneficiary is refused"
 
 
 class PostingKeyReused(Refused):
@@ -276,6 +360,13 @@ class StatementTooLarge(Refused):
 
     code = "statement_too_large"
     title = "The statement is too large"
+
+
+class RateLimited(Throttled):
+    """More requests than the key, or the address, may send (`retry_after_s`)."""
+
+    code = "rate_limited"
+    title = "Too many requests"
 
 
 class TooManyQuotes(Throttled):

@@ -35,11 +35,18 @@ class Prefix(StrEnum):
     ACCOUNT = "acc"
     EVENT = "evt"
     KEY = "key"
+    SIGNING_KEY = "sig"
+    PREFUNDING = "pre"
     DEPOSIT = "dep"
     PAYMENT_REQUEST = "req"
     BANK_STATEMENT = "sta"
     BANK_LINE = "lin"
     REORG = "reo"
+    BULK = "bul"
+    PAYOUT = "pay"
+    REFUND = "ref"
+    WEBHOOK_ENDPOINT = "whe"
+    DELIVERY = "del"
 
 
 def encode_id(prefix: Prefix, value: UUID) -> str:

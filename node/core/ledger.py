@@ -9,6 +9,7 @@ resolution posts or voids all of them. Balances are derived from entries inside 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Final
 from uuid import UUID
 
@@ -16,10 +17,22 @@ from node.core.errors import InvariantBroken
 from node.core.ids import Prefix, encode_id
 from node.core.units import MINOR_LIMIT, Address
 
+AMOUNT_MAX_MINOR: Final = 10**15
+"""Largest amount of one order, minor units: thousands of them still fit the ledger's counters."""
+
 NATIVE_DIGITS: Final = 9
 """Native coins are booked in units of 10^-9 (gwei), by the cumulative floor."""
 
 WEI_PER_UNIT: Final = 10**9
+
+PARTNER_REFUND: Final = "partner_refund"
+"""Kind of what books that a partner sent a transfer's money back."""
+
+PARTNER_LOSS: Final = "partner_loss"
+"""Kind of what books that a partner keeps what it was paid for a transfer that is given back."""
+
+PARTNER_RECOVERY: Final = "partner_recovery"
+"""Kind of what books that a partner sent back what was a loss already."""
 
 
 class AccountKind(StrEnum):
@@ -89,6 +102,11 @@ def in_flight_account(chain_id: int, asset: str) -> str:
     return f"in_flight/{chain_id}/{asset}"
 
 
+def partner_clearing_account(partner_id: UUID, asset: str) -> str:
+    """Paid to a partner on chain, its local payout not yet confirmed."""
+    return f"partner_clearing/{encode_id(Prefix.PARTNER, partner_id)}/{asset}"
+
+
 def suspense_account(chain_id: int, asset: str) -> str:
     """Came in and belongs to nobody known yet."""
     return f"suspense/{chain_id}/{asset}"
@@ -122,7 +140,8 @@ class LedgerTransaction:
     Attributes:
         key: Books at most once: a key the ledger has is left out, silently.
         kind: `top_up`, `transfer`, `batch`, `gas`, `opening`, `movement`, `suspense`, `correction`,
-            or another of `node.core.bookings`.
+            `partner_payout`, `partner_refund`, `partner_loss`, `partner_recovery`, or another of
+            `node.core.bookings`.
         pending: Whether a resolution must still post or void it.
         entries: At least one, at most 999.
         transfer_id: The transfer it belongs to, if to one.
@@ -154,7 +173,11 @@ class Resolution:
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """The four counters of an account, minor units."""
+    """The four counters of an account, minor units.
+
+    Attributes:
+        credit_line: How far below the floor of the chart it may be; of a partner's account.
+    """
 
     path: str
     kind: AccountKind
@@ -163,6 +186,7 @@ class Balance:
     debits_posted: int = 0
     credits_pending: int = 0
     credits_posted: int = 0
+    credit_line: int = 0
 
     @property
     def posted(self) -> int:
@@ -230,13 +254,14 @@ def acceptance_entries(customer_id: UUID, chain_id: int, amounts: TransferAmount
     return [Entry(*leg) for leg in legs if leg[3]]
 
 
-def batch_final_entries(
+def batch_final_entries(  # noqa: PLR0913, PLR0917 - six figures of one batch, and who has them
     chain_id: int,
     contract: Address,
     token: str,
     settled_total: int,
     fees: Mapping[str, int],
     spreads: Mapping[str, int],
+    reached: Mapping[UUID, int] = MappingProxyType({}),
 ) -> list[Entry]:
     """What a final batch books once, besides posting the pendings of its transfers.
 
@@ -244,18 +269,18 @@ def batch_final_entries(
         chain_id: The chain.
         contract: The settlement contract whose float paid.
         token: Asset code that was paid.
-        settled_total: Sum of the amounts settled, minor units.
+        settled_total: Sum of the amounts that beneficiaries got, minor units.
         fees: Sell asset -> sum of the fees of the transfers settled.
         spreads: Sell asset -> sum of their spreads.
+        reached: Partner -> sum of the amounts that it got, to pay out: nothing of those is posted
+            or earned yet.
     """
-    entries = [
-        Entry(
-            in_flight_account(chain_id, token),
-            chain_account(chain_id, contract, token),
-            token,
-            settled_total,
-        )
-    ]
+    held = chain_account(chain_id, contract, token)
+    entries = []
+    if settled_total:
+        entries.append(Entry(in_flight_account(chain_id, token), held, token, settled_total))
+    clearing = {partner_clearing_account(key, token): total for key, total in reached.items()}
+    entries += [Entry(path, held, token, clearing[path]) for path in sorted(clearing)]
     for word, sums in (("fee", fees), ("spread", spreads)):
         entries += [
             Entry(f"deferred/{word}/{asset}", f"income/{word}/{asset}", asset, total)
@@ -263,6 +288,52 @@ def batch_final_entries(
             if total
         ]
     return entries
+
+
+def paid_out_entries(partner_id: UUID, chain_id: int, amounts: TransferAmounts) -> list[Entry]:
+    """What is booked when a partner has paid a transfer out, besides posting its pending."""
+    token, sell = amounts.buy_asset, amounts.sell_asset
+    clearing = partner_clearing_account(partner_id, token)
+    legs = (
+        (in_flight_account(chain_id, token), clearing, token, amounts.buy),
+        (f"deferred/fee/{sell}", f"income/fee/{sell}", sell, amounts.fees),
+        (f"deferred/spread/{sell}", f"income/spread/{sell}", sell, amounts.spread),
+    )
+    return [Entry(*leg) for leg in legs if leg[3]]
+
+
+def partner_refund_entries(
+    partner_id: UUID, chain_id: int, amounts: TransferAmounts, came_back: int
+) -> list[Entry]:
+    """What is booked when a partner sent a transfer's money back, besides voiding its pending.
+
+    What came in is in suspense by then; what it lacks is lost.
+
+    Args:
+        partner_id: Who sent it.
+        chain_id: The chain it came by.
+        amounts: Of the transfer.
+        came_back: Minor units of the token, at most what was paid.
+    """
+    token = amounts.buy_asset
+    clearing = partner_clearing_account(partner_id, token)
+    legs = (
+        (suspense_account(chain_id, token), clearing, token, came_back),
+        (f"loss/partner/{token}", clearing, token, amounts.buy - came_back),
+    )
+    return [Entry(*leg) for leg in legs if leg[3]]
+
+
+def partner_loss_entries(partner_id: UUID, amounts: TransferAmounts) -> list[Entry]:
+    """What is booked when a partner keeps what it was paid, besides voiding the pending."""
+    token = amounts.buy_asset
+    clearing = partner_clearing_account(partner_id, token)
+    return [Entry(f"loss/partner/{token}", clearing, token, amounts.buy)]
+
+
+def partner_recovery_entries(chain_id: int, token: str, came_back: int) -> list[Entry]:
+    """What is booked when money comes back that was written off: the loss was less."""
+    return [Entry(suspense_account(chain_id, token), f"loss/partner/{token}", token, came_back)]
 
 
 def gas_units(balance_before_wei: int, balance_after_wei: int) -> int:

@@ -176,7 +176,7 @@ def _account(balance: Balance) -> _Account:
     kind, floor = account_rules(balance.path)
     return _Account(
         balance.available,
-        floor,
+        None if floor is None else floor - balance.credit_line,
         kind in _GROWS_BY_DEBIT,
         balance.debits_pending + balance.debits_posted,
         balance.credits_pending + balance.credits_posted,

@@ -5,7 +5,7 @@ rounds down, each amount once. Which rates are fit to price with is in `node.cor
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -61,6 +61,15 @@ class QuoteStatus(StrEnum):
     CONSUMED = "consumed"
     EXPIRED = "expired"
     REVOKED = "revoked"
+
+
+QUOTE_MOVES: Final[Mapping[QuoteStatus, frozenset[QuoteStatus]]] = {
+    QuoteStatus.ACTIVE: frozenset(QuoteStatus) - {QuoteStatus.ACTIVE},
+    QuoteStatus.CONSUMED: frozenset(),
+    QuoteStatus.EXPIRED: frozenset(),
+    QuoteStatus.REVOKED: frozenset(),
+}
+"""Every move there is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +137,7 @@ def mid_of(sell: str, buy: str, sources: Sequence[Rate]) -> Mid:
         InvariantBroken: They do not lead there.
     """
     numerator, denominator = chained(sell, buy, sources)
-    return Mid(_cut(numerator, denominator), tuple(sources))
+    return Mid(cut_rate(numerator, denominator), tuple(sources))
 
 
 def chained(sell: str, buy: str, sources: Sequence[Rate]) -> tuple[int, int]:
@@ -155,7 +164,7 @@ def chained(sell: str, buy: str, sources: Sequence[Rate]) -> tuple[int, int]:
     return numerator, denominator
 
 
-def _cut(numerator: int, denominator: int) -> Decimal:
+def cut_rate(numerator: int, denominator: int) -> Decimal:
     """The ratio with at most 18 significant digits, downwards; no trailing zeros."""
     shift = MID_DIGITS - len(str(numerator)) + len(str(denominator))
     digits = _scaled(numerator, shift) // _scaled(denominator, -shift)
@@ -401,6 +410,24 @@ def _out_of_range(least: Money, most: Money) -> AmountOutOfRange:
 
 
 @dataclass(frozen=True, slots=True)
+class PartnerLeg:
+    """What a partner is bound to pay out for the token that a quote buys.
+
+    Attributes:
+        partner: Its name.
+        quote_id: As the partner names its quote.
+        price: Sells the token, by the partner's word; its fees are in the token.
+        expires_at: When the partner is bound no more, aware UTC.
+    """
+
+    partner_id: UUID
+    partner: str
+    quote_id: str
+    price: Price
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Quote:
     """A price the node is bound to until `expires_at`, for one transfer.
 
@@ -410,6 +437,7 @@ class Quote:
         created_at: Database clock, aware UTC; so are `expires_at` and `revoked_at`.
         revoked_reason: Why it was revoked, if it was.
         transfer_id: The transfer that consumed it.
+        leg: Where a partner pays out: what it pays for what `price` buys.
     """
 
     id: UUID
@@ -421,6 +449,7 @@ class Quote:
     revoked_at: datetime | None = None
     revoked_reason: HaltReason | None = None
     transfer_id: UUID | None = None
+    leg: PartnerLeg | None = None
 
     def status(self, now: datetime) -> QuoteStatus:
         """Where the quote stands; active only while `expires_at > now`.
@@ -437,6 +466,11 @@ class Quote:
     def is_visible_to(self, principal: Principal) -> bool:
         """Whether the quote exists for this principal: its maker and the operator."""
         return principal.role is Role.OPERATOR or self.maker == principal.key
+
+    @property
+    def delivered(self) -> Money:
+        """What the beneficiary gets."""
+        return self.price.buy if self.leg is None else self.leg.price.buy
 
     @property
     def amounts(self) -> TransferAmounts:

@@ -32,6 +32,7 @@ class Becomes(StrEnum):
     SUBMITTED = "submitted"  # the same signed bytes are sent again: the same number, once
     FUNDED = "funded"  # no transaction of the node can pay it any more: the next batch does
     VOIDING = "voiding"  # a void was asked for, and lost against the payment that is undone
+    KEPT = "kept"  # a partner ended it: its payment alone is undone, and comes again
 
 
 @dataclass(frozen=True, slots=True)

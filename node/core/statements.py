@@ -12,6 +12,7 @@ from typing import Final
 from uuid import UUID
 
 from node.core.errors import InvariantBroken, PeriodInvalid
+from node.core.ids import Prefix, encode_id
 
 _DAY: Final = timedelta(days=1)
 _INSTANT: Final = timedelta(microseconds=1)  # what the ledger's times are counted in
@@ -124,13 +125,14 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """What a customer's account of one currency held, and what changed it.
+    """What an account of one currency of a customer or partner held, and what changed it.
 
-    Such an account grows on the credit side.
+    Such an account grows on the credit side. That of a partner may be below zero, by its credit
+    line.
 
     Attributes:
-        customer_id: Whose account.
-        owner_name: The customer's name, as it was given.
+        owner_id: Whose account.
+        owner_name: The owner's name, as it was given.
         asset: Currency code.
         opening: Posted balance before the first line, minor units.
         lines: Oldest first.
@@ -139,9 +141,10 @@ class Statement:
         booked_at: When that was booked; None where nothing was.
         made_at: When the statement was made.
         ends_at: Up to when it says everything: the end of the period, or before.
+        owner_kind: What the owner is: `CUSTOMER` or `PARTNER`.
     """
 
-    customer_id: UUID
+    owner_id: UUID
     owner_name: str
     asset: str
     period: Period
@@ -152,6 +155,7 @@ class Statement:
     booked_at: datetime | None
     made_at: datetime
     ends_at: datetime
+    owner_kind: Prefix = Prefix.CUSTOMER
 
     def __post_init__(self) -> None:
         balance = self.opening
@@ -163,6 +167,11 @@ class Statement:
             raise InvariantBroken(
                 f"opening and lines come to {balance}, the ledger says {self.closing}"
             )
+
+    @property
+    def owner(self) -> str:
+        """Public id of the owner."""
+        return encode_id(self.owner_kind, self.owner_id)
 
     @property
     def is_complete(self) -> bool:

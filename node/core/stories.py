@@ -124,6 +124,14 @@ _OPENING: Final[Mapping[BreakCode, str]] = {
     " Expected was {expected}; there is {actual}.",
     BreakCode.BANK_BALANCE: "The bank's closing balance is not the ledger's{line}: {expected},"
     " {actual}.",
+    BreakCode.PARTNER_DIFFERS: "A partner states another payout than it was ordered: {expected},"
+    " {actual}.",
+    BreakCode.PARTNER_UNPAID: "A partner ended a transfer whose payment a reorg past finality took"
+    " back: {expected}, {actual}.",
+    BreakCode.PARTNER_STALLS: "A partner does not go on with what it was paid for: {expected},"
+    " {actual}.",
+    BreakCode.PAYOUT_STANDS: "A payout for a partner stands still: it is {actual}, and ought"
+    " {expected}.",
 }
 
 _DONE: Final[Mapping[BreakCode, str]] = {
@@ -146,6 +154,8 @@ _DONE: Final[Mapping[BreakCode, str]] = {
     " share.",
     BreakCode.UNDECODED_LOG: "The log is kept as it came.",
     BreakCode.CHARGEBACK_LOSS: "What the customer did not have was written off.",
+    BreakCode.PAYOUT_STANDS: "Its money is where it was: due at the bank, on its way back, or the"
+    " partner's.",
 }
 
 _TELLS_ALL: Final = frozenset(
@@ -164,6 +174,7 @@ _TELLS_ALL: Final = frozenset(
         BreakCode.BANK_LINE_UNMATCHED,
         BreakCode.BANK_LINE_MISSING,
         BreakCode.BANK_BALANCE,
+        BreakCode.PAYOUT_STANDS,
     }
 )
 """Codes that are what happened: no cause behind them is looked for."""

@@ -73,7 +73,8 @@ TERMINAL: Final = frozenset(
     }
 )
 """Nothing happens to these any more; but `settled` is undone where a reorg past finality takes its
-block back and two operators accept that (ADR 0021)."""
+block back and two operators accept that (ADR 0021). `paid_out` and `refunded` stay what they are
+then; that their payment is gone, and comes again, is told in their timelines."""
 
 
 class Happening(StrEnum):
@@ -88,6 +89,12 @@ class Happening(StrEnum):
     REQUEUED = "requeued"  # its batch finally did not pay it, and it may be tried again
     VOID_ASKED = "void_asked"  # the number was in a written batch and must give its money back
     SETTLED = "settled"  # Settled(number), final
+    REACHED_PARTNER = "reached_partner"  # the same, of a payment to the partner that pays out
+    REACHED_AGAIN = "reached_again"  # after a reorg past finality, of what has ended meanwhile
+    PAID_OUT = "paid_out"  # the partner has paid the beneficiary
+    UNDELIVERABLE = "undeliverable"  # the partner cannot, as it was ordered
+    PAYOUT_RETRIED = "payout_retried"  # the partner tries again
+    REFUNDED = "refunded"  # the partner sent the money back, final
     HELD = "held"  # an operator decides: it cannot be paid, or its batches did not
     RELEASED = "released"
     RENUMBERED = "renumbered"  # its number is used for something else, and it was never written
@@ -127,8 +134,28 @@ MOVES: Final[Mapping[tuple[State, Happening], State]] = {
     (State.VOIDING, Happening.EXPIRED): State.EXPIRED,
     (State.VOIDING, Happening.SETTLED): State.SETTLED,
     (State.INCLUDED, Happening.SETTLED): State.SETTLED,
+    (State.VOIDING, Happening.REACHED_PARTNER): State.PAYOUT_PENDING,
+    (State.INCLUDED, Happening.REACHED_PARTNER): State.PAYOUT_PENDING,
+    (State.PAYOUT_PENDING, Happening.PAID_OUT): State.PAID_OUT,
+    (State.PAYOUT_PENDING, Happening.UNDELIVERABLE): State.UNDELIVERABLE,
+    (State.UNDELIVERABLE, Happening.PAYOUT_RETRIED): State.PAYOUT_PENDING,
+    (State.UNDELIVERABLE, Happening.REFUNDED): State.REFUNDED,
+    (State.PAYOUT_PENDING, Happening.UNSETTLED): State.SUBMITTED,
+    (State.UNDELIVERABLE, Happening.UNSETTLED): State.SUBMITTED,
+    # What a partner has paid out, or given back, cannot be undone by a chain: only its payment on
+    # the chain is, and comes again.
+    (State.PAID_OUT, Happening.UNSETTLED): State.PAID_OUT,
+    (State.PAID_OUT, Happening.REACHED_AGAIN): State.PAID_OUT,
+    (State.REFUNDED, Happening.UNSETTLED): State.REFUNDED,
+    (State.REFUNDED, Happening.REACHED_AGAIN): State.REFUNDED,
 }
-"""Every move there is; all others are refused. Terminal states have none but `UNSETTLED`."""
+"""Every move there is; all others are refused. What is terminal has only those of a reorg past
+finality (ADR 0021, ADR 0029)."""
+
+WITH_PARTNER: Final = frozenset(
+    {State.PAYOUT_PENDING, State.UNDELIVERABLE, State.PAID_OUT, State.REFUNDED}
+)
+"""The payment on the chain is final, or was, and a partner pays out."""
 
 ENDINGS: Final = frozenset({Happening.CANCELED, Happening.FAILED, Happening.EXPIRED})
 """What gives the money back."""
@@ -138,6 +165,8 @@ _TYPES: Final[Mapping[Happening, str]] = {
     Happening.UNSETTLED: "transfer.reorged",
     Happening.REQUEUED: "transfer.requeued",
     Happening.RENUMBERED: "transfer.renumbered",
+    Happening.REACHED_AGAIN: "transfer.reached_again",
+    Happening.PAYOUT_RETRIED: "transfer.payout_retried",
 }
 """Their event types; all others are named after the state reached."""
 
@@ -148,8 +177,8 @@ class Move:
 
     Attributes:
         state: The next state.
-        type: The event type of the timeline, `transfer.` and the state reached, or
-            `transfer.reorged`, `transfer.requeued`, `transfer.renumbered`.
+        type: The event type of the timeline: `transfer.` and the state reached, but for a few
+            happenings that have their own.
         booking: What happens, in the same database transaction, to the pending ledger
             transaction; None: nothing.
     """
@@ -181,9 +210,9 @@ def move(state: State, happening: Happening, *, was_written: bool) -> Move:
     if happening in _TYPES:
         return Move(following, _TYPES[happening])
     booking = None
-    if happening is Happening.SETTLED:
+    if happening in (Happening.SETTLED, Happening.PAID_OUT):
         booking = Outcome.POSTED
-    elif happening in ENDINGS:
+    elif happening in ENDINGS or happening is Happening.REFUNDED:
         booking = Outcome.VOIDED
     return Move(following, f"transfer.{following}", booking)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from adapters.evm.signer import write_keystore
 from adapters.fx import EcbRates
 from node.devnet.anvil import DEV_ACCOUNTS
 from node.devnet.errors import DevnetError
+from node.devnet.magic import DENIED_ADDRESS
 from node.devnet.state import StateDirectory, write_json
 
 TOKEN_DIGITS = 6
@@ -44,27 +46,47 @@ _KEYSTORE_ITERATIONS = 1_000
 
 
 def main() -> None:
-    """Set up the chain and write `chain.json` as the last step."""
+    """Set up the chain and write each node's `chain.json`, the first one's as the last step."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("state_dir", type=Path)
     parser.add_argument("rpc_url")
     options = parser.parse_args()
     state = StateDirectory(options.state_dir)
-    write_json(state.chain, set_up(state, options.rpc_url))
+    places = [state.node(name) for name in state.node_names]
+    made = set_up(places, options.rpc_url)
+    for place, addresses in reversed(list(zip(places, made, strict=True))):
+        write_json(place.chain, addresses)
 
 
-def set_up(state: StateDirectory, rpc_url: str) -> dict[str, Any]:
-    """Deploy, mint and fund; returns the addresses, those of the price feeds by pair.
+def set_up(places: Sequence[StateDirectory], rpc_url: str) -> list[dict[str, Any]]:
+    """Deploy, mint and fund for each node; returns its addresses, of the price feeds by pair.
 
-    The settlement contract holds its float before a node first looks, so the node books it as
-    opening capital.
+    Token and price feeds are the same for all; contracts and keys are each node's own. A settlement
+    contract holds its float before a node first looks, so the node books it as opening capital.
     """
     # No proxy of the environment can reach a chain on this machine.
     web3 = Web3(HTTPProvider(rpc_url, request_kwargs={"proxies": {"http": "", "https": ""}}))
     admin = Web3.to_checksum_address(DEV_ACCOUNTS[0][0])
-    lanes = [_new_key(state, f"lanes/{number}") for number in range(1, LANES + 1)]
-    treasury, pauser, rescuer = (_new_key(state, name) for name in OTHER_KEYS)
     token = _deploy(web3, admin, "TestUSD", admin, admin, admin)
+    _transact(web3, admin, token.functions.configureMinter(admin, MINT_ALLOWANCE_MINOR))
+    _transact(web3, admin, token.functions.deny(Web3.to_checksum_address(DENIED_ADDRESS)))
+    shared = {
+        "token": token.address,
+        "admin": admin,
+        "price_feeds": _deploy_price_feeds(web3, admin),
+    }
+    made = [{**shared, **_set_up_node(web3, admin, place, token)} for place in places]
+    for _ in range(_BLOCKS_ON_TOP):
+        _mine(web3)
+    return made
+
+
+def _set_up_node(
+    web3: Web3, admin: ChecksumAddress, place: StateDirectory, token: Contract
+) -> dict[str, Any]:
+    """What is one node's own: keys with coin, contracts, float and treasury."""
+    lanes = [_new_key(place, f"lanes/{number}") for number in range(1, LANES + 1)]
+    treasury, pauser, rescuer = (_new_key(place, name) for name in OTHER_KEYS)
     settlement = _deploy(
         web3,
         admin,
@@ -77,24 +99,17 @@ def set_up(state: StateDirectory, rpc_url: str) -> dict[str, Any]:
         [(lane, CAP_MINOR) for lane in lanes],
     )
     deposits = _deploy(web3, admin, "DepositForwarders", settlement.address)
-    _transact(web3, admin, token.functions.configureMinter(admin, MINT_ALLOWANCE_MINOR))
     _transact(web3, admin, token.functions.mint(settlement.address, FLOAT_MINOR))
     _transact(web3, admin, token.functions.mint(treasury, TREASURY_MINOR))
     for address in (*lanes, treasury, pauser, rescuer):
         _send(web3, {"from": admin, "to": address, "value": Wei(GAS_MONEY_WEI)})
-    price_feeds = _deploy_price_feeds(web3, admin)
-    for _ in range(_BLOCKS_ON_TOP):
-        _mine(web3)
     return {
-        "token": token.address,
         "settlement": settlement.address,
         "deposits": deposits.address,
         "treasury": treasury,
         "lanes": lanes,
         "pauser": pauser,
         "rescuer": rescuer,
-        "admin": admin,
-        "price_feeds": price_feeds,
     }
 
 

@@ -1,21 +1,19 @@
-"""The demo: everything is started, one remittance is made and proven, then it keeps serving.
+"""The demo: everything is started, payments are made and proven, then it keeps serving.
 
-`./scripts/demo` runs this after set-up. Not here: the remittance itself (`remittance.py`) and
-what is started (`network.py`).
+First a remittance that one node pays on chain, then a payment over two nodes. `./scripts/demo` runs
+this after set-up. Not here: the payments themselves (`remittance.py`, `crossing.py`) and what is
+started (`network.py`).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import re
 import signal
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from types import FrameType
@@ -23,13 +21,14 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
+from node.devnet.crossing_shown import show_crossing
 from node.devnet.errors import DevnetError, Outdated
 from node.devnet.network import ChainLost
 from node.devnet.remittance import BENEFICIARY, Document, Remittance
 from node.devnet.running import Background, down
-from node.devnet.state import StateDirectory
+from node.devnet.showing import show_event, show_reconciliation, table
+from node.devnet.state import NODE_NAMES, StateDirectory
 from node.devnet.supervisor import Stopped
 
 _LOOK_EACH_S = 0.5
@@ -46,7 +45,9 @@ def main() -> int:
     try:
         with _signals_raise(), _running(state_dir, options.port, console) as devnet:
             result = _show_remittance(devnet.description, console)
-            good = bool(result["completed"]) and result["breaks_open"] == 0
+            result["cross_border"] = second = _show_second(devnet.description, console)
+            parts = [result] if second is None else [result, second]
+            good = all(each["completed"] and each["breaks_open"] == 0 for each in parts)
             if options.json:
                 sys.stdout.write(json.dumps({**result, "devnet": devnet.description}) + "\n")
                 sys.stdout.flush()
@@ -68,9 +69,9 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="demo",
-        description="Starts PostgreSQL, a chain, contracts and a node; sends 200.00 EUR to a "
-        "beneficiary as USDC; proves it; lets a customer be paid on chain; then keeps serving "
-        "until Ctrl-C.",
+        description="Starts PostgreSQL, a chain, contracts and two nodes; sends 200.00 EUR to a "
+        "beneficiary as USDC; proves it; lets a customer be paid on chain; sends 200.00 EUR to a "
+        "bank account in pesos, which the second node pays; then keeps serving until Ctrl-C.",
     )
     parser.add_argument(
         "--exit", action="store_true", help="end after the job (status 0: all well)"
@@ -93,14 +94,20 @@ def _running(state_dir: Path, port: int | None, console: Console) -> Iterator[Ba
     def say(line: str) -> None:
         console.print(f"[dim]  {escape(line)}[/]", soft_wrap=True)
 
+    state = StateDirectory(state_dir.absolute())
+
     def start() -> Background:
-        return Background.start(state_dir, say=say, port=port, tied=True, made_by="demo")
+        # A devnet of one node that is there already stays one; half of the demo needs no more.
+        nodes = None if state.exists() else len(NODE_NAMES)
+        return Background.start(
+            state_dir, say=say, port=port, nodes=nodes, tied=True, made_by="demo"
+        )
 
     console.print("[bold]Starting[/]")
     try:
         devnet = start()
     except (ChainLost, Outdated) as error:
-        if StateDirectory(state_dir.absolute()).made_by() != "demo":
+        if state.made_by() != "demo":
             raise
         lost = (
             "was killed and is lost" if isinstance(error, ChainLost) else "is of an older version"
@@ -142,7 +149,7 @@ def _show_remittance(description: Document, console: Console) -> dict[str, Any]:
         events = []
         for event in job.follow(transfer):
             events.append(event)
-            _show_event(event, events, console)
+            show_event(event, events, console)
         transfer = job.find(transfer["id"])
         result: dict[str, Any] = {
             "completed": transfer["status"] == "completed",
@@ -165,10 +172,22 @@ def _show_remittance(description: Document, console: Console) -> dict[str, Any]:
         _show_deposit(job, deposit, console)
         result["reconciliation"] = run = job.reconcile()
         result["breaks_open"] = run["breaks_open"]
-        _show_reconciliation(run, console)
+        show_reconciliation(run, console)
         return result
     finally:
         job.close()
+
+
+def _show_second(description: Document, console: Console) -> dict[str, Any] | None:
+    """The payment over two nodes; None where the devnet has one."""
+    if len(description["nodes"]) > 1:
+        return show_crossing(description, console)
+    console.print(
+        "\n[bold]One node[/] is in this devnet; a new one, of the demo or of"
+        " `corridor devnet up --nodes 2`, shows a payment over two.",
+        soft_wrap=True,
+    )
+    return None
 
 
 def _show_quote(job: Remittance, quote: Document, console: Console) -> None:
@@ -179,7 +198,7 @@ def _show_quote(job: Remittance, quote: Document, console: Console) -> None:
         for each in quote["rate_sources"]
     )
     console.print(f"\n[bold]Quote[/] {quote['id']}, firm until {quote['expires_at']}")
-    _table(
+    table(
         console,
         (f"{job.customer['name']} pays", f"{sell['amount']} {sell['currency']}"),
         (f"{BENEFICIARY['name']} gets", f"[bold]{buy['amount']} {buy['currency']}[/]"),
@@ -190,21 +209,10 @@ def _show_quote(job: Remittance, quote: Document, console: Console) -> None:
     )
 
 
-def _show_event(event: Document, events: list[Document], console: Console) -> None:
-    took_s = (_moment(event) - _moment(events[0])).total_seconds()
-    told = events[-2]["detail"] if len(events) > 1 else {}
-    news = [
-        f"{label} {event['detail'][name]}"
-        for name, label in (("tx_hash", "tx"), ("block_number", "block"))
-        if event["detail"].get(name) not in (None, told.get(name))
-    ]
-    console.print(f"  {took_s:5.1f} s  {event['state']:<10} {', '.join(news)}", soft_wrap=True)
-
-
 def _show_proof(transfer: Document, proof: Document, console: Console) -> None:
     verdict = "[green]agree[/]" if proof["matches"] else "[bold red]DO NOT AGREE[/]"
     console.print(f"\n[bold]On chain[/], asked of anvil itself: order and logs {verdict}")
-    _table(
+    table(
         console,
         ("tx", proof["tx_hash"]),
         ("block", f"{proof['block_number']}"),
@@ -227,7 +235,7 @@ def _show_entries(entries: list[Document], console: Console) -> None:
 
 def _show_deposit(job: Remittance, deposit: Document, console: Console) -> None:
     console.print(f"\n[bold]Deposit[/] on chain, for {job.customer['name']}: {deposit['status']}")
-    _table(
+    table(
         console,
         ("amount", f"{deposit['amount']} {deposit['currency']}"),
         ("to", deposit["to_address"]),
@@ -238,33 +246,11 @@ def _show_deposit(job: Remittance, deposit: Document, console: Console) -> None:
     )
 
 
-def _show_reconciliation(run: Document, console: Console) -> None:
-    block = run["as_of"]
-    where = f" of ledger and chain at block {block['block_number']}" if block else ""
-    wrong = [each for each in run["checks"] if not each["ok"]]
-    kinds = Counter(re.split("[.:]", each["name"])[0] for each in run["checks"])
-    console.print(f"\n[bold]Reconciliation[/]{where}: {run['status']}")
-    shown = ", ".join(f"{kind} {count}" for kind, count in kinds.items())
-    console.print(f"  checked: {shown}", soft_wrap=True)
-    for each in wrong:
-        console.print(
-            f"  [bold red]NO[/]  {escape(each['name'])}: should be {escape(each['expected'])}, "
-            f"is {escape(each['actual'])}",
-            soft_wrap=True,
-        )
-    colour = "green" if run["breaks_open"] == 0 and not wrong else "bold red"
-    agree = len(run["checks"]) - len(wrong)
-    console.print(
-        f"  [{colour}]{agree} of {len(run['checks'])} checks agree, "
-        f"{run['breaks_open']} breaks open[/]"
-    )
-
-
 def _show_links(description: Document, state_dir: Path, console: Console) -> None:
     node = description["nodes"][0]
     customer = node["customers"][0]
     console.print("\n[bold]Running[/] until Ctrl-C")
-    _table(
+    table(
         console,
         ("HTTP", node["url"]),
         ("documentation", f"{node['url']}/docs"),
@@ -274,6 +260,10 @@ def _show_links(description: Document, state_dir: Path, console: Console) -> Non
         ("partner key", node["keys"]["partner"]),
         (f"{customer['name']}'s token", customer["token"]),
         ("all of it", str(state_dir / "devnet.json")),
+        *(
+            (f"node {each['name']}", f"{each['url']}, {state_dir / each['name'] / 'devnet.json'}")
+            for each in description["nodes"][1:]
+        ),
     )
     command, customer_id = ".venv/bin/corridor", customer["id"]
     place = "" if state_dir == Path(".corridor") else f" --state-dir {state_dir}"
@@ -283,25 +273,16 @@ def _show_links(description: Document, state_dir: Path, console: Console) -> Non
         f"{command} quote 200.00 EUR USDC{place}",
         f"{command} send 50.00 EUR USDC {to}{place}",
         f"{command} reconcile --explain{place}",
+        *(
+            f"{command} payouts list --state-dir {state_dir / each['name']}"
+            for each in description["nodes"][1:]
+        ),
     ):
         console.print(f"  {line}", soft_wrap=True)
 
 
-def _moment(event: Document) -> datetime:
-    return datetime.fromisoformat(event["occurred_at"])
-
-
 def _units(amount_minor: int) -> str:
     return f"{Decimal(amount_minor).scaleb(-_TOKEN_DIGITS):.{_TOKEN_DIGITS}f}"
-
-
-def _table(console: Console, *rows: tuple[str, str]) -> None:
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
-    for label, value in rows:
-        table.add_row(f"  {label}", value)
-    console.print(table)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -25,7 +26,7 @@ from node.config import load_settings
 from node.core.errors import NodeError, Unavailable
 from node.devnet import anvil, postgres
 from node.devnet.errors import DevnetError
-from node.devnet.network import CHECKOUT
+from node.devnet.programs import CHECKOUT
 from node.devnet.rpc import call
 from node.devnet.running import Description, describe
 from node.devnet.state import StateDirectory
@@ -75,9 +76,8 @@ def examine(state_dir: Path) -> list[Finding]:
     if not is_ready(state):
         return [*findings, Finding("devnet", ok=True, detail=f"not running in {state.root}")]
     description = describe(state.root)
-    findings.append(_look("database", lambda: _database(state, description)))
-    url = description["nodes"][0]["database_url"]
-    findings.append(_look("database login", lambda: _login(state, database_url=url)))
+    for node in description["nodes"]:
+        findings += _databases(state, node, len(description["nodes"]))
     findings.append(_look("chain", lambda: _chain(description)))
     findings.append(_look("contracts on chain", lambda: _code(description)))
     return findings + _nodes(description)
@@ -201,14 +201,24 @@ def _leftovers(state: StateDirectory) -> str:
     return "none"
 
 
-def _database(state: StateDirectory, description: Description) -> str:
-    port = int(description["nodes"][0]["database_url"].rpartition(":")[2].split("/")[0])
-    server = postgres.Postgres(state.postgres, port, state.log("postgres"))
+def _databases(state: StateDirectory, node: Mapping[str, Any], nodes: int) -> list[Finding]:
+    """One node's database, and what its login may do there."""
+    of = f" of {node['name']}" if nodes > 1 else ""
+    url = str(node["database_url"])
+    return [
+        _look(f"database{of}", lambda: _database(state, url)),
+        _look(f"database login{of}", lambda: _login(state, database_url=url)),
+    ]
+
+
+def _database(state: StateDirectory, url: str) -> str:
+    parts = urlsplit(url)
+    server = postgres.Postgres(state.postgres, parts.port or 0, state.log("postgres"))
     try:
-        found = server.sql("SELECT version_num FROM alembic_version", database=postgres.DATABASE)
+        found = server.sql("SELECT version_num FROM alembic_version", database=parts.path[1:])
     except DevnetError as error:
         raise DevnetError(error.args[0], remedy=f"read {state.log('postgres')}") from error
-    return f"answers on port {port}, schema {found}"
+    return f"answers on port {parts.port}, schema {found}"
 
 
 def _chain(description: Description) -> str:
@@ -224,7 +234,10 @@ def _chain(description: Description) -> str:
 
 def _code(description: Description) -> str:
     url = description["chain"]["rpc_url"]
-    for name, address in description["contracts"].items():
+    contracts = dict(description["contracts"])
+    for node in description["nodes"][1:]:
+        contracts[f"settlement of {node['name']}"] = node["settlement"]
+    for name, address in contracts.items():
         if call(url, "eth_getCode", address, "latest") == "0x":
             raise DevnetError(
                 f"there is no contract {name} at {address}",

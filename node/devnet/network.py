@@ -1,54 +1,43 @@
 """What a devnet consists of, in the order in which it starts.
 
-PostgreSQL, anvil, contracts and money, schema, customers and keys, `serve`, `work`. A chain lives
-in anvil's memory; an orderly end writes it down and the next start goes on with it. When anvil
-was killed the chain is lost and the database is ahead of it for good: that is said, not mended.
-Not here: keeping the programs running (`supervisor.py`).
+PostgreSQL, anvil, contracts and money; then of each node the schema, customers and keys, `serve`,
+`work`. A chain lives in anvil's memory; an orderly end writes it down and the next start goes on
+with it. When anvil was killed the chain is lost and the database is ahead of it for good: that is
+said, not mended. Not here: keeping the programs running (`supervisor.py`), one node (`nodes.py`),
+how two nodes come to know each other (`introducing.py`).
 """
 
 from __future__ import annotations
 
 import http.client
-import os
-import signal
-import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
-from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from node.devnet.anvil import CHAIN_ID, Anvil
 from node.devnet.errors import DevnetError
+from node.devnet.introducing import introduce, is_introduced, seeding
+from node.devnet.nodes import BLOCK_S, FINALITY_DEPTH_BLOCKS, Node
 from node.devnet.postgres import Postgres
-from node.devnet.programs import Program, free_port
+from node.devnet.programs import free_port
 from node.devnet.rpc import call
 from node.devnet.state import StateDirectory, read_json, write_json
 from node.devnet.supervisor import Say, Supervisor
 
-NODE_NAME = "berlin"
-
 _HTTP_PORT = 8000
 _CHAIN_PORT = 8545
 _DATABASE_PORT = 54320
-_BLOCK_S = 1
-# anvil forgets a transaction that it could not put into a full block in the order of nonces.
-_RESEND_AFTER_S = 3
 # Recent blocks that can be asked for state: ten minutes, in which people can look at a reorg past
 # finality and accept it. (A geth full node keeps 128.) Each costs up to half a megabyte of memory.
 _STATES_KEPT = 600
-# A block is final when so many follow it.
-FINALITY_DEPTH_BLOCKS = 2
 # A resumed chain can be asked for the state of new blocks only: make the final one new.
 _BLOCKS_ON_RESUME = FINALITY_DEPTH_BLOCKS + 1
 _ANSWER_LIMIT_S = 5.0
-# Rates of the last day the wheel of the European Central Bank's data knows, however old. Prices
-# are made of these; the price feeds on the chain come last, as a cross check.
-_FX_SOURCES = "ecb:max_age_s=0,fixed:USD/USDC=1,chainlink:max_age_s=0"
-CHECKOUT = Path(__file__).resolve().parents[2]
+_PORT_MAX = 65_535
 
 _CHAIN_LOST = (
     "the chain is lost: it lived in anvil's memory, and anvil did not end in good order. "
@@ -79,14 +68,14 @@ class Ticker(threading.Thread):
 
     def run(self) -> None:
         """Mine until told to end; a chain that is gone is the supervisor's business."""
-        due = time.monotonic() + _BLOCK_S
+        due = time.monotonic() + BLOCK_S
         while not self._ended.wait(max(0.0, due - time.monotonic())):
             try:
                 call(self._rpc_url, "evm_mine")
             except DevnetError:
                 continue
             finally:
-                due = max(due + _BLOCK_S, time.monotonic())
+                due = max(due + BLOCK_S, time.monotonic())
 
     def end(self) -> None:
         """No further block."""
@@ -116,37 +105,48 @@ class Network:
             ChainLost: The directory's chain is gone.
             DevnetError: Something cannot be had or does not come up; says the remedy.
         """
-        http_port = self._choose_http_port()
-        database = self._start_database(supervisor)
-        chain = self._start_chain(supervisor)
-        addresses = read_json(self.state.chain)
-        environment = self._node_environment(http_port, database, chain, addresses)
-        url = f"http://127.0.0.1:{http_port}"
-        self._start_node(supervisor, environment, url, database.url())
-        self._describe(supervisor, url, database, chain, addresses)
-        supervisor.on_change = lambda: self._describe(supervisor, url, database, chain, addresses)
+        nodes = self._nodes()
+        server = self._start_database(supervisor, nodes)
+        chain = self._start_chain(supervisor, nodes)
+        self._start_nodes(supervisor, nodes, server, chain.rpc_url)
+        self._describe(supervisor, nodes, server, chain)
+        supervisor.on_change = lambda: self._describe(supervisor, nodes, server, chain)
 
     def end(self) -> None:
         """No further block; the programs are the supervisor's to stop."""
         if self._ticker is not None:
             self._ticker.end()
 
+    def _nodes(self) -> list[Node]:
+        """The nodes, each further one at the next port if that is free."""
+        first, *further = self.state.node_names
+        nodes = [Node(first, self.state, self._choose_http_port())]
+        for number, name in enumerate(further, start=1):
+            port = self._free_port(nodes[0].http_port + number)
+            nodes.append(Node(name, self.state.node(name), port))
+        return nodes
+
     def _choose_http_port(self) -> int:
         """The port that is asked for; else the one that was asked for last, if it is free."""
         before = read_json(self.state.asked).get("http_port", _HTTP_PORT)
         wanted = before if self.port is None else self.port
+        if self.port is None:
+            return self._free_port(wanted)
         chosen = free_port(wanted)
-        if self.port is not None:
-            if chosen != self.port:
-                raise DevnetError(
-                    f"port {self.port} is taken", remedy="give another with --port, or leave it out"
-                )
-            write_json(self.state.asked, {"http_port": self.port})
-        elif chosen != wanted:
+        if chosen != self.port:
+            raise DevnetError(
+                f"port {self.port} is taken", remedy="give another with --port, or leave it out"
+            )
+        write_json(self.state.asked, {"http_port": self.port})
+        return chosen
+
+    def _free_port(self, wanted: int) -> int:
+        chosen = free_port(wanted if wanted <= _PORT_MAX else None)
+        if chosen != wanted:
             self.say(f"port {wanted} is taken; taking {chosen}")
         return chosen
 
-    def _start_database(self, supervisor: Supervisor) -> Postgres:
+    def _start_database(self, supervisor: Supervisor, nodes: Sequence[Node]) -> Postgres:
         server = Postgres(
             self.state.postgres, free_port(_DATABASE_PORT), self.state.log("postgres")
         )
@@ -155,13 +155,14 @@ class Network:
         self.say(f"starting PostgreSQL on port {server.port}")
         supervisor.start(server.program(), before_start=server.remove_stale_lock)
         supervisor.wait_for("postgres", server.ready)
-        if not self.state.seed.exists():  # an interrupted first start: no node has run on it yet
-            server.drop_database()
-        server.create_database()
+        for node in nodes:
+            if not node.is_seeded:  # an interrupted first start: no node has run on it yet
+                server.drop_database(node.database)
+            server.create_database(node.database)
         server.create_node_login()
         return server
 
-    def _start_chain(self, supervisor: Supervisor) -> Anvil:
+    def _start_chain(self, supervisor: Supervisor, nodes: Sequence[Node]) -> Anvil:
         chain = Anvil(
             self.state.anvil,
             free_port(_CHAIN_PORT),
@@ -187,7 +188,7 @@ class Network:
         else:
             self.say("deploying the contracts and minting test money")
             module = ("node.devnet.chain", str(self.state.root), chain.rpc_url)
-            supervisor.run(self._python("chain", *module, environment={}))
+            supervisor.run(nodes[0].program("chain", *module, environment={}))
         self._ticker = Ticker(chain.rpc_url)
         self._ticker.start()
         return chain
@@ -198,101 +199,55 @@ class Network:
             if call(chain.rpc_url, "eth_getCode", addresses[name], "latest") == "0x":
                 raise ChainLost
 
-    def _start_node(
-        self, supervisor: Supervisor, environment: Mapping[str, str], url: str, owner_url: str
+    def _start_nodes(
+        self, supervisor: Supervisor, nodes: Sequence[Node], server: Postgres, rpc_url: str
     ) -> None:
-        as_owner = {**environment, "CORRIDOR_DATABASE_OWNER_URL": owner_url}
-        migrate = self._python("migrate", "node", "migrate", environment=as_owner)
-        first_time = not self.state.seed.exists()
-        if first_time:
-            supervisor.run(migrate)
-            self.say("making keys and customers")
-            module = ("node.devnet.seeding", str(self.state.seed))
-            supervisor.run(self._python("seeding", *module, environment=environment))
-        self.say(f"starting corridor serve and work on {url}")
-        for name in ("serve", "work"):
-            supervisor.start(self._python(name, "node", name, environment=environment))
-        if not first_time:  # meanwhile both are loading; they wait for the schema
-            supervisor.run(migrate)
-        supervisor.wait_for("serve", lambda: answers(f"{url}/healthz"))
-        supervisor.wait_for("work", lambda: answers(f"{url}/readyz"))
+        unmet = [node for node in nodes if not is_introduced(node, nodes)]
+        for node in unmet:
+            self._migrate(supervisor, node, server, rpc_url)
+            what = "a new webhook endpoint" if node.is_seeded else "keys and customers"
+            self.say(f"making {what}" + f" of {node.name}" * (len(nodes) > 1))
+            supervisor.run(seeding(node, nodes, node.environment(server, rpc_url)))
+        introduce(nodes)
+        for node in nodes:
+            self.say(f"starting corridor serve and work on {node.url}")
+            for program in node.programs(node.environment(server, rpc_url)):
+                supervisor.start(program)
+        for node in nodes:  # meanwhile all are loading; they wait for the schema
+            if node not in unmet:
+                self._migrate(supervisor, node, server, rpc_url)
+        for node in nodes:
+            for name, path in (("serve", "healthz"), ("work", "readyz")):
+                supervisor.wait_for(node.program_name(name), partial(answers, f"{node.url}/{path}"))
 
-    def _node_environment(
-        self, http_port: int, database: Postgres, chain: Anvil, addresses: Mapping[str, Any]
-    ) -> dict[str, str]:
-        signers = {
-            f"CORRIDOR_{name.upper()}_SIGNER": f"keystore:{self.state.keystore(name)}"
-            for name in ("treasury", "pauser", "rescuer")
-        }
-        price_feeds = "".join(f";{pair}={feed}" for pair, feed in addresses["price_feeds"].items())
-        return {
-            "CORRIDOR_STATE_DIR": str(self.state.root),
-            "CORRIDOR_DATABASE_URL": database.node_url(),
-            "CORRIDOR_HTTP_HOST": "127.0.0.1",
-            "CORRIDOR_HTTP_PORT": str(http_port),
-            "CORRIDOR_CHAIN_ID": str(CHAIN_ID),
-            "CORRIDOR_CHAIN_RPC_URLS": chain.rpc_url,
-            "CORRIDOR_CHAIN_FINALITY": f"depth:{FINALITY_DEPTH_BLOCKS}",
-            "CORRIDOR_CHAIN_BLOCK_S": str(_BLOCK_S),
-            "CORRIDOR_RESEND_AFTER_S": str(_RESEND_AFTER_S),
-            "CORRIDOR_TOKEN_ADDRESS": addresses["token"],
-            "CORRIDOR_SETTLEMENT_ADDRESS": addresses["settlement"],
-            "CORRIDOR_DEPOSITS_ADDRESS": addresses["deposits"],
-            "CORRIDOR_TREASURY_ADDRESS": addresses["treasury"],
-            "CORRIDOR_SIGNER": f"keystore:{self.state.lane_keystores}",
-            **signers,
-            "CORRIDOR_FX_SOURCES": _FX_SOURCES + price_feeds,
-            "CORRIDOR_SANDBOX": "1",
-        }
-
-    def _python(
-        self, name: str, module: str, *arguments: str, environment: Mapping[str, str]
-    ) -> Program:
-        return Program(
-            name=name,
-            command=[sys.executable, "-m", module, *arguments],
-            log=self.state.log(name),
-            environment={**inherited_environment(), **environment},
-            cwd=CHECKOUT,
-            # Safe to kill by design, and an orderly end could wait for a database that is gone.
-            death_signal=signal.SIGKILL,
-        )
+    def _migrate(self, supervisor: Supervisor, node: Node, server: Postgres, rpc_url: str) -> None:
+        owner = {"CORRIDOR_DATABASE_OWNER_URL": server.url(node.database)}
+        environment = {**node.environment(server, rpc_url), **owner}
+        supervisor.run(node.program("migrate", "node", "migrate", environment=environment))
 
     def _describe(
-        self,
-        supervisor: Supervisor,
-        url: str,
-        database: Postgres,
-        chain: Anvil,
-        addresses: Mapping[str, Any],
+        self, supervisor: Supervisor, nodes: Sequence[Node], server: Postgres, chain: Anvil
     ) -> None:
-        """Write `devnet.json`."""
-        node = {
-            "name": NODE_NAME,
-            "url": url,
-            "database_url": database.node_url(),
-            "database_owner_url": database.url(),
-            "settlement": addresses["settlement"],
-            "treasury": addresses["treasury"],
-            "lanes": addresses["lanes"],
-            "pids": {name: [supervisor.pid(name)] for name in ("serve", "work")},
-            **read_json(self.state.seed),
+        """Write `devnet.json`; in the directory of each further node one with that node first."""
+        first = read_json(self.state.chain)
+        about_chain = {
+            "chain_id": CHAIN_ID,
+            "rpc_url": chain.rpc_url,
+            "pid": supervisor.pid("anvil"),
         }
-        description = {
-            "chain": {
-                "chain_id": CHAIN_ID,
-                "rpc_url": chain.rpc_url,
-                "pid": supervisor.pid("anvil"),
-            },
-            "contracts": {
-                "USDC": addresses["token"],
-                "settlement": addresses["settlement"],
-                "deposits": addresses["deposits"],
-                **addresses["price_feeds"],
-            },
-            "nodes": [node],
+        contracts = {
+            "USDC": first["token"],
+            "settlement": first["settlement"],
+            "deposits": first["deposits"],
+            **first["price_feeds"],
         }
-        write_json(self.state.description, description)
+        told = [node.describe(server, supervisor.pid) for node in nodes]
+        for node, own in zip(nodes, told, strict=True):
+            others = [each for each in told if each is not own]
+            write_json(
+                node.place.description,
+                {"chain": about_chain, "contracts": contracts, "nodes": [own, *others]},
+            )
 
 
 def answers(url: str) -> bool:
@@ -308,8 +263,3 @@ def answers(url: str) -> bool:
         return False
     finally:
         connection.close()
-
-
-def inherited_environment() -> dict[str, str]:
-    """The caller's environment: PATH and locale, and settings that the devnet leaves open."""
-    return dict(os.environ)  # noqa: TID251 - passed on, not read

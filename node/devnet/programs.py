@@ -7,7 +7,9 @@ been given to a stranger since. Not here: which processes there are (`supervisor
 from __future__ import annotations
 
 import fcntl
+import itertools
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -15,15 +17,24 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 from node.devnet.errors import DevnetError
+
+CHECKOUT = Path(__file__).resolve().parents[2]
 
 _LAUNCHER = Path(__file__).with_name("launch.py")
 _POLL_S = 0.02
 _LOG_TAIL_LINES = 15
 _KEPT: set[int] = set()
+_QUIET_PORTS: Final = range(20_000, 32_768)  # Linux' ip_local_port_range begins above
+_TURN: Final = itertools.count(secrets.randbelow(len(_QUIET_PORTS)))
+_PORTS_TRIED: Final = 256
+_LSTART = "%a %b %d %H:%M:%S %Y"  # of ps(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +79,19 @@ class ProcessId:
     def alive(self) -> bool:
         """Whether exactly this process is still running (a zombie is not)."""
         return bool(self.started) and _started(self.pid) == self.started
+
+    @property
+    def since(self) -> datetime | None:
+        """When it began, to the second; None: the system does not say."""
+        with suppress(OSError, ValueError, LookupError):
+            _, colon, ticks = self.started.partition(":")
+            if colon and ticks.isdigit():
+                lines = Path("/proc/stat").read_text().splitlines()
+                boot_s = int(next(line for line in lines if line.startswith("btime ")).split()[1])
+                began_s = boot_s + int(ticks) // os.sysconf("SC_CLK_TCK")
+                return datetime.fromtimestamp(began_s, UTC)
+            return datetime.strptime(self.started, _LSTART).astimezone(UTC)
+        return None
 
 
 class Lifeline:
@@ -139,7 +163,8 @@ def stop_by_id(identity: ProcessId, number: signal.Signals, *, limit_s: float = 
     for each in (number, signal.SIGKILL):
         if not identity.alive():
             return
-        os.kill(identity.pid, each)
+        with suppress(ProcessLookupError):  # it ended by itself after the look
+            os.kill(identity.pid, each)
         if wait_until(lambda: not identity.alive(), limit_s=limit_s):
             return
     raise DevnetError(
@@ -193,23 +218,30 @@ def log_tail(log: Path) -> str:
 
 
 def free_port(preferred: int | None = None) -> int:
-    """`preferred` on 127.0.0.1 when nobody has it, else a free port of the system's choice.
+    """`preferred` on 127.0.0.1 when nobody has it, else another one that is free.
 
     The preferred one is kept for this process until it ends: two networks that begin at the same
-    moment want the same, while nothing listens there yet.
+    moment want the same, while nothing listens there yet. Others are taken one after the other from
+    where the system takes none for connections that go out: it would give away what is free now.
     """
-    for port in (preferred, 0):
-        if port is None or (port and not _keep(port)):
-            continue
-        with socket.socket() as listener:
-            # As servers do: a port whose connections are merely winding down counts as free.
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                listener.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return int(listener.getsockname()[1])
+    if preferred and _keep(preferred) and _is_free(preferred):
+        return preferred
+    for _ in range(_PORTS_TRIED):
+        port = _QUIET_PORTS[next(_TURN) % len(_QUIET_PORTS)]
+        if _is_free(port):
+            return port
     raise DevnetError("no free TCP port on 127.0.0.1", remedy="close some programs and try again")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as listener:
+        # As servers do: a port whose connections are merely winding down counts as free.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
 
 
 def _keep(port: int) -> bool:
@@ -228,6 +260,11 @@ def _keep(port: int) -> bool:
         return False
     _KEPT.add(port)  # never closed: the lock ends with this process
     return True
+
+
+def inherited_environment() -> dict[str, str]:
+    """The caller's environment: PATH and locale, and settings that the devnet leaves open."""
+    return dict(os.environ)  # noqa: TID251 - passed on, not read
 
 
 def command_line(pid: int) -> str:

@@ -113,25 +113,8 @@ class Remittance:
         return self._remitter.post("/v1/transfers", body)
 
     def follow(self, transfer: Document) -> Iterator[Document]:
-        """Each event of the transfer's timeline as it happens, until the transfer ends.
-
-        Raises:
-            DevnetError: It has not ended in 90 s.
-        """
-        path = f"/v1/transfers/{transfer['id']}"
-        give_up_at = time.monotonic() + _LIMIT_S
-        shown = 0
-        while True:
-            # Asked in this order, the events are never behind the status.
-            status = self._remitter.get(path)["status"]
-            events = self._remitter.get(f"{path}/events")["data"]
-            yield from events[shown:]
-            shown = len(events)
-            if status in _ENDED:
-                return
-            if time.monotonic() > give_up_at:
-                raise DevnetError(f"the transfer has not ended in {_LIMIT_S:.0f} s: {status}")
-            time.sleep(_POLL_S)
+        """Each event of the transfer's timeline as it happens, until the transfer ends."""
+        return follow(self._remitter, transfer)
 
     def find(self, transfer_id: str) -> Document:
         """The transfer as it is now."""
@@ -171,9 +154,7 @@ class Remittance:
             time.sleep(_POLL_S)
 
     def _balance_minor(self, address: str) -> int:
-        data = _BALANCE_OF + address[2:].lower().rjust(64, "0")
-        answer = call(self._rpc_url, "eth_call", {"to": self._token, "data": data}, "latest")
-        return int(answer, 16)
+        return balance_minor(self._rpc_url, self._token, address)
 
     def proof(self, transfer: Document) -> Document:
         """What the chain itself says of the payout, read from anvil and not from the node.
@@ -231,19 +212,52 @@ class Remittance:
         return [found[key] for key in sorted(found)]
 
     def reconcile(self) -> Document:
-        """A reconciliation run, completed.
+        """A reconciliation run, completed."""
+        return reconcile(self._operator)
 
-        Raises:
-            DevnetError: It has not ended in 90 s.
-        """
-        run = self._operator.post("/v1/reconciliation/runs", {})
-        give_up_at = time.monotonic() + _LIMIT_S
-        while run["status"] == "running":
-            if time.monotonic() > give_up_at:
-                raise DevnetError(f"reconciliation has not ended in {_LIMIT_S:.0f} s")
-            time.sleep(_POLL_S)
-            run = self._operator.get(f"/v1/reconciliation/runs/{run['id']}")
-        return run
+
+def follow(remitter: Node, transfer: Document) -> Iterator[Document]:
+    """Each event of a transfer's timeline as it happens, until the transfer ends.
+
+    Raises:
+        DevnetError: It has not ended in 90 s.
+    """
+    path = f"/v1/transfers/{transfer['id']}"
+    give_up_at = time.monotonic() + _LIMIT_S
+    shown = 0
+    while True:
+        # Asked in this order, the events are never behind the status.
+        status = remitter.get(path)["status"]
+        events = remitter.get(f"{path}/events")["data"]
+        yield from events[shown:]
+        shown = len(events)
+        if status in _ENDED:
+            return
+        if time.monotonic() > give_up_at:
+            raise DevnetError(f"the transfer has not ended in {_LIMIT_S:.0f} s: {status}")
+        time.sleep(_POLL_S)
+
+
+def reconcile(operator: Node) -> Document:
+    """A reconciliation run of a node, completed.
+
+    Raises:
+        DevnetError: It has not ended in 90 s.
+    """
+    run = operator.post("/v1/reconciliation/runs", {})
+    give_up_at = time.monotonic() + _LIMIT_S
+    while run["status"] == "running":
+        if time.monotonic() > give_up_at:
+            raise DevnetError(f"reconciliation has not ended in {_LIMIT_S:.0f} s")
+        time.sleep(_POLL_S)
+        run = operator.get(f"/v1/reconciliation/runs/{run['id']}")
+    return run
+
+
+def balance_minor(rpc_url: str, token: str, address: str) -> int:
+    """What the token contract says an address has now."""
+    data = _BALANCE_OF + address[2:].lower().rjust(64, "0")
+    return int(call(rpc_url, "eth_call", {"to": token, "data": data}, "latest"), 16)
 
 
 def minor(amount: str) -> int:

@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from node.devnet.errors import DevnetError, Outdated
-from node.devnet.network import CHECKOUT, ChainLost, Network, inherited_environment
+from node.devnet.network import ChainLost, Network
 from node.devnet.programs import (
+    CHECKOUT,
     Lifeline,
     ProcessId,
     Program,
+    inherited_environment,
     parent_death_signal_exists,
     spawn,
     stop_by_id,
@@ -40,7 +42,7 @@ _FAILED = 1
 _STATUSES: dict[type[ChainLost | Outdated], int] = {ChainLost: 3, Outdated: 5}
 """Faults that a supervisor in the background tells by its exit status."""
 
-_UP_LIMIT_S = 180.0
+_UP_LIMIT_S = 240.0
 _DOWN_LIMIT_S = 60.0
 
 
@@ -50,7 +52,7 @@ def up(
     say: Say,
     on_ready: Callable[[Description], None],
     port: int | None = None,
-    nodes: int = 1,
+    nodes: int | None = None,
     detach: bool = False,
 ) -> None:
     """Start what is not running and supervise it until a signal comes.
@@ -62,23 +64,20 @@ def up(
         state_dir: Where everything of the devnet is kept; made when missing.
         say: Tells a person what happens, line by line.
         on_ready: Called once with the content of `devnet.json` when everything answers.
-        port: HTTP port, kept for the next time; None: the kept one, 8000 at first, or a free one.
-        nodes: How many nodes; 1.
+        port: HTTP port of the first node, kept for the next time; None: the kept one, 8000 at
+            first, or a free one.
+        nodes: 1 or 2; None: as many as there are, 1 at first.
         detach: Leave it running in the background.
 
     Raises:
         DevnetError: Something is missing, taken or broken; says the remedy.
     """
-    if nodes != 1:
-        raise DevnetError(
-            f"a devnet of {nodes} nodes is not there yet", remedy="leave --nodes out, or give 1"
-        )
     if detach or supervisor_of(StateDirectory(state_dir.absolute())) is not None:
-        background = Background.start(state_dir, say=say, port=port)
+        background = Background.start(state_dir, say=say, port=port, nodes=nodes)
         on_ready(background.description)
         background.leave_running()
     else:
-        supervise(state_dir, say=say, on_ready=on_ready, port=port)
+        supervise(state_dir, say=say, on_ready=on_ready, port=port, nodes=nodes)
 
 
 def supervise(
@@ -87,6 +86,7 @@ def supervise(
     say: Say,
     on_ready: Callable[[Description], None],
     port: int | None = None,
+    nodes: int | None = None,
     made_by: str = "devnet",
 ) -> None:
     """Be the supervisor of a state directory until a signal comes.
@@ -96,13 +96,14 @@ def supervise(
         say: As `up`.
         on_ready: As `up`.
         port: As `up`.
+        nodes: As `up`.
         made_by: Noted in a new directory, `devnet` or `demo`.
 
     Raises:
         DevnetError: As `up`; also when another process is the supervisor.
     """
     state = StateDirectory(state_dir.absolute())
-    state.prepare(made_by=made_by)
+    state.prepare(made_by=made_by, nodes=nodes)
     lock = state.lock()
     if lock is None:
         raise DevnetError(f"another process is starting or stopping {state.root}", remedy="wait")
@@ -148,6 +149,7 @@ class Background:
         *,
         say: Say,
         port: int | None = None,
+        nodes: int | None = None,
         tied: bool = False,
         made_by: str = "devnet",
     ) -> Background:
@@ -157,6 +159,7 @@ class Background:
             state_dir: As `up`.
             say: As `up`.
             port: As `up`.
+            nodes: As `up`.
             tied: It ends when this process ends, however that happens.
             made_by: Noted in a new directory, `devnet` or `demo`.
 
@@ -165,7 +168,7 @@ class Background:
             DevnetError: As `up`.
         """
         state = StateDirectory(state_dir.absolute())
-        state.prepare(made_by=made_by)
+        state.prepare(made_by=made_by, nodes=nodes)
         background = cls(state)
         running = supervisor_of(state)
         if running is not None:
@@ -284,8 +287,7 @@ def down(state_dir: Path, *, say: Say, wipe: bool = False) -> None:
     if running is not None:
         stop_by_id(running, signal.SIGTERM, limit_s=_DOWN_LIMIT_S)
     end_leftovers(state)
-    state.description.unlink(missing_ok=True)
-    state.processes.unlink(missing_ok=True)
+    state.forget_running()
     say("stopped" if running is not None else "nothing was running")
     if wipe:
         state.wipe()

@@ -205,8 +205,7 @@ class Supervisor:
         for child in reversed(self._children.values()):
             if not stop(child.process, child.program, limit_s=_STOP_LIMIT_S):
                 self.say(f"{child.program.name} did not end when asked and was killed")
-        self.state.description.unlink(missing_ok=True)
-        self.state.processes.unlink(missing_ok=True)
+        self.state.forget_running()
 
     def _note(self) -> None:
         started = {

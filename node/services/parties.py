@@ -11,7 +11,8 @@ from uuid import UUID
 from node.core.errors import Conflict, NotFound, Unauthenticated
 from node.core.ids import Prefix, decode_id, encode_id
 from node.core.paging import ListQuery, Page
-from node.core.parties import Credential, Customer, Partner, Principal, Role
+from node.core.parties import Caller, Credential, Customer, Partner, Principal, Role
+from node.core.partners import check_rotation, read_networks
 from node.core.ports import Clock, Unit, UnitOfWork
 from node.core.ports.idempotency import Answer, Claim
 from node.services.idempotency import RenderError, once
@@ -54,11 +55,15 @@ class PartyService:
         self._clock = clock
         self._new_id = new_id
         self._new_secret = new_secret
-        self._known: dict[bytes, tuple[datetime, Credential]] = {}
-        self._asking: dict[bytes, asyncio.Future[Credential | None]] = {}
+        self._known: dict[bytes, tuple[datetime, Caller]] = {}
+        self._asking: dict[bytes, asyncio.Future[Caller | None]] = {}
 
     async def authenticate(self, secret: str) -> Principal:
-        """The principal of a bearer credential.
+        """The principal of a bearer credential; see `caller`."""
+        return (await self.caller(secret)).principal
+
+    async def caller(self, secret: str) -> Caller:
+        """A bearer credential with the partner it acts under.
 
         The look-up is by the SHA-256 of the secret, so its time tells nothing about the secret.
         Credentials are remembered for at most 1 s.
@@ -69,32 +74,36 @@ class PartyService:
         digest, now = hash_of(secret), self._clock.now()
         known = self._known.get(digest)
         if known is None or now - known[0] > timedelta(seconds=_CACHE_S):
-            credential = await self._look_up(digest, now)
+            caller = await self._look_up(digest, now)
         else:
-            credential = known[1]
+            caller = known[1]
+        credential = caller.credential
         if credential.revoked_at is not None:
             raise Unauthenticated("the credential was revoked; ask for a new one")
         if credential.expires_at is not None and credential.expires_at <= now:
             raise Unauthenticated("the credential has expired; ask for a new one")
-        return credential.principal
+        return caller
 
-    async def _look_up(self, digest: bytes, now: datetime) -> Credential:
+    async def _look_up(self, digest: bytes, now: datetime) -> Caller:
         """The stored credential; requests that ask at once share one look-up."""
         asking = self._asking.get(digest)
         if asking is None:
             asking = self._asking[digest] = asyncio.ensure_future(self._credential(digest))
             asking.add_done_callback(lambda _: self._asking.pop(digest, None))
-        credential = await asyncio.shield(asking)
-        if credential is None:
+        caller = await asyncio.shield(asking)
+        if caller is None:
             raise Unauthenticated("the credential is not known; check the Authorization header")
         if len(self._known) >= _CACHE_MAX:
             self._known.clear()
-        self._known[digest] = (now, credential)
-        return credential
+        self._known[digest] = (now, caller)
+        return caller
 
-    async def _credential(self, digest: bytes) -> Credential | None:
+    async def _credential(self, digest: bytes) -> Caller | None:
         async with self._units() as unit:
-            return await unit.parties.credential_by_hash(digest)
+            caller = await unit.partners.caller_by_hash(digest)
+            if caller is not None and caller.credential.is_live(unit.now):
+                await unit.partners.note_use(caller.credential.id)
+            return caller
 
     async def create_customer(  # noqa: PLR0913 - what a customer is
         self,
@@ -174,16 +183,25 @@ class PartyService:
         async with self._units() as unit:
             if partner := await unit.parties.partner_named(name):
                 return partner
-            partner = Partner(self._new_id(), name)
+            partner = Partner(self._new_id(), name, unit.now)
             await unit.parties.add_partner(partner)
             return partner
 
     async def create_key(
-        self, principal: Principal, *, expires_in_s: int | None = None
+        self,
+        principal: Principal,
+        *,
+        expires_in_s: int | None = None,
+        networks: Sequence[str] = (),
     ) -> NewSecret:
-        """A credential for a principal."""
+        """A credential for a principal, with its scopes.
+
+        Raises:
+            TooManyKeys: It is a partner's, and two of this name work.
+            InvalidInput: `networks` are none.
+        """
         async with self._units() as unit:
-            return await self._issue(unit, principal, expires_in_s)
+            return await self.issue(unit, principal, expires_in_s, networks)
 
     async def keys(self) -> Sequence[Credential]:
         """Every credential, newest first; never a secret."""
@@ -199,18 +217,34 @@ class PartyService:
         async with self._units() as unit:
             if not await unit.parties.revoke_credential(decode_id(Prefix.KEY, key_id)):
                 raise NotFound("there is no such key")
+        self.forget()
+
+    def forget(self) -> None:
+        """Look every credential up again: one of them, or its partner, was changed."""
         self._known.clear()
 
     async def _issue_token(self, unit: Unit, principal: Principal, customer_id: str) -> NewSecret:
         customer = await visible_customer(unit, principal, customer_id)
         owner = Principal(Role.REMITTER, customer.name, customer_id=customer.id)
-        return await self._issue(unit, owner, None)
+        return await self.issue(unit, owner, None)
 
-    async def _issue(self, unit: Unit, principal: Principal, expires_in_s: int | None) -> NewSecret:
+    async def issue(
+        self,
+        unit: Unit,
+        principal: Principal,
+        expires_in_s: int | None,
+        networks: Sequence[str] = (),
+    ) -> NewSecret:
+        """A credential for a principal, within a transaction; see `create_key`."""
+        if principal.partner_id is not None:
+            await unit.partners.lock(principal.partner_id)
+            check_rotation(
+                principal.name, await unit.partners.live_keys(principal.partner_id, principal.name)
+            )
         secret = self._new_secret()
         expires_at = unit.now + timedelta(seconds=expires_in_s) if expires_in_s else None
         credential = await unit.parties.add_credential(
-            self._new_id(), principal, hash_of(secret), expires_at
+            self._new_id(), principal, hash_of(secret), expires_at, read_networks(networks)
         )
         return NewSecret(credential, secret)
 

@@ -255,6 +255,7 @@ class BreakStore:
             BreakStep.PROPOSED,
             proposal.made_by,
             {"reason": proposal.reason, "kind": proposal.kind if entries else "match"}
+            | ({"reference": proposal.reference} if proposal.reference else {})
             | {f"entry_{n}": each for n, each in enumerate(entries, start=1)},
         )
 

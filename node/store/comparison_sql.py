@@ -131,6 +131,13 @@ SELECT $1, hash, number, logs, digest FROM ({_ROWS_OF_BLOCKS}) AS found
 ON CONFLICT (chain_id, hash) DO UPDATE SET logs = excluded.logs, digest = excluded.digest
 WHERE old.digest <> excluded.digest
 """  # noqa: S608 - constants
+STORE_DIGESTS: Final = """
+INSERT INTO block_digest AS old (chain_id, hash, number, logs, digest)
+SELECT $1, h, n, l, d FROM unnest($2::bytea[], $3::bigint[], $4::int[], $5::bytea[])
+    AS new (h, n, l, d)
+ON CONFLICT (chain_id, hash) DO UPDATE SET logs = excluded.logs, digest = excluded.digest
+WHERE old.digest <> excluded.digest
+"""
 UNEQUAL: Final = f"""
 WITH found AS ({_ROWS_OF_BLOCKS}), kept AS (
     SELECT d.hash, d.number, d.digest FROM block_digest d

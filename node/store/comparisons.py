@@ -12,6 +12,7 @@ from node.core.mirror import BlockPoint, TokenLog, has_lost_its_tag
 from node.core.paging import ROW_ID_MAX, ListQuery, Page, Position
 from node.core.ports.comparisons import (
     AccountComparison,
+    BlockDigest,
     ComparisonPoint,
     ComparisonSummary,
     Holder,
@@ -188,6 +189,17 @@ class ComparisonStore(LedgerSliceStore):
     async def keep_digests(self, chain_id: int, above: int, to: int) -> None:
         """The rows of these final blocks agree with the chain now: remember them."""
         await self._raw.execute(sql.KEEP_DIGESTS, chain_id, above, to)
+
+    async def store_digests(self, chain_id: int, agreed: Sequence[BlockDigest]) -> None:
+        """Remember these of final blocks, whose rows agree with the chain."""
+        await self._raw.execute(
+            sql.STORE_DIGESTS,
+            chain_id,
+            [each.block.hash for each in agreed],
+            [each.block.number for each in agreed],
+            [each.logs for each in agreed],
+            [each.digest for each in agreed],
+        )
 
     async def digests(self, chain_id: int, first: int, last: int) -> Mapping[BlockHash, bytes]:
         """Block -> digest of its final rows as they are now, of blocks that have any."""

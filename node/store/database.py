@@ -5,10 +5,10 @@ statements, `raw` is asyncpg for set-based hot paths. The engine runs in the dri
 mode and the transaction is opened and ended here, so that both always stand in the same one.
 """
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, Self
 
 import asyncpg
@@ -45,6 +45,11 @@ _SESSION: Final = {
     "lock_timeout": "30s",  # locks are held for one batch: longer means that nothing moves
     "jit": "off",
 }
+
+_SANDBOX: Final = {"search_path": 'sandbox_clock, pg_catalog, "$user", public'}
+"""Of a session that obeys the sandbox's clock, once somebody moved it (`sandbox_clock`)."""
+
+_NOW: Final = "SELECT now(), now() - pg_catalog.now()"
 
 _BEGIN_SNAPSHOT: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
@@ -116,23 +121,38 @@ class Connection:
 class Database:
     """A pool of connections to one PostgreSQL."""
 
-    def __init__(self, pool: AsyncEngine, unpooled: AsyncEngine) -> None:
+    def __init__(
+        self,
+        pool: AsyncEngine,
+        unpooled: AsyncEngine,
+        ahead: Callable[[timedelta], None] | None = None,
+    ) -> None:
         self._pool = pool
         self._unpooled = unpooled  # for snapshots: they may take long, and keep nobody waiting
+        self._ahead = ahead or (lambda _: None)
 
     @classmethod
-    def at(cls, url: str) -> Self:
-        """The database at a `postgresql://` URL. Nothing is opened yet."""
+    def at(cls, url: str, *, ahead: Callable[[timedelta], None] | None = None) -> Self:
+        """The database at a `postgresql://` URL. Nothing is opened yet.
+
+        Args:
+            url: By a login of the node.
+            ahead: Only of a sandbox: its sessions obey the sandbox's clock, and this is told in
+                every transaction how far ahead that is.
+        """
+        session = _SESSION if ahead is None else _SESSION | _SANDBOX
         return cls(
             _engine(
                 url,
+                session,
                 {"command_timeout": _COMMAND_TIMEOUT_S},
                 pool_size=_POOL_SIZE,
                 max_overflow=0,
                 pool_timeout=_POOL_WAIT_S,
                 pool_pre_ping=False,
             ),
-            _engine(url, {}, poolclass=NullPool),
+            _engine(url, session, {}, poolclass=NullPool),
+            ahead,
         )
 
     @asynccontextmanager
@@ -154,7 +174,10 @@ class Database:
                 assert raw is not None
                 try:
                     await raw.execute(_BEGIN_SNAPSHOT if snapshot else "BEGIN")
-                    now: datetime = await raw.fetchval("SELECT now()")
+                    row = await raw.fetchrow(_NOW)
+                    assert row is not None
+                    now, ahead = row
+                    self._ahead(ahead)
                     yield Connection(sql, raw, now)
                 except BaseException as error:
                     await _roll_back(sql, raw, error)
@@ -179,14 +202,16 @@ async def savepoint(raw: "asyncpg.Connection[asyncpg.Record]") -> AsyncIterator[
     await raw.execute("RELEASE SAVEPOINT part")
 
 
-def _engine(url: str, connect_args: dict[str, Any], **pool: Any) -> AsyncEngine:
+def _engine(
+    url: str, session: Mapping[str, str], connect_args: dict[str, Any], **pool: Any
+) -> AsyncEngine:
     return create_async_engine(
         make_url(url).set(drivername="postgresql+asyncpg"),
         isolation_level="AUTOCOMMIT",
         json_deserializer=orjson.loads,  # for both ways to speak
         connect_args={
             "timeout": _CONNECT_TIMEOUT_S,
-            "server_settings": _SESSION,
+            "server_settings": dict(session),
             **connect_args,
         },
         **pool,

@@ -11,6 +11,7 @@ from typing import Final
 from uuid import UUID
 
 from node.core.deposits import (
+    REQUEST_MOVES,
     Deposit,
     DepositAddress,
     DepositRow,
@@ -22,12 +23,16 @@ from node.core.deposits import (
     Target,
     Terms,
 )
+from node.core.errors import InvariantBroken
+from node.core.moves import before
 from node.core.paging import ListQuery, Page
 from node.core.parties import Principal
+from node.core.payouts import PayoutState, PayoutTerms
 from node.core.ports.deposits import DepositHolding, Expired, Released, RequestChange
 from node.core.units import Address, BlockHash
 from node.store.database import Connection, Row
 from node.store.deposit_lists import DEPOSIT, DepositLists, deposit_of, owner_of
+from node.store.states import from_states
 
 _ADDRESS_LOCK: Final = 7_265_003  # any constant that no other lock has
 
@@ -48,34 +53,43 @@ ORDER BY h.amount DESC, a.id LIMIT $5
 """
 _TARGETS: Final = """
 SELECT a.id, a.address, a.customer_id, a.partner_id, r.id AS request_id, r.amount, r.expires_at,
-    r.status, r.version, held.units
+    r.status, r.version, held.units, p.id AS payout_id, p.sell_amount, p.pay_by,
+    p.state AS payout_state, p.version AS payout_version, p.contracts
 FROM deposit_address a LEFT JOIN payment_request r ON r.address_id = a.id
+LEFT JOIN LATERAL (
+    SELECT p.*, ARRAY(SELECT c.address FROM partner_contract c
+        WHERE c.partner_id = p.partner_id AND c.chain_id = a.chain_id) AS contracts
+    FROM payout p WHERE p.address_id = a.id
+) p ON true
 CROSS JOIN LATERAL (
     SELECT coalesce(sum(d.amount), 0) AS units FROM deposit d
-    WHERE d.request_id = r.id AND d.is_counted AND d.status = 'held'
+    WHERE (d.request_id = r.id OR d.payout_id = p.id) AND d.is_counted AND d.status = 'held'
 ) held
 WHERE a.chain_id = $1 AND a.address = ANY($2::bytea[])
 """
 _ADD_DEPOSITS: Final = """
 INSERT INTO deposit (id, chain_id, block_hash, log_index, block_number, mined_at, tx_hash, asset,
     amount, from_address, to_address, address_id, request_id, customer_id, partner_id, status,
-    flags, is_counted, ledger_sequence, break_id)
+    flags, is_counted, ledger_sequence, payout_id, settlement_contract, settlement_number,
+    break_id)
 SELECT i, $1, bh, li, bn, ma, th, a, m, fa, ta, ai, ri, ci, pi, st,
-    string_to_array(fl, ','), ic, ls, (
+    string_to_array(fl, ','), ic, ls, po, CASE WHEN sn IS NOT NULL THEN fa END, sn, (
         SELECT b.id FROM reconciliation_break b WHERE b.fingerprint = new.bf
         ORDER BY b.resolved_at DESC NULLS FIRST LIMIT 1)
 FROM unnest($2::uuid[], $3::bytea[], $4::int[], $5::bigint[], $6::timestamptz[], $7::bytea[],
     $8::text[], $9::numeric[], $10::bytea[], $11::bytea[], $12::bigint[], $13::uuid[],
     $14::uuid[], $15::uuid[], $16::text[], $17::text[], $18::boolean[], $19::bigint[],
-    $20::text[]
-) AS new (i, bh, li, bn, ma, th, a, m, fa, ta, ai, ri, ci, pi, st, fl, ic, ls, bf)
+    $20::text[], $21::uuid[], $22::numeric[]
+) AS new (i, bh, li, bn, ma, th, a, m, fa, ta, ai, ri, ci, pi, st, fl, ic, ls, bf, po, sn)
 """
+# One that is given again, or paid more, keeps its status.
 _CHANGE_REQUESTS: Final = """
 UPDATE payment_request r SET status = s, version = v, surplus = r.surplus + p,
     flags = ARRAY(SELECT DISTINCT f FROM unnest(r.flags || string_to_array(fl, ',')) AS f
                   WHERE f <> 'short' OR s <> 'paid' ORDER BY f)
-FROM unnest($1::uuid[], $2::text[], $3::int[], $4::bigint[], $5::text[]) AS new (i, s, v, p, fl)
-WHERE r.id = new.i
+FROM unnest($1::uuid[], $2::text[], $3::int[], $4::bigint[], $5::text[], $6::text[])
+    AS new (i, s, v, p, fl, b)
+WHERE r.id = new.i AND (r.status = s OR r.status = ANY(string_to_array(b, ',')))
 """
 _RELEASE: Final = """
 UPDATE deposit d SET status = 'credited', credited_sequence = new.s, version = version + 1
@@ -124,14 +138,15 @@ _FINAL_TIME: Final = """
 SELECT b.mined_at FROM chain_cursor c
 JOIN block b ON b.chain_id = c.chain_id AND b.hash = c.final_hash WHERE c.chain_id = $1
 """
+_EXPIRES_FROM: Final = from_states(REQUEST_MOVES, RequestStatus.EXPIRED)
 _IS_ANY_DUE: Final = f"""
 SELECT EXISTS (SELECT FROM payment_request
-    WHERE status = 'awaiting' AND expires_at < ({_FINAL_TIME}))
+    WHERE status IN {_EXPIRES_FROM} AND expires_at < ({_FINAL_TIME}))
 """  # noqa: S608 - constants
 _EXPIRE: Final = f"""
 WITH due AS (
     SELECT r.id FROM payment_request r JOIN deposit_address a ON a.id = r.address_id
-    WHERE r.status = 'awaiting' AND a.chain_id = $1 AND r.expires_at < ({_FINAL_TIME})
+    WHERE r.status IN {_EXPIRES_FROM} AND a.chain_id = $1 AND r.expires_at < ({_FINAL_TIME})
     ORDER BY r.expires_at, r.id LIMIT $2
 )
 UPDATE payment_request r SET status = 'expired', version = r.version + 1,
@@ -297,14 +312,17 @@ class DepositStore:
         """Store what became of requests; the deposits that were held and are credited now."""
         if not changes:
             return []
-        await self._raw.execute(
+        tag = await self._raw.execute(
             _CHANGE_REQUESTS,
             [each.request_id for each in changes],
             [each.status.value for each in changes],
             [each.version for each in changes],
             [each.surplus for each in changes],
             [_joined(each.flags) for each in changes],
+            [",".join(before(REQUEST_MOVES, each.status)) for each in changes],
         )
+        if tag != f"UPDATE {len(changes)}":
+            raise InvariantBroken("a payment request would make a move that there is not")
         giving = [each for each in changes if each.released_sequence is not None]
         rows = await self._raw.fetch(
             _RELEASE,
@@ -411,6 +429,8 @@ def _columns(row: DepositRow) -> tuple[object, ...]:
         row.is_counted,
         row.ledger_sequence,
         row.break_fingerprint,
+        row.payout_id,
+        row.settlement_number,
     )
 
 
@@ -442,7 +462,22 @@ def _target(row: Row) -> Target:
             RequestStatus(row["status"]),
             int(row["units"]),
         )
-    return Target(row["id"], owner_of(row), terms, row["version"] or 0)
+    return Target(row["id"], owner_of(row), terms, row["version"] or 0, _payout_terms(row))
+
+
+def _payout_terms(row: Row) -> PayoutTerms | None:
+    if row["payout_id"] is None:
+        return None
+    return PayoutTerms(
+        payout_id=row["payout_id"],
+        partner_id=row["partner_id"],
+        amount=row["sell_amount"],
+        pay_by=row["pay_by"],
+        state=PayoutState(row["payout_state"]),
+        held=int(row["units"]),
+        version=row["payout_version"],
+        contracts=frozenset(map(Address, row["contracts"])),
+    )
 
 
 def _released(row: Row) -> Released:

@@ -7,8 +7,10 @@ from uuid import UUID
 
 import orjson
 
+from node.core.bulk import BulkStatus
 from node.core.deposits import DepositStatus, RequestStatus
 from node.core.parties import Principal, Role
+from node.core.payouts import PayoutState, RefundState
 from node.core.ports.transfers import EventRow, NewEvent
 from node.core.transfers import State
 from node.store.database import Connection, Row
@@ -41,6 +43,9 @@ _STATES: Final[Mapping[str, type[StrEnum]]] = {
     "transfer": State,
     "payment_request": RequestStatus,
     "deposit": DepositStatus,
+    "payout": PayoutState,
+    "refund": RefundState,
+    "bulk_transfer": BulkStatus,
 }
 """Object -> its own states."""
 
@@ -81,7 +86,7 @@ class EventStore:
         rows = await self._raw.fetch(
             "SELECT * FROM event WHERE object_id = $1 ORDER BY object_sequence", object_id
         )
-        return [_event(row) for row in rows]
+        return [event_of(row) for row in rows]
 
     async def after(self, principal: Principal, sequence: int, limit: int) -> Sequence[EventRow]:
         """Events of own objects with a higher sequence, ascending."""
@@ -96,10 +101,11 @@ class EventStore:
             limit,
             value,
         )
-        return [_event(row) for row in rows]
+        return [event_of(row) for row in rows]
 
 
-def _event(row: Row) -> EventRow:
+def event_of(row: Row) -> EventRow:
+    """A line of the table as others see it."""
     return EventRow(
         row["sequence"],
         row["object"],

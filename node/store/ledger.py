@@ -99,10 +99,27 @@ class LedgerStore:
             "SELECT * FROM account WHERE path = ANY($1::text[])", list(paths)
         )
         found = {row["path"]: _balance(row) for row in rows}
+        lines = await self._credit_lines([path for path in paths if path not in found])
         return {
-            path: found.get(path) or Balance(path, account_rules(path)[0], path.rpartition("/")[2])
+            path: found.get(path)
+            or Balance(
+                path,
+                account_rules(path)[0],
+                path.rpartition("/")[2],
+                credit_line=lines.get(path, 0),
+            )
             for path in paths
         }
+
+    async def _credit_lines(self, unopened: Sequence[str]) -> Mapping[str, int]:
+        """Lines that accounts will have once they are opened; others are left out."""
+        own = [path for path in unopened if path.startswith("partner/")]
+        if not own:
+            return {}
+        rows = await self._raw.fetch(
+            "SELECT account, credit_line FROM partner_limit WHERE account = ANY($1::text[])", own
+        )
+        return {row["account"]: row["credit_line"] for row in rows}
 
     async def totals(self, assets: Collection[str]) -> Sequence[Balance]:
         """Counters of all accounts of these assets, summed by first word of the path and asset."""
@@ -198,4 +215,5 @@ def _balance(row: Row) -> Balance:
         row["debits_posted"],
         row["credits_pending"],
         row["credits_posted"],
+        row["credit_line"],
     )

@@ -244,9 +244,11 @@ class MirrorStore:
         await self._raw.execute(sql.TAKE_SLOTS_BACK, hashes)
         return hashes
 
-    async def final_target(self, chain_id: int, number: int, logs_max: int) -> BlockPoint | None:
-        """The newest block up to `number` that adds at most `logs_max` logs to what is final."""
-        row = await self._raw.fetchrow(sql.FINAL_TARGET, chain_id, number, logs_max)
+    async def final_target(
+        self, chain_id: int, above: int, number: int, logs_max: int
+    ) -> BlockPoint | None:
+        """The newest block up to `number` with at most `logs_max` logs from `above` to it."""
+        row = await self._raw.fetchrow(sql.FINAL_TARGET, chain_id, above, number, logs_max)
         return None if row is None else BlockPoint(row["number"], BlockHash(row["hash"]))
 
     async def outcomes(self, chain_id: int, above: int, to: int) -> Sequence[OutcomeRow]:

@@ -65,9 +65,9 @@ WHERE id IN (SELECT id FROM held)
 """
 _LOGS_BY_BLOCK: Final = " UNION ALL ".join(
     f"""
-    SELECT l.block_number, count(*) AS n FROM {table} l JOIN chain_cursor c USING (chain_id)
-    WHERE l.chain_id = $1 AND l.block_number > c.final_number AND l.block_number <= $2
-      AND l.status <> 'orphaned' GROUP BY l.block_number
+    SELECT block_number, count(*) AS n FROM {table}
+    WHERE chain_id = $1 AND block_number > $2 AND block_number <= $3 AND status <> 'orphaned'
+    GROUP BY block_number
 """  # noqa: S608 - constants
     for table, _, _ in LOG_TABLES
 )
@@ -77,11 +77,10 @@ WITH logs AS ({_LOGS_BY_BLOCK}), per_block AS (
 ), summed AS (
     SELECT b.number, b.hash, sum(coalesce(l.n, 0)) OVER (ORDER BY b.number) AS total,
            row_number() OVER (ORDER BY b.number) AS place
-    FROM block b JOIN chain_cursor c USING (chain_id) LEFT JOIN per_block l USING (number)
-    WHERE b.chain_id = $1 AND b.status <> 'orphaned' AND b.number > c.final_number
-      AND b.number <= $2
+    FROM block b LEFT JOIN per_block l USING (number)
+    WHERE b.chain_id = $1 AND b.status <> 'orphaned' AND b.number > $2 AND b.number <= $3
 )
-SELECT number, hash FROM summed WHERE total <= $3 OR place = 1 ORDER BY number DESC LIMIT 1
+SELECT number, hash FROM summed WHERE total <= $4 OR place = 1 ORDER BY number DESC LIMIT 1
 """  # noqa: S608 - constants
 OUTCOMES: Final = f"""
 SELECT l.block_number, l.block_hash, l.log_index, l.tx_hash, l.kind, l.payment_number,

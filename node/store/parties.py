@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -9,7 +10,15 @@ from sqlalchemy import select, tuple_
 
 from node.core.errors import NameTaken
 from node.core.paging import ListQuery, Page, Position
-from node.core.parties import Credential, Customer, Partner, Principal, Role
+from node.core.parties import (
+    Credential,
+    Customer,
+    Partner,
+    PartnerStatus,
+    Principal,
+    Role,
+    Scope,
+)
 from node.store.database import Connection, Row, savepoint
 from node.store.tables import credential, customer, partner
 
@@ -26,7 +35,14 @@ class PartyStore:
         try:
             async with savepoint(self._raw):
                 await self._raw.execute(
-                    "INSERT INTO partner (id, name) VALUES ($1, $2)", partner.id, partner.name
+                    "INSERT INTO partner (id, name, created_at, country, requires_signature,"
+                    " spread_bps) VALUES ($1, $2, $3, $4, $5, $6)",
+                    partner.id,
+                    partner.name,
+                    partner.created_at,
+                    partner.country,
+                    partner.requires_signature,
+                    partner.spread_bps,
                 )
         except asyncpg.UniqueViolationError as error:
             raise NameTaken(f"there is a partner named {partner.name!r}") from error
@@ -43,7 +59,7 @@ class PartyStore:
             .mappings()
             .first()
         )
-        return Partner(row["id"], row["name"]) if row else None
+        return partner_of(row) if row else None
 
     async def add_customer(self, customer: Customer) -> None:
         """Store a customer."""
@@ -89,11 +105,13 @@ class PartyStore:
         principal: Principal,
         secret_hash: bytes,
         expires_at: datetime | None,
+        networks: Sequence[str] = (),
     ) -> Credential:
         """Store a credential; `secret_hash` is the SHA-256 of the secret."""
         row = await self._raw.fetchrow(
             "INSERT INTO credential (id, secret_hash, role, partner_id, customer_id, name,"
-            " expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING *",
+            " expires_at, scopes, networks) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+            " RETURNING *",
             credential_id,
             secret_hash,
             principal.role.value,
@@ -101,23 +119,25 @@ class PartyStore:
             principal.customer_id,
             principal.name,
             expires_at,
+            None if principal.scopes is None else sorted(principal.scopes),
+            list(networks),
         )
         assert row is not None
-        return _credential(row)
+        return credential_of(row)
 
     async def credential_by_hash(self, secret_hash: bytes) -> Credential | None:
         """The credential whose secret has this hash, revoked and expired ones included."""
         row = await self._raw.fetchrow(
             "SELECT * FROM credential WHERE secret_hash = $1", secret_hash
         )
-        return _credential(row) if row else None
+        return credential_of(row) if row else None
 
     async def list_credentials(self) -> Sequence[Credential]:
         """Every credential, newest first."""
         statement = select(credential).order_by(
             credential.c.created_at.desc(), credential.c.id.desc()
         )
-        return [_credential(row) for row in (await self._sql.execute(statement)).mappings()]
+        return [credential_of(row) for row in (await self._sql.execute(statement)).mappings()]
 
     async def revoke_credential(self, credential_id: UUID) -> bool:
         """Revoke; False when there is no such credential."""
@@ -135,11 +155,29 @@ def _customer(row: Row) -> Customer:
     )
 
 
-def _credential(row: Row) -> Credential:
+def credential_of(row: Row) -> Credential:
+    """A credential of a row of its table."""
+    scopes = None if row["scopes"] is None else frozenset(map(Scope, row["scopes"]))
     return Credential(
         row["id"],
-        Principal(Role(row["role"]), row["name"], row["partner_id"], row["customer_id"]),
+        Principal(Role(row["role"]), row["name"], row["partner_id"], row["customer_id"], scopes),
         row["created_at"],
         row["expires_at"],
         row["revoked_at"],
+        tuple(row["networks"]),
+        row["last_used_at"],
+    )
+
+
+def partner_of(row: Mapping[str, Any] | Row) -> Partner:
+    """A partner of a row of its table."""
+    return Partner(
+        row["id"],
+        row["name"],
+        row["created_at"],
+        row["country"],
+        PartnerStatus(row["status"]),
+        row["requires_signature"],
+        row["spread_bps"],
+        row["version"],
     )

@@ -6,6 +6,7 @@ index `quote_open`, which holds nothing else.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
@@ -14,10 +15,22 @@ from uuid import UUID
 import orjson
 
 from node.core.errors import InvariantBroken
+from node.core.moves import before
+from node.core.partner_legs import PARTNER
 from node.core.ports.quotes import ActiveQuotes, Exposure, Halt, Level, OpenQuotes, Pair
-from node.core.quotes import ACCEPTED_LATE_S, FixedSide, HaltReason, Price, Quote, Rate
+from node.core.quotes import (
+    ACCEPTED_LATE_S,
+    QUOTE_MOVES,
+    FixedSide,
+    HaltReason,
+    PartnerLeg,
+    Price,
+    Quote,
+    QuoteStatus,
+    Rate,
+)
 from node.core.units import Asset, Money
-from node.store.database import Connection
+from node.store.database import Connection, Row
 
 # The number is drawn once the lock is had: OFFSET 0 keeps the two apart.
 _LOCK_MAKING: Final = """
@@ -27,6 +40,12 @@ SELECT nextval('quote_turn') FROM (
 _LATE: Final = timedelta(seconds=ACCEPTED_LATE_S)
 _USABLE: Final = f"""transfer_id IS NULL AND revoked_at IS NULL
       AND expires_at > now() - interval '{ACCEPTED_LATE_S} seconds'"""
+# The status of a quote is not written: it follows from its columns and the time, as `Quote.status`
+# says, by which what is revoked after it expired stays expired.
+_IS: Final = {
+    QuoteStatus.ACTIVE: "quote.transfer_id IS NULL AND quote.revoked_at IS NULL"
+    " AND quote.expires_at > now()"
+}
 _OPEN: Final = f"""
 SELECT maker, sell_asset, buy_asset, count(*) AS count, sum(sell_amount) AS sell,
        sum(buy_amount) AS buy, min(expires_at) AS first_expires_at,
@@ -52,13 +71,28 @@ FROM unnest(
     buy_asset, buy_digits, buy_amount, service_fee, network_fee, mid_rate, spread_bps,
     rate_sources, payout_method, estimated_delivery_s, created_at, expires_at)
 """
+_INSERT_LEGS: Final = """
+INSERT INTO partner_quote (
+    quote_id, partner_id, partner_quote_id, sell_asset, sell_digits, sell_amount, buy_asset,
+    buy_digits, buy_amount, service_fee, network_fee, mid_rate, spread_bps, rate_sources,
+    payout_method, estimated_delivery_s, expires_at)
+SELECT i, p, q, sa, sd, sm, ba, bd, bm, sf, nf, m, sp, rs::jsonb, pm, ed, e FROM unnest(
+    $1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::smallint[], $6::bigint[], $7::text[],
+    $8::smallint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::numeric[], $13::smallint[],
+    $14::text[], $15::text[], $16::integer[], $17::timestamptz[]
+) AS new (i, p, q, sa, sd, sm, ba, bd, bm, sf, nf, m, sp, rs, pm, ed, e)
+"""
+_LEGS: Final = """
+SELECT l.*, q.fixed_side, p.name AS partner FROM partner_quote l JOIN quote q ON q.id = l.quote_id
+JOIN partner p ON p.id = l.partner_id WHERE l.quote_id = ANY($1::uuid[])
+"""
 _LOCK: Final = "SELECT * FROM quote WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE"
-_CONSUME: Final = """
+_CONSUME: Final = f"""
 UPDATE quote SET transfer_id = consumed.transfer_id
 FROM unnest($1::uuid[], $2::uuid[]) AS consumed (quote_id, transfer_id)
-WHERE quote.id = consumed.quote_id AND quote.transfer_id IS NULL
-  AND quote.revoked_at IS NULL AND quote.expires_at > now()
-"""
+WHERE quote.id = consumed.quote_id
+  AND ({" OR ".join(_IS[each] for each in before(QUOTE_MOVES, QuoteStatus.CONSUMED))})
+"""  # noqa: S608 - constants
 _HALTS: Final = """
 SELECT currency, reason, note, halted_by, halted_at
 FROM quoting_halt WHERE resumed_at IS NULL ORDER BY halted_at
@@ -141,20 +175,40 @@ class QuoteStore:
         if quotes:
             columns = zip(*map(_row, quotes), strict=True)
             await self._raw.execute(_INSERT, *map(list, columns))
+        if legs := [_leg_row(each.id, each.leg) for each in quotes if each.leg is not None]:
+            await self._raw.execute(_INSERT_LEGS, *map(list, zip(*legs, strict=True)))
 
     async def any_stored(self, ids: Sequence[UUID]) -> bool:
         """Whether one of these quotes is there."""
         query = "SELECT EXISTS (SELECT FROM quote WHERE id = ANY($1::uuid[]))"
         return bool(await self._raw.fetchval(query, list(ids)))
 
+    async def is_leg_used(self, partner_id: UUID, partner_quote_id: str) -> bool:
+        """Whether a quote has this quote of a partner as its leg."""
+        query = (
+            "SELECT EXISTS (SELECT FROM partner_quote"
+            " WHERE partner_id = $1 AND partner_quote_id = $2)"
+        )
+        return bool(await self._raw.fetchval(query, partner_id, partner_quote_id))
+
     async def get(self, quote_id: UUID) -> Quote | None:
         """One quote."""
         row = await self._raw.fetchrow("SELECT * FROM quote WHERE id = $1", quote_id)
-        return _quote(row) if row else None
+        return (await self._with_legs([row]))[0] if row else None
 
     async def lock_many(self, ids: Sequence[UUID]) -> Mapping[UUID, Quote]:
         """Quotes by id, held until the end of the transaction."""
-        return {row["id"]: _quote(row) for row in await self._raw.fetch(_LOCK, list(ids))}
+        quotes = await self._with_legs(await self._raw.fetch(_LOCK, list(ids)))
+        return {each.id: each for each in quotes}
+
+    async def _with_legs(self, rows: Sequence[Row]) -> list[Quote]:
+        """Quotes with the legs of those that partners pay out."""
+        quotes = [_quote(row) for row in rows]
+        asked = [each.id for each in quotes if each.price.payout_method == PARTNER]
+        if not asked:
+            return quotes
+        legs = {row["quote_id"]: _leg(row) for row in await self._raw.fetch(_LEGS, asked)}
+        return [replace(each, leg=legs.get(each.id)) for each in quotes]
 
     async def consume_many(self, consumed: Sequence[tuple[UUID, UUID]]) -> None:
         """Bind quotes to transfers: pairs of quote and transfer id."""
@@ -225,6 +279,18 @@ def _row(quote: Quote) -> tuple[object, ...]:
         quote.maker,
         quote.customer_id,
         price.fixed_side.value,
+        *_price_row(price),
+        quote.created_at,
+        quote.expires_at,
+    )
+
+
+def _leg_row(quote_id: UUID, leg: PartnerLeg) -> tuple[object, ...]:
+    return (quote_id, leg.partner_id, leg.quote_id, *_price_row(leg.price), leg.expires_at)
+
+
+def _price_row(price: Price) -> tuple[object, ...]:
+    return (
         price.sell.asset.code,
         price.sell.asset.digits,
         price.sell.minor,
@@ -238,8 +304,6 @@ def _row(quote: Quote) -> tuple[object, ...]:
         orjson.dumps([_stored_rate(each) for each in price.sources]).decode(),
         price.payout_method,
         price.estimated_delivery_s,
-        quote.created_at,
-        quote.expires_at,
     )
 
 
@@ -267,25 +331,39 @@ def _read_rate(stored: Mapping[str, Any]) -> Rate:
     )
 
 
-def _quote(row: Mapping[str, Any]) -> Quote:
+def _price(row: Mapping[str, Any]) -> Price:
     sell = Asset(row["sell_asset"], row["sell_digits"])
     buy = Asset(row["buy_asset"], row["buy_digits"])
+    return Price(
+        fixed_side=FixedSide(row["fixed_side"]),
+        sell=Money(row["sell_amount"], sell),
+        buy=Money(row["buy_amount"], buy),
+        service_fee=Money(row["service_fee"], sell),
+        network_fee=Money(row["network_fee"], sell),
+        mid_rate=row["mid_rate"],
+        spread_bps=row["spread_bps"],
+        sources=tuple(map(_read_rate, row["rate_sources"])),
+        payout_method=row["payout_method"],
+        estimated_delivery_s=row["estimated_delivery_s"],
+    )
+
+
+def _leg(row: Mapping[str, Any]) -> PartnerLeg:
+    return PartnerLeg(
+        row["partner_id"],
+        row["partner"],
+        row["partner_quote_id"],
+        _price(row),
+        row["expires_at"],
+    )
+
+
+def _quote(row: Mapping[str, Any]) -> Quote:
     return Quote(
         id=row["id"],
         maker=row["maker"],
         customer_id=row["customer_id"],
-        price=Price(
-            fixed_side=FixedSide(row["fixed_side"]),
-            sell=Money(row["sell_amount"], sell),
-            buy=Money(row["buy_amount"], buy),
-            service_fee=Money(row["service_fee"], sell),
-            network_fee=Money(row["network_fee"], sell),
-            mid_rate=row["mid_rate"],
-            spread_bps=row["spread_bps"],
-            sources=tuple(map(_read_rate, row["rate_sources"])),
-            payout_method=row["payout_method"],
-            estimated_delivery_s=row["estimated_delivery_s"],
-        ),
+        price=_price(row),
         created_at=row["created_at"],
         expires_at=row["expires_at"],
         revoked_at=row["revoked_at"],

@@ -139,6 +139,7 @@ class ReconciliationStore:
             nonces={lane: int(row["a"]) for lane, row in lanes},
             roles={lane: row["asset"] for lane, row in lanes},
             open_buys={row["asset"]: int(row["a"]) for row in of("open")},
+            at_partners={row["asset"]: int(row["a"]) for row in of("cleared")},
             unheld={row["name"]: int(row["a"]) for row in of("unheld")},
         )
 
@@ -248,9 +249,9 @@ class ReconciliationStore:
             for row in rows
         ]
 
-    async def outbound_without_cause(self, chain_id: int) -> Sequence[Suspect]:
+    async def outbound_without_cause(self, chain_id: int, above: int) -> Sequence[Suspect]:
         """Final token logs out of the node's addresses that nobody has explained yet."""
-        rows = await self._raw.fetch(sql.UNEXPLAINED, chain_id)
+        rows = await self._raw.fetch(sql.UNEXPLAINED, chain_id, above)
         return [
             Suspect(
                 _log_name(row),
@@ -262,7 +263,7 @@ class ReconciliationStore:
         ]
 
     async def left_behind(self, chain_id: int) -> Sequence[Suspect]:
-        """Transfers in the air whose slot is final."""
+        """Transfers in the air whose slot is final or foreign, and that no other slot carries."""
         rows = await self._raw.fetch(sql.LEFT_BEHIND, chain_id)
         return [
             Suspect(

@@ -45,6 +45,17 @@ SELECT 'open', '', buy_asset, sum(buy_amount), 0, 0, 0
 FROM transfer WHERE chain_id = $1 AND state NOT IN
     ('settled', 'paid_out', 'canceled', 'failed', 'expired', 'refunded')
 GROUP BY buy_asset
+UNION ALL
+SELECT 'cleared', '', t.buy_asset, sum(
+    CASE WHEN t.block_number IS NOT NULL THEN t.buy_amount ELSE 0 END
+    - CASE WHEN t.state IN ('paid_out', 'refunded')
+            AND (o.state = 'closed' OR o.concluded IS NOT NULL)
+        THEN t.buy_amount ELSE 0 END), 0, 0, 0
+FROM transfer t LEFT JOIN payout_order o ON o.quote_id = t.quote_id
+WHERE t.chain_id = $1 AND t.partner_id IS NOT NULL AND (t.block_number IS NULL
+    OR t.state NOT IN ('paid_out', 'refunded') OR o.state <> 'closed')
+    AND t.state IN ('payout_pending', 'undeliverable', 'paid_out', 'refunded')
+GROUP BY t.buy_asset
 """
 BROKEN_LINKS: Final = """
 WITH linked AS (
@@ -65,7 +76,7 @@ SETTLED_ALONE: Final = f"""
 SELECT l.block_hash, l.block_number, l.log_index, l.tx_hash, l.payment_number, t.id, t.state
 FROM settlement_log l LEFT JOIN {ITS_TRANSFER} ON true
 WHERE {SETTLED_ABOVE_IN}
-  AND NOT coalesce(t.state IN ('settled', 'payout_pending', 'paid_out')
+  AND NOT coalesce(t.state IN ('settled', 'payout_pending', 'undeliverable', 'paid_out', 'refunded')
                    AND t.beneficiary_address = l.beneficiary AND t.buy_amount = l.amount, false)
 ORDER BY l.block_number, l.log_index
 """  # noqa: S608 - constants
@@ -89,7 +100,8 @@ FROM transfer t CROSS JOIN LATERAL (
       AND l.chain_id = t.chain_id AND l.status = 'final' AND l.kind = 'settled'
       AND l.beneficiary = t.beneficiary_address AND l.amount = t.buy_amount
 ) found
-WHERE t.chain_id = $1 AND t.state IN ('settled', 'payout_pending', 'paid_out') AND found.n <> 1
+WHERE t.chain_id = $1 AND found.n <> 1 AND (t.state IN ('settled', 'payout_pending',
+    'undeliverable') OR t.state IN ('paid_out', 'refunded') AND t.block_number IS NOT NULL)
 ORDER BY t.created_at, t.id
 """
 NOT_AS_QUOTED: Final = """
@@ -100,7 +112,8 @@ FROM {completed} t JOIN quote q ON q.id = t.quote_id CROSS JOIN LATERAL (
     WHERE l.contract = t.contract AND l.payment_number = t.payment_number::numeric
       AND l.chain_id = t.chain_id AND l.status = 'final' AND l.kind = 'settled'
 ) found
-WHERE t.chain_id = $1 AND t.state IN ('settled', 'payout_pending', 'paid_out')
+WHERE t.chain_id = $1 AND (t.state IN ('settled', 'payout_pending', 'undeliverable')
+    OR t.state IN ('paid_out', 'refunded') AND t.block_number IS NOT NULL)
   AND NOT (found.delivered = t.buy_amount AND q.buy_amount = t.buy_amount
            AND q.buy_asset = t.buy_asset AND q.transfer_id = t.id)
 ORDER BY t.created_at, t.id
@@ -112,7 +125,8 @@ SETTLED_ABOVE: Final = f"""(
 UNEXPLAINED: Final = """
 SELECT l.block_hash, l.block_number, l.log_index, l.tx_hash, l.amount
 FROM token_log l
-WHERE l.chain_id = $1 AND l.status = 'final' AND (l.cause IS NULL OR l.cause = 'orphan_outbound')
+WHERE l.chain_id = $1 AND l.block_number > $2 AND l.status = 'final'
+  AND (l.cause IS NULL OR l.cause = 'orphan_outbound')
   AND NOT EXISTS (
     SELECT FROM reconciliation_break r WHERE r.resolved_at IS NOT NULL
     AND r.fingerprint = 'B06:0x' || encode(l.block_hash, 'hex') || ':' || l.log_index)
@@ -122,6 +136,9 @@ LEFT_BEHIND: Final = """
 SELECT t.id, t.state, t.payment_number, s.nonce FROM transfer t JOIN slot s ON s.id = t.slot_id
 WHERE t.chain_id = $1 AND t.state IN ('funded', 'submitted', 'unknown', 'included')
   AND s.state IN ('final', 'foreign')
+  AND NOT EXISTS (
+    SELECT FROM slot_member m JOIN slot o ON o.id = m.slot_id
+    WHERE m.transfer_id = t.id AND m.live AND o.state NOT IN ('final', 'foreign'))
 ORDER BY t.created_at, t.id
 """
 

@@ -2,7 +2,9 @@
 
 from typing import Final
 
+from node.core.deposits import REQUEST_MOVES, RequestStatus
 from node.store.mirror_rows import EVENT_NUMBER
+from node.store.states import from_states
 
 PROPOSE: Final = """
 INSERT INTO reorg (id, chain_id, final_number, final_hash, block_hash, fork_number, fork_hash, plan,
@@ -47,7 +49,8 @@ FROM settlement_log l JOIN transfer t ON t.chain_id = l.chain_id AND t.contract 
 LEFT JOIN LATERAL (SELECT a.slot_id FROM attempt a JOIN slot_member m ON m.slot_id = a.slot_id
     AND m.transfer_id = t.id AND m.purpose = 'settle' WHERE a.tx_hash = l.tx_hash) own ON true
 WHERE l.chain_id = $1 AND l.block_hash = ANY($2::bytea[]) AND l.kind = 'settled'
-    AND l.status = 'final' AND t.state = 'settled'
+    AND l.status = 'final'
+    AND t.state IN ('settled', 'payout_pending', 'undeliverable', 'paid_out', 'refunded')
 ORDER BY l.block_number, l.log_index
 """  # noqa: S608 - constants
 GIVEN_BACK: Final = f"""
@@ -105,15 +108,15 @@ UPDATE deposit d SET break_id = b.id FROM unnest($1::uuid[], $2::text[]) AS new 
 JOIN reconciliation_break b ON b.fingerprint = new.f AND b.resolved_at IS NULL WHERE d.id = new.i
 """
 # Paid is a request by a deposit that its owner has and that did not come after it was paid.
-REOPEN_REQUESTS: Final = """
+REOPEN_REQUESTS: Final = f"""
 UPDATE payment_request r SET status = 'awaiting', surplus = 0, version = version + 1,
     flags = CASE WHEN EXISTS (SELECT FROM deposit d WHERE d.request_id = r.id
-        AND d.status = 'held' AND d.is_counted) THEN ARRAY['short'] ELSE '{}' END
-WHERE r.id = ANY($1::uuid[]) AND r.status IN ('paid', 'accepted')
+        AND d.status = 'held' AND d.is_counted) THEN ARRAY['short'] ELSE '{{}}' END
+WHERE r.id = ANY($1::uuid[]) AND r.status IN {from_states(REQUEST_MOVES, RequestStatus.AWAITING)}
     AND NOT EXISTS (SELECT FROM deposit d WHERE d.request_id = r.id AND d.status = 'credited'
         AND d.flags && ARRAY['duplicate'] IS NOT TRUE)
 RETURNING r.id, r.version, r.customer_id, r.partner_id, r.id AS request_id
-"""
+"""  # noqa: S608 - constants
 HOLDS: Final = f"""
 {BOOKED} JOIN transfer x ON x.pending_sequence = t.sequence WHERE x.id = ANY($1::uuid[])
 """

@@ -20,7 +20,7 @@ from sqlalchemy import (
     Text,
     Uuid,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 metadata: Final = MetaData()
 _time = DateTime(timezone=True)
@@ -31,6 +31,11 @@ partner = Table(
     Column("id", Uuid, primary_key=True),
     Column("name", Text, nullable=False),
     Column("created_at", _time),
+    Column("status", Text, nullable=False),
+    Column("country", Text),
+    Column("requires_signature", Boolean, nullable=False),
+    Column("spread_bps", SmallInteger),
+    Column("version", Integer, nullable=False),
 )
 
 customer = Table(
@@ -56,6 +61,35 @@ credential = Table(
     Column("created_at", _time),
     Column("expires_at", _time),
     Column("revoked_at", _time),
+    Column("scopes", ARRAY(Text)),
+    Column("networks", ARRAY(Text), nullable=False),
+    Column("last_used_at", _time),
+)
+
+signing_key = Table(
+    "signing_key",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("partner_id", Uuid, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("public_key", LargeBinary, nullable=False),
+    Column("created_at", _time),
+    Column("expires_at", _time),
+    Column("revoked_at", _time),
+)
+
+prefunding = Table(
+    "prefunding",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("partner_id", Uuid, nullable=False),
+    Column("asset", Text, nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("rail", Text, nullable=False),
+    Column("reference", Text, nullable=False),
+    Column("made_by", Text, nullable=False),
+    Column("ledger_sequence", BigInteger, nullable=False),
+    Column("created_at", _time),
 )
 
 account = Table(
@@ -67,6 +101,7 @@ account = Table(
     Column("kind", Text, nullable=False),
     Column("asset", Text, nullable=False),
     Column("floor", BigInteger),
+    Column("credit_line", BigInteger, nullable=False),
     Column("debits_pending", BigInteger),
     Column("debits_posted", BigInteger),
     Column("credits_pending", BigInteger),
@@ -125,6 +160,7 @@ transfer = Table(
     Column("created_at", _time, nullable=False),
     Column("updated_at", _time, nullable=False),
     Column("settle_by", _time, nullable=False),
+    Column("partner_id", Uuid),
 )
 
 event = Table(

@@ -1,7 +1,7 @@
 """Transfers and top-ups in PostgreSQL."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from functools import cache
 from typing import Any, Final
 from uuid import UUID
@@ -10,21 +10,24 @@ import orjson
 from sqlalchemy import ColumnElement, select, tuple_
 
 from node.core.errors import Conflict
-from node.core.ledger import TransferAmounts
 from node.core.mirror import SettlementKind
 from node.core.paging import ListQuery, Page, Position
 from node.core.parties import Principal, Role
+from node.core.payouts import BankAccount, RefundPolicy
 from node.core.ports.transfers import (
     BareTransfer,
     Beneficiary,
+    PartnerPayoutRow,
     TopUp,
     Transfer,
     TransferMove,
     UsedNumber,
 )
 from node.core.transfers import STATUS, TERMINAL, State
-from node.core.units import Address, TxHash
+from node.core.units import Address, Asset, Money, TxHash
+from node.store.amount_rows import amounts_of
 from node.store.database import Connection, Row
+from node.store.payout_orders import payee_of
 from node.store.tables import customer, top_up, transfer
 
 _ALLOT: Final = """
@@ -37,14 +40,14 @@ INSERT INTO transfer (
     id, version, state, customer_id, owner, quote_id, client_reference, purpose, beneficiary,
     beneficiary_address, sell_asset, sell_amount, service_fee, network_fee, spread_amount,
     buy_asset, buy_amount, chain_id, contract, payment_number, pending_sequence, created_at,
-    updated_at, settle_by)
-SELECT i, v, s, c, o, q, r, p, b::jsonb, a, sa, sm, sf, nf, pm, ba, bm, ch, co, n, ps, t, t, sb
+    updated_at, settle_by, partner_id)
+SELECT i, v, s, c, o, q, r, p, b::jsonb, a, sa, sm, sf, nf, pm, ba, bm, ch, co, n, ps, t, t, sb, pa
 FROM unnest(
     $1::uuid[], $2::int[], $3::text[], $4::uuid[], $5::text[], $6::uuid[], $7::text[], $8::text[],
     $9::text[], $10::bytea[], $11::text[], $12::bigint[], $13::bigint[], $14::bigint[],
     $15::bigint[], $16::text[], $17::bigint[], $18::bigint[], $19::bytea[], $20::bigint[],
-    $21::bigint[], $22::timestamptz[], $23::timestamptz[]
-) AS new (i, v, s, c, o, q, r, p, b, a, sa, sm, sf, nf, pm, ba, bm, ch, co, n, ps, t, sb)
+    $21::bigint[], $22::timestamptz[], $23::timestamptz[], $24::uuid[]
+) AS new (i, v, s, c, o, q, r, p, b, a, sa, sm, sf, nf, pm, ba, bm, ch, co, n, ps, t, sb, pa)
 """
 _CHANGEABLE: Final = {
     "slot_id": "uuid",
@@ -63,8 +66,16 @@ _STATES: Final[Mapping[str, State]] = {each.value: each for each in State}
 _LOCK_BARE: Final = """
 SELECT id, version, state, customer_id, beneficiary_address, sell_asset, sell_amount, service_fee,
     network_fee, spread_amount, buy_asset, buy_amount, pending_sequence, slot_id, was_written,
-    batches_failed, void_outcome, tx_hash
+    batches_failed, void_outcome, tx_hash, partner_id
 FROM transfer WHERE id = ANY($1::uuid[]) ORDER BY created_at, id FOR UPDATE
+"""
+_PAYOUTS: Final = """
+SELECT o.quote_id, p.name, l.buy_asset, l.buy_digits, l.buy_amount, o.payout_id, o.reference,
+    o.told, o.pay_by, o.refund_policy, (SELECT c.beneficiary FROM payout_change c
+        WHERE c.quote_id = o.quote_id AND c.kind = 'correct' AND c.state = 'done'
+        ORDER BY c.number DESC LIMIT 1) AS corrected
+FROM payout_order o JOIN partner_quote l ON l.quote_id = o.quote_id
+JOIN partner p ON p.id = o.partner_id WHERE o.quote_id = ANY($1::uuid[])
 """
 _USED_ON_CHAIN: Final = """
 SELECT t.id FROM transfer t WHERE t.id = ANY($1::uuid[]) AND EXISTS (
@@ -136,7 +147,7 @@ class TransferStore:
     async def get(self, transfer_id: UUID) -> Transfer | None:
         """One transfer."""
         row = await self._raw.fetchrow("SELECT * FROM transfer WHERE id = $1", transfer_id)
-        return transfer_of(row) if row else None
+        return (await self.with_payouts([transfer_of(row)]))[0] if row else None
 
     async def list(self, principal: Principal, query: ListQuery) -> Page[Transfer]:
         """Transfers that exist for this principal, newest first."""
@@ -151,9 +162,19 @@ class TransferStore:
                 < tuple_(position.created_at, position.uuid)
             )
         rows = (await self._sql.execute(statement.limit(query.limit + 1))).mappings()
-        return query.page(
-            [transfer_of(row) for row in rows], lambda row: Position(row.created_at, row.id.int)
-        )
+        found = await self.with_payouts([transfer_of(row) for row in rows])
+        return query.page(found, lambda row: Position(row.created_at, row.id.int))
+
+    async def with_payouts(self, transfers: Sequence[Transfer]) -> Sequence[Transfer]:
+        """See the port."""
+        asked = [each.quote_id for each in transfers if each.partner_id is not None]
+        if not asked:
+            return transfers
+        rows = {row["quote_id"]: row for row in await self._raw.fetch(_PAYOUTS, asked)}
+        return [
+            replace(each, payout=_payout(rows[each.quote_id])) if each.quote_id in rows else each
+            for each in transfers
+        ]
 
     async def apply_moves(self, moves: Sequence[TransferMove]) -> None:
         """Store next versions, all or none."""
@@ -297,12 +318,42 @@ def _column(name: str, values: Sequence[object]) -> Sequence[object]:
     return [None if each is None else orjson.dumps(each).decode() for each in values]
 
 
+def _payout(row: Row) -> PartnerPayoutRow:
+    delivered = Money(row["buy_amount"], Asset(row["buy_asset"], row["buy_digits"]))
+    corrected = row["corrected"]
+    return PartnerPayoutRow(
+        row["name"],
+        delivered,
+        row["payout_id"],
+        row["reference"],
+        row["told"],
+        row["pay_by"],
+        RefundPolicy(row["refund_policy"]),
+        None if corrected is None else payee_of(corrected),
+    )
+
+
+def _beneficiary_of(stored: Mapping[str, Any]) -> Beneficiary:
+    account = stored.get("account")
+    return Beneficiary(
+        stored["name"],
+        stored["country"],
+        stored["address"],
+        None if account is None else BankAccount(account["number"], account["bank_code"]),
+    )
+
+
 def _beneficiary_json(beneficiary: Beneficiary) -> str:
-    fields = {
+    fields: dict[str, object] = {
         "name": beneficiary.name,
         "country": beneficiary.country,
         "address": beneficiary.address,
     }
+    if beneficiary.account is not None:
+        fields["account"] = {
+            "number": beneficiary.account.number,
+            "bank_code": beneficiary.account.bank_code,
+        }
     return orjson.dumps(fields).decode()
 
 
@@ -331,6 +382,7 @@ def _row(each: Transfer) -> tuple[Any, ...]:
         each.pending_sequence,
         each.created_at,
         each.settle_by,
+        each.partner_id,
     )
 
 
@@ -341,21 +393,14 @@ def _bare_transfer(row: Row) -> BareTransfer:
         state=_STATES[row["state"]],
         customer_id=row["customer_id"],
         beneficiary_address=row["beneficiary_address"],
-        amounts=TransferAmounts(
-            row["sell_asset"],
-            row["sell_amount"],
-            row["service_fee"],
-            row["network_fee"],
-            row["spread_amount"],
-            row["buy_asset"],
-            row["buy_amount"],
-        ),
+        amounts=amounts_of(row),
         pending_sequence=row["pending_sequence"],
         slot_id=row["slot_id"],
         was_written=row["was_written"],
         batches_failed=row["batches_failed"],
         void_outcome=row["void_outcome"],
         tx_hash=row["tx_hash"],
+        partner_id=row["partner_id"],
     )
 
 
@@ -370,17 +415,9 @@ def transfer_of(row: Row) -> Transfer:
         quote_id=row["quote_id"],
         client_reference=row["client_reference"],
         purpose=row["purpose"],
-        beneficiary=Beneficiary(**row["beneficiary"]),
+        beneficiary=_beneficiary_of(row["beneficiary"]),
         beneficiary_address=Address(row["beneficiary_address"]),
-        amounts=TransferAmounts(
-            row["sell_asset"],
-            row["sell_amount"],
-            row["service_fee"],
-            row["network_fee"],
-            row["spread_amount"],
-            row["buy_asset"],
-            row["buy_amount"],
-        ),
+        amounts=amounts_of(row),
         chain_id=row["chain_id"],
         contract=Address(row["contract"]),
         payment_number=row["payment_number"],
@@ -396,4 +433,5 @@ def transfer_of(row: Row) -> Transfer:
         failure=row["failure"],
         created_at=row["created_at"],
         settle_by=row["settle_by"],
+        partner_id=row["partner_id"],
     )

@@ -10,6 +10,7 @@ from node.core.ports import Unit
 from node.store.adoption import AdoptionStore
 from node.store.bank import BankStore
 from node.store.breaks import BreakStore
+from node.store.bulk import BulkStore
 from node.store.comparisons import ComparisonStore
 from node.store.database import Connection, Database
 from node.store.deposits import DepositStore
@@ -21,15 +22,21 @@ from node.store.mirror import MirrorStore
 from node.store.mirror_views import MirrorViewStore
 from node.store.movements import MovementStore
 from node.store.parties import PartyStore
+from node.store.partners import PartnerStore
+from node.store.payout_orders import PayoutOrderStore
+from node.store.payouts import PayoutStore
 from node.store.quotes import QuoteStore
 from node.store.reconciliation import ReconciliationStore
 from node.store.reorgs import ReorgStore
+from node.store.reports import ReportStore
 from node.store.reserves import ReservesStore
 from node.store.sessions import SessionStore
 from node.store.settlement import SettlementStore
 from node.store.settlement_views import SettlementViewStore
 from node.store.transfers import TransferStore
 from node.store.verification import VerificationStore
+from node.store.webhook_queue import WebhookQueueStore
+from node.store.webhooks import WebhookStore
 
 
 @dataclass(frozen=True)
@@ -47,6 +54,11 @@ class StoreUnit:
     def parties(self) -> PartyStore:
         """Partners, customers, credentials."""
         return PartyStore(self.connection)
+
+    @cached_property
+    def partners(self) -> PartnerStore:
+        """Terms of partners, their keys, what they paid in."""
+        return PartnerStore(self.connection)
 
     @cached_property
     def idempotency(self) -> IdempotencyStore:
@@ -67,6 +79,11 @@ class StoreUnit:
     def quotes(self) -> QuoteStore:
         """Firm quotes."""
         return QuoteStore(self.connection)
+
+    @cached_property
+    def payout_orders(self) -> PayoutOrderStore:
+        """Payouts that partners were asked to make."""
+        return PayoutOrderStore(self.connection)
 
     @cached_property
     def transfers(self) -> TransferStore:
@@ -124,6 +141,21 @@ class StoreUnit:
         return DepositStore(self.connection)
 
     @cached_property
+    def reports(self) -> ReportStore:
+        """Transfers over days."""
+        return ReportStore(self.connection)
+
+    @cached_property
+    def bulk(self) -> BulkStore:
+        """Bulk transfers and their rows."""
+        return BulkStore(self.connection)
+
+    @cached_property
+    def payouts(self) -> PayoutStore:
+        """Payouts for partners, their refunds and contracts."""
+        return PayoutStore(self.connection)
+
+    @cached_property
     def verification(self) -> VerificationStore:
         """Deriving the books again from their entries."""
         return VerificationStore(self.connection)
@@ -152,6 +184,16 @@ class StoreUnit:
     def comparisons(self) -> ComparisonStore:
         """What reconciliation remembers, and asks to find a cause."""
         return ComparisonStore(self.connection)
+
+    @cached_property
+    def webhooks(self) -> WebhookStore:
+        """Where events are sent to."""
+        return WebhookStore(self.connection)
+
+    @cached_property
+    def webhook_queue(self) -> WebhookQueueStore:
+        """Events that are to be sent."""
+        return WebhookQueueStore(self.connection)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from node.core.ids import Prefix
+from node.store import verification_orders as orders
+from node.store import verification_payouts as payouts
 from node.store.verification_guards import GUARDS, MEMBERS, NUMBERS
+from node.store.verification_partners import CREDIT_LINES, PREFUNDINGS
 from node.store.verification_reorgs import HELD_KEY, REORGED, REORGS
 from node.store.verification_timelines import (
     MOVES,
@@ -116,18 +119,20 @@ WITH both_ways AS (
             'by', l.detail ->> 'contract', 'on', l.detail ->> 'chain_id',
             'as', l.detail ->> 'payment_number', 'at quote', l.detail ->> 'quote',
             l.detail ->> 'mid_rate', l.detail ->> 'spread_bps', 'until',
-            l.detail ->> 'quote_expires_at') AS booked,
+            l.detail ->> 'quote_expires_at', 'payout ' || (l.detail ->> 'payout')) AS booked,
         concat_ws(' ', 'transfer', {HELD_KEY}, t.id, true,
             'to', '0x' || encode(t.beneficiary_address, 'hex'),
             'by', '0x' || encode(t.contract, 'hex'), 'on', t.chain_id,
             'as', {ORIGINAL_NUMBER}, 'at quote', q.id, trim_scale(q.mid_rate), q.spread_bps,
             'until',
-            to_char(q.expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'))
-            AS stored,
+            to_char(q.expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'),
+            {orders.TERMS}) AS stored,
         lower(t.beneficiary ->> 'address') AS given,
         '0x' || encode(t.beneficiary_address, 'hex') AS paid
     FROM transfer t LEFT JOIN ledger_transaction l ON l.sequence = t.pending_sequence
     LEFT JOIN quote q ON q.id = t.quote_id
+    LEFT JOIN payout_order o ON o.quote_id = t.quote_id
+    LEFT JOIN partner_quote g ON g.quote_id = t.quote_id
 )
 SELECT id AS subject, booked AS expected, stored AS actual,
     'sequence ' || pending_sequence AS evidence
@@ -173,9 +178,10 @@ WITH both_ways AS (
 SELECT id AS subject, quoted AS expected, stored AS actual, 'quote ' || quote_id AS evidence
 FROM both_ways WHERE quoted IS DISTINCT FROM stored
 UNION ALL
-SELECT q.transfer_id, 'a transfer at quote ' || q.id, 'none', NULL
+SELECT q.transfer_id, 'a transfer or payout at quote ' || q.id, 'none', NULL
 FROM quote q WHERE q.transfer_id IS NOT NULL
     AND NOT EXISTS (SELECT FROM transfer t WHERE t.id = q.transfer_id AND t.quote_id = q.id)
+    AND NOT EXISTS (SELECT FROM payout p WHERE p.id = q.transfer_id AND p.quote_id = q.id)
 UNION ALL
 SELECT transfer_id, 'one quote', count(*) || ' rows', NULL
 FROM quote WHERE transfer_id IS NOT NULL GROUP BY transfer_id HAVING count(*) > 1
@@ -294,12 +300,40 @@ CHECKS: Final[Mapping[str, Check]] = {
     "top_ups": Check(
         "every top-up is its ledger transaction, and the other way round", _TOP_UPS, Prefix.TOP_UP
     ),
+    "credit_lines": Check(
+        "every account has the credit line of its partner, and was never further below its floor"
+        " than the highest there was",
+        CREDIT_LINES,
+    ),
+    "prefundings": Check(
+        "every prefunding is its ledger transaction, and the other way round",
+        PREFUNDINGS,
+        Prefix.PREFUNDING,
+    ),
     OWNERS: Check("transfers and top-ups move the money of their own customer", _OWNERS),
     "in_flight": Check(
         "open payouts are the pending credits of in_flight, which holds nothing posted", _IN_FLIGHT
     ),
     "payouts": Check(
         "what the ledger booked of every paid batch is the sum of the transfers paid by it", PAYOUTS
+    ),
+    "partner_legs": Check(
+        "what a quote buys is what its partner sells on, for as long as the partner is bound",
+        orders.LEGS,
+        Prefix.QUOTE,
+    ),
+    "payout_orders": Check(
+        "what partners pay out was registered with them, and is paid where they said", orders.ORDERS
+    ),
+    "payout_corrections": Check(
+        "whom partners paid other than as it was ordered is whom they were told", orders.CORRECTED
+    ),
+    "partner_payouts": Check(
+        "what partners confirmed or gave back is booked for each of their transfers, once",
+        orders.ENDED,
+    ),
+    "partner_clearing": Check(
+        "partners hold the transfers that they were paid and have not ended", orders.HELD
     ),
     "numbers": Check("the next payment number of a contract is a new one", NUMBERS),
     "members": Check("what a batch on chain pays is what its transfers say", MEMBERS),
@@ -316,6 +350,30 @@ CHECKS: Final[Mapping[str, Check]] = {
     "reorged": Check(
         "what is settled no more was posted, is reversed and held again by an accepted reorg",
         REORGED,
+    ),
+    "payout_money": Check(
+        "what every payout for a partner books are its integers, out of what its deposit brought",
+        payouts.MONEY,
+        Prefix.PAYOUT,
+    ),
+    "payout_ends": Check(
+        "local money is due exactly while it is neither confirmed nor given up",
+        payouts.ENDS,
+        Prefix.PAYOUT,
+    ),
+    "payout_quoted": Check(
+        "payouts deliver what was quoted to their partner", payouts.QUOTED, Prefix.PAYOUT
+    ),
+    "payout_due": Check("what is due at rails is that of open payouts", payouts.DUE),
+    "payout_timelines": Check(
+        "timelines of payouts and refunds are complete and end in their states",
+        payouts.TIMELINES,
+        Prefix.PAYOUT,
+    ),
+    "refunds": Check(
+        "every refund is set aside once, and paid back by a transfer of just as much, or put back",
+        payouts.REFUNDS,
+        Prefix.REFUND,
     ),
     "told": Check("timelines tell the payment number, and of the chain what the mirror has", TOLD),
 }

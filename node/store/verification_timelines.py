@@ -8,6 +8,7 @@ from typing import Final
 from node.core.transfers import MOVES as MACHINE
 from node.core.transfers import State, move
 from node.store.mirror_rows import EVENT_NUMBER
+from node.store.verification_orders import CLEARING, WITH_PARTNER
 
 
 def _allowed() -> str:
@@ -54,29 +55,39 @@ FROM lines l WHERE (object_sequence = place AND sequence > sequence_before AND C
         WHERE r.id = l.object_id AND l.place <= r.version)
     WHEN 'deposit' THEN EXISTS (SELECT FROM deposit d
         WHERE d.id = l.object_id AND l.place <= d.version)
+    WHEN 'payout' THEN EXISTS (SELECT FROM payout p
+        WHERE p.id = l.object_id AND p.partner_id = l.partner_id AND l.place <= p.version)
+    WHEN 'refund' THEN EXISTS (SELECT FROM refund r
+        WHERE r.id = l.object_id AND r.partner_id = l.partner_id AND l.place <= r.version)
+    WHEN 'bulk_transfer' THEN EXISTS (SELECT FROM bulk_transfer b
+        WHERE b.id = l.object_id AND l.place <= b.version)
     END) IS NOT TRUE
 """  # noqa: S608 - constants
 
 # Booked once per batch of payments, so per transaction on the chain.
-PAYOUTS: Final = """
-WITH earned AS (
+PAYOUTS: Final = f"""
+WITH clearing AS MATERIALIZED ({CLEARING}), earned AS (
     SELECT min(t.id::text) AS subject, t.tx_hash, t.block_number, place, asset, debit, credit,
         sum(amount) AS total
-    FROM transfer t CROSS JOIN LATERAL (VALUES
-        (0, buy_asset, buy_amount, concat('in_flight/', chain_id, '/', buy_asset),
+    FROM transfer t LEFT JOIN clearing ON clearing.id = t.partner_id CROSS JOIN LATERAL (VALUES
+        (CASE WHEN t.partner_id IS NULL THEN 0 ELSE 1 END, buy_asset, buy_amount,
+            CASE WHEN t.partner_id IS NULL THEN concat('in_flight/', chain_id, '/', buy_asset)
+                 ELSE concat(clearing.path, '/', buy_asset) END,
             concat('chain/', chain_id, '/0x', encode(contract, 'hex'), '/', buy_asset)),
-        (1, sell_asset, service_fee + network_fee, 'deferred/fee/' || sell_asset,
+        (2, sell_asset, service_fee + network_fee, 'deferred/fee/' || sell_asset,
             'income/fee/' || sell_asset),
-        (2, sell_asset, spread_amount, 'deferred/spread/' || sell_asset,
+        (3, sell_asset, spread_amount, 'deferred/spread/' || sell_asset,
             'income/spread/' || sell_asset)
     ) AS line (place, asset, amount, debit, credit)
-    WHERE state = 'settled'
+    WHERE (state = 'settled' OR t.partner_id IS NOT NULL AND block_number IS NOT NULL
+            AND state IN {WITH_PARTNER})
+        AND (t.partner_id IS NULL OR place = 1)
     GROUP BY t.tx_hash, t.block_number, place, asset, debit, credit
 ), paid AS (
     SELECT min(subject)::uuid AS subject,
         concat('0x', encode(tx_hash, 'hex'), ' in block ', block_number) AS payout,
         string_agg(concat_ws(' ', total, asset, debit, credit), ', '
-            ORDER BY place, asset COLLATE "C") FILTER (WHERE total <> 0) AS stored
+            ORDER BY place, debit COLLATE "C") FILTER (WHERE total <> 0) AS stored
     FROM earned GROUP BY tx_hash, block_number
 ), batch AS (
     SELECT concat(l.detail ->> 'tx_hash', ' in block ', l.detail ->> 'block_number') AS payout,
@@ -92,7 +103,7 @@ WITH earned AS (
 SELECT subject, concat_ws(': ', b.payout, coalesce(booked, 'nothing booked')) AS expected,
     concat_ws(': ', p.payout, coalesce(stored, 'nothing paid')) AS actual, evidence
 FROM batch b FULL JOIN paid p ON p.payout = b.payout WHERE booked IS DISTINCT FROM stored
-"""
+"""  # noqa: S608 - constants
 
 # What an event says of a block is a log of the transfer's number in the mirror, of one kind for
 # each type of event; and a transfer in a block names the transaction that its newest event names.
@@ -101,7 +112,8 @@ TOLD: Final = f"""
 WITH lines AS NOT MATERIALIZED (
     SELECT t.id, t.chain_id, t.contract, t.payment_number, t.version, t.state, t.tx_hash,
         t.block_number, e.object_sequence, e.type, e.detail,
-        CASE WHEN e.type IN ('transfer.included', 'transfer.reorged', 'transfer.settled')
+        CASE WHEN e.type IN ('transfer.included', 'transfer.reorged', 'transfer.settled',
+                 'transfer.payout_pending', 'transfer.reached_again')
              THEN 'settled'
              WHEN e.type = 'transfer.requeued' THEN 'failed'
              WHEN e.type IN ('transfer.canceled', 'transfer.failed', 'transfer.expired')
@@ -142,7 +154,16 @@ FROM lines WHERE object_sequence = version AND state IN ('included', 'settled')
 UNION ALL
 SELECT id, 'no block', concat('block ', block_number), concat('it is ', state)
 FROM transfer WHERE block_number IS NOT NULL
-    AND state NOT IN ('included', 'voiding', 'settled')
+    AND state NOT IN ('included', 'voiding', 'settled') AND state NOT IN {WITH_PARTNER}
+UNION ALL
+SELECT t.id, 'a payment to the partner that was told', concat('0x', encode(tx_hash, 'hex'),
+    ' in block ', block_number), concat('it is ', state)
+FROM transfer t WHERE state IN {WITH_PARTNER}
+    AND (state IN ('payout_pending', 'undeliverable') OR num_nonnulls(tx_hash, block_number) > 0)
+    AND NOT EXISTS (SELECT FROM event e WHERE e.object_id = t.id
+        AND e.type IN ('transfer.payout_pending', 'transfer.reached_again')
+        AND e.detail ->> 'tx_hash' = concat('0x', encode(t.tx_hash, 'hex'))
+        AND e.detail ->> 'block_number' = t.block_number::text)
 """  # noqa: S608 - constants
 
 # A transfer keeps its number, but for changes that are noted one after the other, each told by one

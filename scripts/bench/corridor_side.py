@@ -170,7 +170,7 @@ class _Devnet:
                 "PATH": os.defpath,
                 "HOME": str(self.directory),
             },
-            cwd=self.directory,
+            cwd=programs.CHECKOUT,  # what is measured is what this file lies beside
             stop_signal=signal.SIGTERM,
             death_signal=signal.SIGTERM,
         )

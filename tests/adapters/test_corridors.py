@@ -65,7 +65,9 @@ def test_the_default_offers_every_currency_for_the_token_as_published() -> None:
     assert (euro.sell.code, euro.buy) == ("EUR", USDC)
     assert (euro.service_fee_bps, euro.service_fee_min_minor, euro.network_fee_minor) == (30, 0, 2)
     assert (euro.spread_bps, euro.sell_min_minor, euro.sell_max_minor) == (20, 10, 10_000_000)
-    assert len(offer.corridors) == 7
+    *_, local = offer.corridors
+    assert (local.sell, local.buy.code, local.payout_method) == (USDC, "PHP", "bank")
+    assert len(offer.corridors) == 8
     assert offer.pricing.bridge == ("EUR", "USD")
     assert set(offer.exposure_max_minor) == {each.sell.code for each in offer.corridors} | {"USDC"}
 
@@ -110,7 +112,8 @@ def test_a_file_of_ones_own_is_read_to_the_minor_unit(tmp_path: Path) -> None:
         ("sell", "sell = 978", "corridor 1: sell: write it as text in quotes, not 978"),
         ("sell", 'sell = "USDC"', "corridor USDC/USDC: buy: USDC is not exchanged for itself"),
         ("buy", 'buy = "USD"', "corridor EUR/USD: buy: payout 'onchain' pays USDC only"),
-        ("payout", 'payout = "cash"', "payout: there is 'onchain' only"),
+        ("payout", 'payout = "cash"', "payout: there are 'onchain' and 'bank' only"),
+        ("payout", 'payout = "bank"', "sell: payout 'bank' is for USDC only"),
         ("EUR", 'EURO = "1.00"', "[exposure]: EURO: there is no such currency"),
         ("EUR", "EUR = 2000.00", '[exposure]: EUR: write the amount as text, EUR = "2000.00"'),
         ("USDC", "", "[exposure]: USDC is missing, and corridor EUR/USDC names it; add a line"),

@@ -95,6 +95,17 @@ async def real_app(database_url: str, tmp_path: Path) -> AsyncIterator[RealNode]
 
 
 @pytest.fixture
+async def hooked_app(database_url: str, tmp_path: Path) -> AsyncIterator[RealNode]:
+    """The same with a key for secrets."""
+    key = tmp_path / "secrets.key"
+    key.write_text("00" * 31 + "07\n")
+    async with open_real(
+        tmp_path, database_url, CONTRACT, token_address="0x" + "70" * 20, secrets_key_file=key
+    ) as node:
+        yield node
+
+
+@pytest.fixture
 async def deposits_app(database_url: str, tmp_path: Path) -> AsyncIterator[RealNode]:
     """The same with a contract that makes deposit addresses."""
     token, deposits = "0x" + "70" * 20, "0x" + "fa" * 20

@@ -12,6 +12,7 @@ from node.core.errors import WrongState
 from node.core.ids import Prefix, decode_id
 from node.core.ledger import Entry
 from node.core.paging import ListQuery, Page
+from node.core.payout_orders import Conclusion
 from node.core.ports.breaks import Break, BreakEvent, OpenBreaks
 from node.core.ports.idempotency import Answer
 from node.services.reconciliation.breaks import BreakRequest
@@ -59,6 +60,18 @@ class FakeBreaks:
                 return replace(found, proposal=self.proposal)
             kind = "ledger_transaction" if entries else "match"
             return _closed(found, request, {"kind": kind, "reason": reason})
+
+        return await self._once(request, work)
+
+    async def conclude(
+        self, request: BreakRequest, reason: str, conclusion: Conclusion, evidence: str, /
+    ) -> Answer:
+        def work(found: Break) -> Break:
+            entry = Entry("loss/partner/USDC", "partner_clearing/x/USDC", "USDC", 5)
+            self.proposal = Proposal(
+                request.principal.key, NOW, reason, (entry,), conclusion.value, reference=evidence
+            )
+            return replace(found, proposal=self.proposal)
 
         return await self._once(request, work)
 

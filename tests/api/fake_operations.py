@@ -18,7 +18,7 @@ from node.core.errors import (
 from node.core.ids import Prefix, decode_id
 from node.core.ledger import AccountKind, Balance
 from node.core.paging import ListQuery, Page
-from node.core.parties import Principal
+from node.core.parties import Principal, Role
 from node.core.ports.history import AsOf, EntryRow
 from node.core.ports.idempotency import Answer, Claim
 from node.core.ports.ledger import AccountRow, TrialRow
@@ -117,12 +117,33 @@ class FakeStatements:
             raise NotFound("there is no such customer")
         if self.refuses:
             raise self.refuses
-        closing = self.lines[-1].balance_after if self.lines else 0
-        until = as_of(asked)
         period = Period.of(first, last, NOW.date())
+        return self._of(ANA.id, currency, period, as_of(asked), Prefix.CUSTOMER)
+
+    async def partner_statement(
+        self,
+        principal: Principal,
+        partner_id: str,
+        currency: str,
+        /,
+        *,
+        first: date | None,
+        last: date | None,
+        asked: Asked,
+    ) -> Statement:
+        decoded = decode_id(Prefix.PARTNER, partner_id)
+        if principal.role is not Role.OPERATOR and principal.partner_id != decoded:
+            raise NotFound("there is no such partner")
+        period = Period.of(first, last, NOW.date())
+        return self._of(decoded, currency, period, as_of(asked), Prefix.PARTNER)
+
+    def _of(
+        self, owner_id: UUID, currency: str, period: Period, until: AsOf, kind: Prefix
+    ) -> Statement:
+        closing = self.lines[-1].balance_after if self.lines else 0
         return Statement(
-            ANA.id, self.customer_name, currency, period, 0, self.lines, closing, until.sequence,
-            until.booked_at, NOW, NOW,
+            owner_id, self.customer_name, currency, period, 0, self.lines, closing,
+            until.sequence, until.booked_at, NOW, NOW, kind,
         )  # fmt: skip
 
 

@@ -26,7 +26,8 @@ from node.core.errors import (
 )
 from node.core.ids import Prefix, decode_id, encode_id
 from node.core.paging import ListQuery, Page, Position
-from node.core.parties import Credential, Customer, Principal, Role
+from node.core.parties import Caller, Credential, Customer, Principal, Role
+from node.core.partner_legs import PartnerCorridor
 from node.core.ports.idempotency import Answer, Claim
 from node.core.ports.transfers import EventRow, TopUp, Transfer
 from node.core.quotes import (
@@ -44,10 +45,12 @@ from node.services.mirror.health import Check, Readiness
 from node.services.parties import NewSecret, TokenAlreadyCreated
 from node.services.pricing.quoting import QuoteRequest
 from node.services.transfers.acceptance import Submission
+from node.services.transfers.paid_by_partners import check_account, check_policy
 from tests.api.fake_adoption import FakeAdoption
 from tests.api.fake_bank import FakeBank
 from tests.api.fake_bookings import FakeBookings
 from tests.api.fake_breaks import FakeBreaks
+from tests.api.fake_bulk import FakeBulk
 from tests.api.fake_deposits import FakeDeposits
 from tests.api.fake_fx import FakeFx
 from tests.api.fake_mirror import FakeMirror
@@ -59,9 +62,20 @@ from tests.api.fake_operations import (
 )
 from tests.api.fake_operator import FakeBlocks, FakeComparisons, FakeSessions
 from tests.api.fake_overview import FakeMeter, FakeOverview
+from tests.api.fake_partners import (
+    FakePartnerKeys,
+    FakePartners,
+    FakePrefundings,
+    FakeSignatureDesk,
+    known_caller,
+)
+from tests.api.fake_payouts import FakePayoutDesk, FakePayouts
+from tests.api.fake_peers import FakePayoutChanges, FakePeers
 from tests.api.fake_positions import FakePositions
+from tests.api.fake_reports import FakeReports
 from tests.api.fake_treasury import FakeTreasury
-from tests.api.fake_world import ANA, CATALOG, CONTRACT, MID, NOW, SECRETS, Memory
+from tests.api.fake_webhooks import FakeWebhooks
+from tests.api.fake_world import ANA, CATALOG, CONTRACT, MID, NOW, Memory
 
 
 @dataclass
@@ -73,12 +87,12 @@ class FakeParties:
     tokens_made: list[Credential] = field(default_factory=list)
     fails_with: Exception | None = None
 
-    async def authenticate(self, secret: str, /) -> Principal:
+    async def caller(self, secret: str, /) -> Caller:
         if self.fails_with is not None:
             raise self.fails_with
-        if secret not in SECRETS:
+        if (caller := known_caller(secret)) is None:
             raise Unauthenticated("the credential is not known")
-        return SECRETS[secret]
+        return caller
 
     async def create_customer(
         self,
@@ -151,6 +165,10 @@ class FakeQuoting:
     memory: Memory
     quotes: dict[UUID, Quote] = field(default_factory=dict)
     fails_with: NodeError | None = None
+    by_partners: list[PartnerCorridor] = field(default_factory=list)
+
+    async def corridors(self) -> list[PartnerCorridor]:
+        return self.by_partners
 
     async def price(
         self, *, sell: str, buy: str, sell_amount: str | None, buy_amount: str | None
@@ -255,6 +273,8 @@ class FakeTransfers:
             raise QuoteUsed("the quote is used", transfer_id=used)
         if quote.status(NOW) is not QuoteStatus.ACTIVE:
             raise QuoteExpired("the quote has expired")
+        check_account(request.beneficiary, quote)
+        check_policy(request.refund_policy, quote)
         address = Eip55().parse(request.beneficiary.address)
         transfer = Transfer(
             id=new_id(),
@@ -283,6 +303,7 @@ class FakeTransfers:
             failure=None,
             created_at=NOW,
             settle_by=NOW + timedelta(days=1),
+            partner_id=None,
         )
         self.quoting.quotes[quote.id] = replace(quote, transfer_id=transfer.id)
         self.transfers[transfer.id] = transfer
@@ -383,6 +404,8 @@ class FakeNode:
     def __post_init__(self) -> None:
         self.memory = Memory()
         self.parties = FakeParties(self.memory)
+        self.partners = FakePartners(self.memory)
+        self.partner_keys = FakePartnerKeys(self.memory)
         self.quoting = FakeQuoting(self.memory)
         self.top_ups = FakeTopUps(self.memory)
         self.transfers = FakeTransfers(self.memory, self.quoting)
@@ -400,6 +423,12 @@ class FakeNode:
         self.blocks = FakeBlocks()
         self.sessions = FakeSessions()
         self.deposits = FakeDeposits(self.memory)
+        self.payouts = FakePayouts(self.memory)
+        self.payout_desk = FakePayoutDesk(self.memory)
+        self.bulk = FakeBulk(self.memory)
+        self.webhooks = FakeWebhooks(self.memory)
+        self.peers = FakePeers(self.memory, lambda: self.transfers.transfers)
+        self.payout_changes = FakePayoutChanges(self.memory, lambda: self.transfers.transfers)
         self.health = FakeHealth()
 
     @property
@@ -408,6 +437,10 @@ class FakeNode:
         return Services(
             catalog=CATALOG,
             parties=self.parties,
+            partners=self.partners,
+            partner_keys=self.partner_keys,
+            prefundings=FakePrefundings(self.memory),
+            signed_requests=FakeSignatureDesk(),
             quoting=self.quoting,
             top_ups=self.top_ups,
             transfers=self.transfers,
@@ -425,11 +458,18 @@ class FakeNode:
             breaks=self.breaks,
             bank=self.bank,
             deposits=self.deposits,
+            payouts=self.payouts,
+            payout_desk=self.payout_desk,
+            bulk=self.bulk,
+            reports=FakeReports(),
+            webhooks=self.webhooks,
             comparisons=self.comparisons,
             blocks=self.blocks,
             sessions=self.sessions,
             health=self.health,
             fx=FakeFx(self.memory),
+            peers=self.peers,
+            payout_changes=self.payout_changes,
             addresses=Eip55(),
         )
 

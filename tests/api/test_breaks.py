@@ -29,6 +29,38 @@ async def test_what_needs_two_persons_is_proposed_and_approved_by_another(
     assert (other.status_code, other.json()["state"]) == (200, "resolved")
 
 
+async def test_a_conclusion_is_proposed_with_its_evidence_and_what_it_books(
+    client: httpx.AsyncClient,
+) -> None:
+    conclusion = {"outcome": "given_back", "evidence": "receipt 4711"}
+    body = {"reason": "bankrupt", "conclusion": conclusion}
+    told = await client.post(f"{AT}/resolve", headers=with_key("a", "operator-key"), json=body)
+    proposal = told.json()["proposal"]
+    assert (told.status_code, proposal["kind"]) == (200, "given_back")
+    assert (proposal["reference"], len(proposal["entries"])) == ("receipt 4711", 1)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"conclusion": {"outcome": "given_back"}},
+        {"conclusion": {"outcome": "lost", "evidence": "x"}},
+        {"conclusion": {"outcome": "paid_out", "evidence": ""}},
+        {
+            "conclusion": {"outcome": "paid_out", "evidence": "x"},
+            "entries": [{"debit": "loss/x/EUR", "credit": "capital/EUR", "currency": "EUR",
+                         "amount": "1.00"}],
+        },
+    ],
+)  # fmt: skip
+async def test_a_conclusion_names_one_outcome_and_its_evidence_and_no_entries(
+    client: httpx.AsyncClient, wrong: dict[str, object]
+) -> None:
+    body = {"reason": "bankrupt", **wrong}
+    told = await client.post(f"{AT}/resolve", headers=with_key("a", "operator-key"), json=body)
+    assert (told.status_code, code_of(told)) == (422, "invalid_body")
+
+
 async def test_a_proposal_is_withdrawn_with_a_reason(client: httpx.AsyncClient) -> None:
     await client.post(f"{AT}/resolve", headers=with_key("a", "operator-key"), json=MUCH)
     bare = await client.post(f"{AT}/withdraw", headers=with_key("b", SECOND), json={})

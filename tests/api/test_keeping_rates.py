@@ -6,6 +6,7 @@ from typing import cast
 import pytest
 import uvicorn
 
+from adapters.machine import SystemClock
 from node.bootstrap import serving
 from node.bootstrap.wiring import Node
 from node.core.errors import DatabaseUnavailable
@@ -18,6 +19,7 @@ class Failing:
     """What the task uses of a node; each refresh fails in the next way."""
 
     ways: list[Exception]
+    clock: SystemClock = field(default_factory=SystemClock)
     rates: Rates = field(default_factory=lambda: Rates([]))
 
     @property

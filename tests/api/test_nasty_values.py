@@ -65,8 +65,8 @@ def bodies_of(operation: Operation, ids: dict[str, str]) -> list[Any]:
     return [changed(good, path, each) for path in leaves(good) for each in NASTY]
 
 
-async def test_no_value_of_a_member_is_an_error_of_the_node(real_app: RealNode) -> None:
-    node = real_app
+async def test_no_value_of_a_member_is_an_error_of_the_node(hooked_app: RealNode) -> None:
+    node = hooked_app
     ids = {"customer_id": node.customer_id, "quote_id": await a_quote(node)}
     for operation in OPERATIONS:
         path = operation.path.format(**{**operation.example.path, **ids})

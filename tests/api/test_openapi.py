@@ -11,14 +11,20 @@ import pytest
 from pydantic import TypeAdapter
 
 from node.api.bank_examples import LINE_ID, STATEMENT_ID
+from node.api.bulk_examples import BULK_ID
 from node.api.deposit_examples import DEPOSIT_ID, REQUEST_ID
 from node.api.examples import BATCH_ID, BREAK_ID, MOVEMENT_ID, RULE_ID, RUN_ID, TOP_UP_BODY
 from node.api.mirror_examples import REORG_BODY
 from node.api.openapi import document, errors_of
 from node.api.operations import KeyRule, Operation
+from node.api.partner_examples import KEY_ID, SIGNING_KEY_ID
+from node.api.payout_examples import PAYOUT_ID, REFUND_ID
 from node.api.problems import status_of
 from node.api.routes import OPERATIONS
+from node.api.webhook_examples import DELIVERY_ID, ENDPOINT_ID
 from node.core.parties import Role
+from tests.api.fake_partners import SHOP_ID
+from tests.api.fake_peers import signed_by_peer
 from tests.api.fake_world import ANA_ID
 
 SNAPSHOT = Path(__file__).parent / "openapi.json"
@@ -56,7 +62,9 @@ async def test_pages_for_anyone_are_described_and_are_what_they_are_said_to_be(
 ) -> None:
     operations = {each.path for each in OPERATIONS}
     pages = {path: each for path, each in DOCUMENT["paths"].items() if path not in operations}
-    assert set(pages) == {"/metrics", "/openapi.json", "/docs", "/docs/problems"}
+    assert set(pages) == {
+        "/metrics", "/openapi.json", "/docs", "/docs/problems", "/docs/reference",
+    }  # fmt: skip
     for path, each in pages.items():
         response = await client.get(path)
         (media_type,) = each["get"]["responses"]["200"]["content"]
@@ -79,6 +87,8 @@ def test_every_operation_is_described_with_examples_that_fit(operation: Operatio
     assert fits(operation.answer, operation.example.answer)
     if operation.uploads:
         assert set(operation.uploads) == set(described["requestBody"]["content"])
+        assert operation.example.files
+        assert set(operation.example.files) <= set(operation.uploads)
     elif operation.body is not None:
         operation.body.model_validate(operation.example.body)
         content = described["requestBody"]["content"]["application/json"]
@@ -88,6 +98,12 @@ def test_every_operation_is_described_with_examples_that_fit(operation: Operatio
     assert (described["security"] == []) == (operation.who is None)
 
 
+def test_a_transfer_on_a_quote_of_a_payout_is_a_refusal_that_is_described() -> None:
+    """Found by requests made of this document."""
+    described = DOCUMENT["paths"]["/v1/transfers"]["post"]["responses"]["422"]
+    assert "pair_not_offered" in described["content"]["application/problem+json"]["examples"]
+
+
 FIXED_IDS = {
     "customer_id": ANA_ID,
     "line_id": LINE_ID,
@@ -95,12 +111,21 @@ FIXED_IDS = {
     "account_id": "acc_01jd0000000000000000000001",
     "batch_id": BATCH_ID,
     "break_id": BREAK_ID,
+    "bulk_id": BULK_ID,
     "deposit_id": DEPOSIT_ID,
+    "delivery_id": DELIVERY_ID,
+    "endpoint_id": ENDPOINT_ID,
+    "key_id": KEY_ID,
     "movement_id": MOVEMENT_ID,
+    "partner": "manila",
+    "partner_id": SHOP_ID,
+    "payout_id": PAYOUT_ID,
+    "refund_id": REFUND_ID,
     "request_id": REQUEST_ID,
     "rule_id": RULE_ID,
     "run_id": RUN_ID,
     "sequence": "12",
+    "signing_key_id": SIGNING_KEY_ID,
 }
 """What the fakes have from the start."""
 
@@ -147,6 +172,8 @@ async def test_every_operation_answers_as_described(
         sent = {**body, "quote_id": ids["quote_id"]}
     if operation.key is not KeyRule.UNUSED:
         headers["Idempotency-Key"] = "second"
+    if operation.path.startswith("/v1/peers/"):
+        headers |= signed_by_peer(b"<Document/>")
     response = await client.request(
         operation.method,
         operation.path.format(**ids),
@@ -168,7 +195,8 @@ async def test_no_operation_is_open_that_is_not_said_to_be(
 ) -> None:
     path = operation.path.format(**operation.example.path)
     anonymous = await client.request(operation.method, path)
-    assert (anonymous.status_code == 401) == (operation.who is not None)
+    wants_a_key = anonymous.status_code == 401 and anonymous.json()["code"] == "credential_missing"
+    assert wants_a_key == (operation.who is not None)
     for role in set(Role) - (operation.who or frozenset(Role)):
         headers = {"Authorization": f"Bearer {SECRET_OF[role]}"}
         refused = await client.request(operation.method, path, headers=headers)

@@ -15,7 +15,7 @@ STATIC = Path(node.api.__file__).parent / "static"
 def test_vendored_files_are_the_ones_that_were_checked_in_and_have_their_licence() -> None:
     lines = (line.split() for line in (STATIC / "SHA256SUMS").read_text().splitlines())
     sums = {name: digest for digest, name in lines}
-    own = {"docs.css", "operator.css", "operator.svg", "SHA256SUMS"}
+    own = {"docs.css", "guide.css", "operator.css", "operator.svg", "SHA256SUMS"}
     vendored = {each.name for each in STATIC.iterdir()} - own
     assert vendored == {name for each in sums for name in (each, f"{each}.LICENSE.txt")}
     for name, expected in sums.items():
@@ -23,13 +23,13 @@ def test_vendored_files_are_the_ones_that_were_checked_in_and_have_their_licence
 
 
 async def test_the_documentation_needs_no_other_host(client: httpx.AsyncClient) -> None:
-    for path in ("/docs", "/docs/problems"):
+    for path in ("/docs", "/docs/problems", "/docs/reference"):
         page = await client.get(path)
         assert page.status_code == 200
         assert "default-src 'none'" in page.headers["content-security-policy"]
         for reference in re.findall(r'(?:src|href|spec-url)="([^"]+)"', page.text):
             assert reference.startswith(("/", "#"))
-            linked = await client.get(reference)
+            linked = await client.get(reference if reference.startswith("/") else path)
             assert linked.status_code == 200, reference
 
 

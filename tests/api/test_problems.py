@@ -4,6 +4,8 @@ import importlib
 import pkgutil
 from pathlib import Path
 
+import httpx
+
 import node.core
 import node.services
 from node.api.docs import problems_markdown
@@ -14,14 +16,30 @@ PAGE = Path(__file__).parents[2] / "node" / "docs" / "problems.md"
 
 # Callers program against these: a line may be added, never changed or taken away.
 FROZEN = {
+    "beneficiary_refused": 422,
+    "quote_bound": 409,
+    "partner_refused": 422,
+    "partner_unavailable": 503,
     "address_invalid": 422,
     "amount_invalid": 422,
     "amount_out_of_range": 422,
     "body_too_large": 413,
+    "bulk_file_invalid": 422,
     "cancel_too_late": 409,
     "chain_unavailable": 503,
     "client_reference_used": 409,
     "conflict": 409,
+    "contract_registered": 409,
+    "credit_line_used": 422,
+    "key_already_created": 409,
+    "limit_exceeded": 422,
+    "network_not_allowed": 403,
+    "partner_suspended": 403,
+    "rate_limited": 429,
+    "signature_invalid": 401,
+    "signature_replayed": 401,
+    "signature_required": 401,
+    "too_many_keys": 409,
     "credential_invalid": 401,
     "credential_missing": 401,
     "currency_unknown": 422,
@@ -49,6 +67,8 @@ FROZEN = {
     "number_used": 409,
     "overloaded": 503,
     "pair_not_offered": 422,
+    "payouts_not_offered": 422,
+    "payouts_not_together": 422,
     "path_unknown": 404,
     "period_invalid": 422,
     "posting_key_reused": 422,
@@ -69,10 +89,16 @@ FROZEN = {
     "statement_too_large": 422,
     "statement_unfit": 422,
     "token_already_created": 409,
+    "too_many_bulk_transfers": 429,
     "too_many_payment_requests": 429,
     "too_many_quotes": 429,
     "too_many_requests": 429,
     "unavailable": 503,
+    "secret_already_shown": 409,
+    "too_many_webhook_endpoints": 429,
+    "webhook_unverified": 401,
+    "webhook_url_refused": 422,
+    "webhooks_not_offered": 503,
     "wrong_state": 409,
 }
 
@@ -122,3 +148,12 @@ def test_what_may_work_later_says_when() -> None:
     assert headers_of(Unavailable("away"))["Retry-After"] == "1"
     assert headers_of(Unavailable("away", retry_after_s=5))["Retry-After"] == "5"
     assert headers_of(QuotingHalted("until a person resumes"))["Retry-After"] == "30"
+
+
+async def test_the_instance_is_a_uri_reference_whatever_the_path_holds(
+    client: httpx.AsyncClient,
+) -> None:
+    """RFC 9457 3.1.5; of a path it is the encoded form."""
+    answer = await client.get("/v1/quotes/%C3%9E%1B%3E%20%FF")
+    assert (answer.status_code, answer.json()["code"]) == (401, "credential_missing")
+    assert answer.json()["instance"] == "/v1/quotes/%C3%9E%1B%3E%20%EF%BF%BD"

@@ -384,7 +384,7 @@ async def test_a_caller_that_leaves_in_the_middle_of_a_body_gets_no_answer(
 
 
 @pytest.mark.parametrize("state", State)
-async def test_a_failure_is_shown_only_where_the_money_is_back_or_the_transfer_on_hold(
+async def test_a_failure_is_shown_where_the_money_is_back_or_somebody_must_act(
     client: httpx.AsyncClient, fake_node: FakeNode, state: State
 ) -> None:
     quote = await client.post("/v1/quotes", headers=AS_REMITTER, json=QUOTE)
@@ -397,8 +397,8 @@ async def test_a_failure_is_shown_only_where_the_money_is_back_or_the_transfer_o
     failure = {"code": "canceled", "message": "a void was asked for"}
     fake_node.transfers.transfers[identity] = replace(transfer, state=state, failure=failure)
     shown = (await client.get(made.headers["location"], headers=AS_REMITTER)).json()
-    ended = shown["status"] in ("canceled", "failed", "expired", "refunded")
-    assert shown["failure"] == (failure if ended or state == "on_hold" else None)
+    told = ("canceled", "failed", "expired", "refunded", "action_required")
+    assert shown["failure"] == (failure if shown["status"] in told else None)
 
 
 async def test_every_currency_of_an_answer_is_an_asset(client: httpx.AsyncClient) -> None:

@@ -155,6 +155,25 @@ def test_a_reference_that_a_spreadsheet_would_run_becomes_text(cell: str) -> Non
         assert row[name].lstrip("' ") == cell.strip()
 
 
+@pytest.mark.parametrize(
+    ("kept", "shown"),
+    [
+        (str(UUID(int=7)), "pay_00000000000000000000000007"),
+        (f"{UUID(int=5)} pay_of manila 1334564 PHP 0x{'0b' * 32}", "pay_of manila"),
+        ("pay_of_manila", "pay_of_manila"),
+    ],
+)
+def test_a_line_names_quote_and_payout_as_callers_know_them(kept: str, shown: str) -> None:
+    line = replace(A_LINE, detail={"quote": str(UUID(int=6)), "payout": kept, "rail": "a b c d e"})
+    statement = a_statement(replace(line, client_reference=None))
+    (told,) = statement_view(statement, CATALOG)["lines"]
+    quote = "quo_00000000000000000000000006"
+    assert told["detail"] == {"quote": quote, "payout": shown, "rail": "a b c d e"}
+    (_, row, _) = read_csv(statement_csv(statement, CATALOG))
+    assert row["reference"] == shown
+    assert found(read_xml(statement_camt053(statement, CATALOG)), "RmtInf/Ustrd") == [shown]
+
+
 def test_csv_quotes_what_must_be_quoted_and_ends_lines_as_rfc_4180_says() -> None:
     line = replace(A_LINE, beneficiary_name='Bea "B", of Cebu')
     document = statement_csv(a_statement(line), CATALOG).decode()

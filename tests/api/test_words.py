@@ -23,7 +23,7 @@ WORDS_OF_FAULTS = {
     '{"ttl_s": 1.5}': "write an integer, without quotes",
     '{"ttl_s": 0}': "write 1 or more",
     '{"ttl_s": 1801}': "write 1800 or less",
-    '{"payout": {"method": "pigeon"}}': "write 'onchain'",
+    '{"payout": {"method": "pigeon"}}': "write 'onchain', 'bank' or 'partner'",
     '{"customer_id": "\\u0000"}': "write text without control characters",
     '{"buy": {}}': "this member is required",
 }

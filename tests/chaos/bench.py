@@ -43,6 +43,7 @@ from tests.chaos.proxy import FaultProxy
 from tests.chaos.workers import Nursery, Worker
 from tests.onchain import ADMIN, CAP_UNITS, OnChain, address_of
 from tests.rig import AnvilServer, PostgresServer, start_anvil
+from tests.scratch import scratch_root
 
 DEPTH_BLOCKS: Final = 8
 LANES: Final = 2
@@ -114,7 +115,7 @@ class Bench:
     async def open(cls, postgres: PostgresServer, seed: int) -> Self:
         """Everything deployed and final; no worker yet."""
         async with AsyncExitStack() as stack:
-            directory = Path(tempfile.mkdtemp(prefix="corridor-chaos-"))
+            directory = Path(tempfile.mkdtemp(prefix="chaos-", dir=scratch_root()))
             stack.callback(shutil.rmtree, directory, ignore_errors=True)
             anvil = start_anvil(automine=False, states_kept=_STATES_KEPT)
             stack.callback(anvil.stop)

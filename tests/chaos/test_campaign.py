@@ -14,7 +14,7 @@ from tests.chaos.faults import FAULTS, PROVOKE
 from tests.chaos.open_breaks import Causes, Explaining, Unbooked
 from tests.chaos.rule_faults import rule_of, send_rule_of
 from tests.chaos.windows import SETTLEMENT, WindowChooser
-from tests.chaos.workers import AT_FAILPOINT, Nursery, windows
+from tests.chaos.workers import AT_FAILPOINT, Nursery, is_reached, windows
 from tests.rig import PostgresServer
 
 FAULTS_IN_ALL = 200
@@ -82,9 +82,7 @@ def test_every_window_of_a_worker_is_one_the_campaign_dies_at() -> None:
         for path in SERVICES.rglob("*.py")
         for name in re.findall(r'failpoint\("(\w+)"\)', path.read_text())
     }
-    assert set(windows()) == {
-        each for each in named if not any(word in each for word in ("adoption", "reorg", "sweep"))
-    }
+    assert set(windows()) == {each for each in named if is_reached(each)}
     assert len(windows()) >= 20
     assert set(PROVOKE) <= set(windows())
 

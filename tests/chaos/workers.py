@@ -7,6 +7,7 @@ import signal
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
@@ -17,19 +18,24 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 KILLED: Final = -signal.SIGKILL
 AT_FAILPOINT: Final = 137
 _BIRTH_LIMIT_S: Final = 60
+_ELSEWHERE: Final = ("adoption", "payout", "rail", "refund", "reorg", "sweep", "webhook")
+"""Words of windows that the campaign does not reach: it has neither deposits nor partners."""
+
 _FAILPOINT: Final = re.compile(r'failpoint\(\s*"(\w+)"\s*\)')
 
 
-def windows() -> list[str]:
-    """Every named failpoint of a worker, out of its source; adoption is not a worker's.
+def is_reached(window: str) -> bool:
+    """Whether a worker of the campaign comes through it."""
+    return not any(word in window for word in _ELSEWHERE)
 
-    Nor are those of a sweep reached: the campaign has no deposits.
-    """
+
+def windows() -> list[str]:
+    """Every named failpoint of a worker that the campaign reaches, out of its source."""
     found = {
         name
         for path in sorted((ROOT / "node" / "services").rglob("*.py"))
         for name in _FAILPOINT.findall(path.read_text())
-        if not any(word in name for word in ("adoption", "reorg", "sweep"))
+        if is_reached(name)
     }
     return sorted(found)
 
@@ -55,10 +61,11 @@ class Worker:
         return self.status is None
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal, if it is alive."""
+        """Send a signal, if it is alive: it may be gone already and its end not told yet."""
         if self.is_alive:
-            os.kill(self.pid, number)
-            self.is_stopped = number is signal.SIGSTOP
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+                self.is_stopped = number is signal.SIGSTOP
 
     async def kill(self) -> None:
         """End it with kill -9, and wait until it is gone."""

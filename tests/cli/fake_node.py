@@ -60,6 +60,7 @@ STATEMENT: Mapping[str, Any] = {
 STEPS = ("funded", "submitted", "included", "settled")
 STATUS_OF = {"settled": "completed", "failed": "failed", "on_hold": "action_required"}
 
+FILE = b"row,id\r\nopening,\r\n"
 QUOTE: Mapping[str, Any] = {
     "id": "quo_01jd0000000000000000000001",
     "status": "active",
@@ -105,6 +106,8 @@ class FakeNode:
         transfers: Every transfer it made, by idempotency key.
         positions: Its positions, as JSON.
         bank: What it says of statements of the bank; and what was sent as one.
+        documents: Answers by path, as JSON; as a file where another format is asked for.
+        files: What was sent as a file to a path of `documents`, with its media type left out.
         requests: Method, path and Idempotency-Key of everything asked for.
     """
 
@@ -120,6 +123,8 @@ class FakeNode:
     requests: list[tuple[str, str, str | None]] = field(default_factory=list)
     bank: dict[str, Any] = field(default_factory=dict)
     bank_files: list[bytes] = field(default_factory=list)
+    documents: dict[str, Any] = field(default_factory=dict)
+    files: list[bytes] = field(default_factory=list)
     looks: int = 0
 
     def answer(self, method: str, path: str, key: str | None, body: Any) -> tuple[int, Any] | None:
@@ -132,6 +137,11 @@ class FakeNode:
         if path.startswith("/v1/reconciliation/bank-statements"):
             self.bank_files += [body] if method == "POST" else []
             return (201 if method == "POST" else 200), self.bank
+        if (asked := path.partition("?")[0]) in self.documents:
+            self.files += [body] if method == "POST" else []
+            is_file = "format=csv" in path or "format=pain.002" in path or "camt" in path
+            status = 202 if method == "POST" else 200
+            return status, FILE if is_file else self.documents[asked]
         running = {**self.run, "status": "running", "checks": [], "breaks_open": None}
         answers: dict[tuple[str, str], tuple[int, Any]] = {
             ("GET", "/v1/assets"): (200, {"data": ASSETS}),

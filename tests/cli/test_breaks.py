@@ -22,6 +22,7 @@ PROPOSED: dict[str, Any] = {
         "made_at": "2026-11-22T10:00:00Z",
         "reason": "theirs",
         "kind": "correction",
+        "reference": "",
         "entries": [
             {"debit": "suspense/31337/USDC", "credit": "customer/cus_x/USDC", "currency": "USDC",
              "amount": "5.000000"}
@@ -35,6 +36,7 @@ class BrokenNode(FakeNode):
     """A node with one break; the first operator proposes, and may not approve."""
 
     found: dict[str, Any] = field(default_factory=lambda: dict(BREAK))
+    proposed: dict[str, Any] = field(default_factory=lambda: dict(PROPOSED))
     is_first: bool = True
     bodies: list[Any] = field(default_factory=list)
 
@@ -49,7 +51,7 @@ class BrokenNode(FakeNode):
             ("GET", PATH): (200, self.found),
             ("GET", f"{PATH}/history"): (200, break_examples.HISTORY),
             ("POST", f"{PATH}/assign"): (200, {**self.found, **(body or {})}),
-            ("POST", f"{PATH}/resolve"): (200, PROPOSED),
+            ("POST", f"{PATH}/resolve"): (200, self.proposed),
             ("POST", f"{PATH}/withdraw"): (200, self.found),
             ("POST", f"{PATH}/approve"): (
                 (409, problem(409, "second_person_needed", "you proposed this yourself"))
@@ -106,6 +108,27 @@ def test_what_two_must_agree_on_is_shown_and_the_second_is_told_how(
     }  # fmt: skip
     assert node.requests[-1][2] is not None
     assert "nothing is booked yet" in outcome.out
+    assert "corridor breaks approve" in outcome.err
+
+
+def test_a_payout_is_concluded_with_its_evidence_by_two(run: Run, node: BrokenNode) -> None:
+    node.found = {**BREAK, "code": "B32"}
+    shown = run("breaks", "show", BREAK["id"])
+    assert f"corridor breaks conclude {BREAK['id']} given_back" in shown.err
+    node.proposed = {
+        **PROPOSED,
+        "proposal": {**PROPOSED["proposal"], "kind": "given_back", "reference": "letter 7"},
+    }
+    outcome = run(
+        "breaks", "conclude", BREAK["id"], "given_back", "--reason", "bankrupt",
+        "--evidence", "letter 7",
+    )  # fmt: skip
+    assert outcome.status == Status.DONE
+    conclusion = {"outcome": "given_back", "evidence": "letter 7"}
+    assert node.bodies[-1] == {"reason": "bankrupt", "conclusion": conclusion}
+    assert node.requests[-1][1] == f"{PATH}/resolve"
+    assert "the customer has its money again" in outcome.out
+    assert "evidence: letter 7" in outcome.out
     assert "corridor breaks approve" in outcome.err
 
 

@@ -231,6 +231,7 @@ def test_doctor_finds_a_wrong_setting_and_tells_the_remedy(
         ("CHAIN_FINALITY", "soon", "must be 'tag' or 'depth:N'"),
         ("CHAIN_FINALITY", "depth:2,tag", "or 'tag,depth:N'"),
         ("CHAIN_WS_URLS", "http://127.0.0.1:1", "must be a ws:// or wss:// URL"),
+        ("TRUSTED_PROXIES", "0.0.0.0/0", "not everybody's"),
     ],
 )
 def test_doctor_finds_what_serve_would_refuse(

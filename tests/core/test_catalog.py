@@ -13,8 +13,12 @@ CATALOG = catalog_of(TOKEN, OFFER)
 
 
 def test_every_currency_can_be_sold_for_the_token() -> None:
-    assert {sell for sell, _ in CATALOG.corridors} == set(CATALOG.assets) - {"USDC"}
-    assert {buy for _, buy in CATALOG.corridors} == {"USDC"}
+    sold = {sell for sell, buy in CATALOG.corridors if buy == "USDC"}
+    assert sold == set(CATALOG.assets) - {"USDC"}
+
+
+def test_the_token_can_be_sold_for_what_the_bank_pays_out() -> None:
+    assert {buy for sell, buy in CATALOG.corridors if sell == "USDC"} == {"PHP"}
 
 
 def test_the_euro_corridor_is_the_published_one() -> None:

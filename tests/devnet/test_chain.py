@@ -31,7 +31,8 @@ def made(start_anvil: Callable[..., AnvilServer], tmp_path: Path) -> Made:
     anvil = start_anvil(automine=False)
     state = StateDirectory(tmp_path / "state")
     state.prepare(made_by="devnet")
-    return Made(anvil.rpc_url, set_up(state, anvil.rpc_url))
+    [addresses] = set_up([state], anvil.rpc_url)
+    return Made(anvil.rpc_url, addresses)
 
 
 async def test_its_deposit_addresses_send_to_its_settlement_contract(made: Made) -> None:

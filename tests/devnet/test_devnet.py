@@ -16,8 +16,8 @@ import pytest
 from node.devnet import Background, DevnetError, describe, down, up
 from node.devnet.doctor import examine
 from node.devnet.errors import Outdated
-from node.devnet.network import CHECKOUT, ChainLost, Network, answers
-from node.devnet.programs import ProcessId, free_port, wait_until
+from node.devnet.network import ChainLost, Network, answers
+from node.devnet.programs import CHECKOUT, ProcessId, free_port, wait_until
 from node.devnet.rpc import call
 from node.devnet.state import StateDirectory, write_json
 from node.devnet.supervisor import is_ready, leftovers, supervisor_of
@@ -194,9 +194,10 @@ def test_a_home_that_cannot_be_used_is_not_used(tmp_path: Path) -> None:
     down(root, say=print, wipe=True)
 
 
-def test_two_nodes_are_refused_until_they_exist(tmp_path: Path) -> None:
-    with pytest.raises(DevnetError, match="not there yet"):
-        up(tmp_path / "state", say=print, on_ready=lambda found: None, nodes=2)
+@pytest.mark.parametrize("nodes", [0, 3])
+def test_a_devnet_has_one_node_or_two(tmp_path: Path, nodes: int) -> None:
+    with pytest.raises(DevnetError, match="one node or two"):
+        up(tmp_path / "state", say=print, on_ready=lambda found: None, nodes=nodes)
     assert not (tmp_path / "state").exists()
 
 

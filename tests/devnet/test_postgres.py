@@ -17,8 +17,8 @@ import pytest
 
 from node.devnet import programs
 from node.devnet.errors import DevnetError
-from node.devnet.network import CHECKOUT
 from node.devnet.postgres import Postgres
+from node.devnet.programs import CHECKOUT
 
 
 @contextmanager

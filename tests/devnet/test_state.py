@@ -64,3 +64,31 @@ def test_a_directory_has_one_supervisor_at_a_time(tmp_path: Path) -> None:
     state = a_state(tmp_path / "state")
     assert state.lock() is not None
     assert state.lock() is None
+
+
+@pytest.mark.parametrize(("made_with", "asked"), [(None, 2), (1, 2), (2, 1)])
+def test_the_number_of_nodes_stays_what_the_directory_was_made_with(
+    tmp_path: Path, made_with: int | None, asked: int
+) -> None:
+    state = StateDirectory(tmp_path / "state")
+    state.prepare(made_by="devnet", nodes=made_with)
+    names = state.node_names
+    state.prepare(made_by="devnet", nodes=None)
+    state.prepare(made_by="devnet", nodes=len(names))
+    with pytest.raises(DevnetError, match=r"cannot be changed[^$]*Remedy"):
+        state.prepare(made_by="devnet", nodes=asked)
+    assert state.node_names == names == ("berlin", "manila")[: made_with or 1]
+
+
+def test_a_further_node_keeps_its_own_in_a_directory_inside(tmp_path: Path) -> None:
+    state = StateDirectory(tmp_path / "state")
+    state.prepare(made_by="devnet", nodes=2)
+    first, second = (state.node(name) for name in state.node_names)
+    assert first == state
+    for place in (first, second):
+        place.root.mkdir(exist_ok=True)
+        write_json(place.description, {})
+    assert second.seed == state.root / "manila" / "seed.json"
+    state.forget_running()
+    assert not first.description.exists()
+    assert not second.description.exists()

@@ -18,8 +18,9 @@ import pytest
 
 from node.devnet import rpc
 from node.devnet.programs import free_port
+from tests.scratch import scratch_root
 
-_START_LIMIT_S = 120
+_START_LIMIT_S = 240
 _LIMIT_S = 90
 
 
@@ -192,7 +193,7 @@ def fresh_address(number: int) -> str:
 @pytest.fixture(scope="module")
 def network() -> Iterator[Network]:
     """A network of its own for the module."""
-    with tempfile.TemporaryDirectory(prefix="corridor-e2e-") as root:
+    with tempfile.TemporaryDirectory(prefix="e2e-", dir=scratch_root()) as root:
         state_dir = Path(root) / "state"
         started = corridor(
             "devnet", "up", "--detach", "--port", str(free_port()), "--state-dir", str(state_dir),

@@ -143,7 +143,7 @@ def test_what_is_away_at_start_or_later_is_named_and_waited_for(network: Network
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
-        ("CORRIDOR_CHAIN_ID", "1", "answers for chain 31337"),
+        ("CORRIDOR_CHAIN_ID", "11155111", "answers for chain 31337"),
         ("CORRIDOR_TOKEN_ADDRESS", "0x" + "77" * 20, "has no code"),
         ("CORRIDOR_SETTLEMENT_ADDRESS", "nowhere", "must be an address"),
         ("CORRIDOR_DEPOSITS_ADDRESS", "0x" + "77" * 20, "is not this release's DepositForwarders"),

@@ -273,6 +273,10 @@ class ModelRpc(JsonRpc):
                     return self._receipt_in(block, place)
         return None
 
+    def _transaction(self, name: str) -> Any:
+        receipt = self._receipt(name)
+        return receipt and {"hash": name, "blockHash": receipt["blockHash"]}
+
     def _receipt_in(self, block: Block, place: int) -> Mapping[str, Any]:
         mined = block.mined[place]
         logs = [
@@ -365,6 +369,7 @@ _METHODS: Mapping[str, Callable[..., Any]] = {
     "eth_getBlockByHash": ModelRpc._block_by_hash,
     "eth_getLogs": ModelRpc._logs,
     "eth_getBlockReceipts": ModelRpc._block_receipts,
+    "eth_getTransactionByHash": ModelRpc._transaction,
     "eth_getTransactionReceipt": ModelRpc._receipt,
     "eth_call": ModelRpc._call,
     "eth_getBalance": ModelRpc._balance,

@@ -13,6 +13,7 @@ BREACHES = (
     ("core-inner", "node/core/errors.py", "import node.core.units"),
     ("house", "node/core/errors.py", "import node.services"),
     ("services-through-ports", "node/services/__init__.py", "import sqlalchemy"),
+    ("client-light", "node/client/errors.py", "import node.api"),
     ("store-sealed", "node/api/__init__.py", "import node.store"),
     ("adapters-sealed", "node/api/__init__.py", "import adapters.evm"),
     ("config-sealed", "node/services/__init__.py", "import node.config"),

@@ -82,6 +82,12 @@ def test_a_file_may_have_500_lines(tmp_path: Path) -> None:
     assert findings(tmp_path, "x = 1\n" * 501) == ["T3"]
 
 
+def test_a_file_that_a_script_made_may_be_longer(tmp_path: Path) -> None:
+    text = '"""Made by `scripts/client_types.py`; not to be edited."""\n' + "x = 1\n" * 501
+    assert findings(tmp_path, text) == ["T3"]
+    assert findings(tmp_path / "second", text, "node/client/made.py") == ["T4"]
+
+
 def test_a_module_nobody_imports_is_dead_unless_it_is_a_program(tmp_path: Path) -> None:
     assert findings(tmp_path, "x = 1", "node/core/alone.py") == ["T4"]
     program = 'if __name__ == "__main__":\n    print()'

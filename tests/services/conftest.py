@@ -15,8 +15,11 @@ from tests.mirrored import MirroredNode
 from tests.onchain import ADMIN, OnChain
 from tests.rig import AnvilServer, PostgresServer
 from tests.services.adopting import Copy
+from tests.services.hooked import Hooked
 from tests.services.lying import Liars
+from tests.services.partnering import Partnered
 from tests.services.paying import Paid
+from tests.services.receiving import Receiver
 from tests.services.settling import MakeRig, Rig
 from tests.services.tampering import Tamperer, write_books
 
@@ -93,3 +96,26 @@ async def paid(database_url: str, start_anvil: Callable[..., AnvilServer]) -> As
     node.onchain.send(node.onchain.token, "configureMinter(address,uint256)", ADMIN, 2**255)
     yield Paid(node)
     await node.close()
+
+
+@pytest.fixture
+async def hooked(database_url: str) -> AsyncIterator[Hooked]:
+    """Webhook endpoints over the test's database, and a worker that sends to them."""
+    database = Database.at(database_url)
+    made = Hooked(StoreUnits(database), database_url)
+    yield made
+    await made.close()
+    await database.close()
+
+
+@pytest.fixture
+async def receiver(node: MirroredNode, database_url: str) -> Receiver:
+    """A node that pays out for a partner."""
+    node.onchain.send(node.onchain.token, "configureMinter(address,uint256)", ADMIN, 2**255)
+    return await Receiver.open(node, database_url)
+
+
+@pytest.fixture
+async def sender(node: MirroredNode) -> Partnered:
+    """A node whose partner pays out for it."""
+    return await Partnered.over(node)

@@ -171,7 +171,7 @@ async def _checkpoint(node: LedgerNode) -> None:
 async def _partner(node: LedgerNode) -> tuple[Principal, str, UUID]:
     """A partner with money, its rail, and a customer of it."""
     async with node.units() as unit:
-        partner = Partner(new_id(), "exchange")
+        partner = Partner(new_id(), "exchange", unit.now)
         await unit.parties.add_partner(partner)
         customer = Customer(new_id(), partner.id, "Bea", "DE", None, unit.now)
         await unit.parties.add_customer(customer)

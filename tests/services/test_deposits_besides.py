@@ -26,8 +26,8 @@ from tests.services.paying import FACTORY, OPERATOR, SUSPENSE, Paid, leave, paid
 
 
 async def test_a_partner_prefunds_itself_and_sees_the_deposit(paid: Paid) -> None:
-    partner = Partner(new_id(), "shop")
     async with paid.node.ledger.units() as unit:
+        partner = Partner(new_id(), "shop", unit.now)
         await unit.parties.add_partner(partner)
     principal = Principal(Role.PARTNER, "shop", partner_id=partner.id)
     address = await paid.service.address(principal, None)

@@ -465,7 +465,8 @@ async def test_forged_logs_make_a_step_of_finality_as_short_as_real_ones_do(make
         pass
     rows = await history.rows("SELECT DISTINCT token FROM stray_log")
     assert [row["token"] for row in rows] == [OTHER_TOKEN]
+    cursor = await history.cursor()
     async with history.node.units() as unit:
-        target = await unit.mirror.final_target(CHAIN_ID, numbers[-1], 9)
+        target = await unit.mirror.final_target(CHAIN_ID, cursor.final.number, numbers[-1], 9)
     assert target is not None
     assert target.number == numbers[1]

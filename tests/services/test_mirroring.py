@@ -399,6 +399,19 @@ async def test_a_deep_reorg_waits_until_a_second_provider_has_it(
     assert len(await node.rows("SELECT 1 FROM block WHERE status = 'orphaned'")) == 3
 
 
+async def test_one_provider_that_stays_on_the_old_branch_does_not_keep_the_mirror_there(
+    node: MirroredNode, with_providers: Liars
+) -> None:
+    deep = Finality(20)
+    node.mine(4)
+    await node.mirror(deep).run_once()
+    behind = frozen(node, (await node.cursor()).head.number - 3)
+    node.onchain.anvil.rpc("anvil_reorg", 3, [])
+    many, _ = with_providers(node, first=None, second=None, stays=behind)
+    assert await many.mirror(deep).run_once() == 3
+    assert len(await node.rows("SELECT 1 FROM block WHERE status = 'orphaned'")) == 3
+
+
 async def test_one_provider_on_another_branch_does_not_halt_the_mirror(
     node: MirroredNode, with_providers: Liars
 ) -> None:

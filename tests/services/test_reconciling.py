@@ -1,7 +1,7 @@
 """Reconciliation on a real chain and a real database: what was tampered with is found and named."""
 
 from dataclasses import replace
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import orjson
 import pytest
@@ -433,3 +433,32 @@ async def test_a_run_that_meets_no_chain_is_kept_as_failed(
     assert [r["status"] for r in await node.rows("SELECT status FROM reconciliation_run")] == [
         "failed"
     ]
+
+
+async def test_who_is_left_behind_is_told_until_a_slot_carries_the_number_again(
+    node: MirroredNode,
+) -> None:
+    [transfer] = await node.sent(1)
+    await node.follow()
+    [slot] = await node.rows("SELECT slot_id FROM slot_member WHERE live")
+    await node.rows("UPDATE slot SET state = 'foreign' WHERE id = $1", slot["slot_id"])
+    await node.rows("UPDATE slot_member SET live = false WHERE slot_id = $1", slot["slot_id"])
+    await node.reconcile()
+    left_behind = f"B08:{encode_id(Prefix.TRANSFER, transfer.id)}"
+    assert left_behind in {each.fingerprint for each in await node.open_breaks()}
+    again = uuid4()
+    await node.rows(
+        "INSERT INTO slot (id, lane_id, nonce, purpose, state, to_address, calldata, gas_limit,"
+        " adopted) SELECT $2, lane_id, nonce, purpose, 'submitted', to_address, calldata,"
+        " gas_limit, true FROM slot WHERE id = $1",
+        slot["slot_id"],
+        again,
+    )
+    await node.rows(
+        "INSERT INTO slot_member SELECT $2, position, transfer_id, payment_number, contract,"
+        " beneficiary, amount, purpose, true FROM slot_member WHERE slot_id = $1",
+        slot["slot_id"],
+        again,
+    )
+    await node.reconcile()
+    assert left_behind not in {each.fingerprint for each in await node.open_breaks()}

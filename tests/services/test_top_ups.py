@@ -93,8 +93,8 @@ def a_service(units: StoreUnits) -> TopUpService:
 async def shop(database_url: str) -> AsyncIterator[Shop]:
     database = Database.at(database_url)
     units = StoreUnits(database)
-    partner = Partner(new_id(), "shop")
     async with units() as unit:
+        partner = Partner(new_id(), "shop", unit.now)
         await unit.parties.add_partner(partner)
         customer = Customer(new_id(), partner.id, "Ada", "DE", None, unit.now)
         await unit.parties.add_customer(customer)

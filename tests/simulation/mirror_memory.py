@@ -161,9 +161,9 @@ class MirrorMemory:
                 self.tables.slots[slot_id] = replace(slot, state=SlotState.SUBMITTED, mined=None)
         return orphaned
 
-    async def final_target(self, chain_id: int, number: int, logs_max: int) -> BlockPoint | None:
-        assert self.tables.cursor is not None
-        above = self.tables.cursor.final.number
+    async def final_target(
+        self, chain_id: int, above: int, number: int, logs_max: int
+    ) -> BlockPoint | None:
         found = [
             line.header.point
             for line in self.tables.blocks.values()

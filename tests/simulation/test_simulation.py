@@ -427,6 +427,7 @@ def transfer_of(transfer_id: UUID, number: int, beneficiary: Address, tables: Ta
         failure=None,
         created_at=tables.now,
         settle_by=tables.now + timedelta(days=1),
+        partner_id=None,
     )
 
 

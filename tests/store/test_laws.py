@@ -441,12 +441,15 @@ async def test_a_number_is_free_only_when_its_slot_is_decided_and_then_for_ever(
         await owner.execute("ALTER TABLE slot_member ENABLE TRIGGER lives_until_decided")
 
 
-async def test_the_node_deletes_nothing(node: Speaker) -> None:
+async def test_the_node_deletes_nothing_but_webhooks_that_have_ended(node: Speaker) -> None:
     tables = await node.fetch(
         "SELECT table_name FROM information_schema.tables"
         " WHERE table_schema = 'public' AND table_type = 'BASE TABLE'"
     )
     for row in tables:
-        for statement in (f"DELETE FROM {row[0]}", f"TRUNCATE {row[0]}"):
+        refused = [f"TRUNCATE {row[0]}"]
+        if row[0] != "webhook_delivery":  # of which a trigger lets go what has ended
+            refused.append(f"DELETE FROM {row[0]}")
+        for statement in refused:
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await node.execute(statement)

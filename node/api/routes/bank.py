@@ -38,7 +38,9 @@ _AT: Final = {"statement_id": bank_examples.STATEMENT_ID}
     uploads=("application/xml", "text/csv"),
     query=BankImportQuery,
     answer=BankStatementsDocument,
-    example=Example(bank_examples.IMPORTED, query={"rail": "sandbox_bank"}),
+    example=Example(
+        bank_examples.IMPORTED, query={"rail": "sandbox_bank"}, files=bank_examples.FILES
+    ),
     refusals=(StatementInvalid, StatementUnfit, RailUnknown, CurrencyUnknown),
 )
 async def import_bank_statement(call: Call[Upload, BankImportQuery]) -> Answer:

@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from node.api import break_examples, examples
-from node.api.bodies import EmptyBody
+from node.api.bodies import EmptyBody, invalid_body
 from node.api.break_views import (
     BreakDocument,
     BreakHistoryDocument,
@@ -22,6 +22,7 @@ from node.core.errors import (
     SecondPersonNeeded,
     WrongState,
 )
+from node.core.payout_orders import Conclusion
 from node.core.ports.idempotency import Answer
 from node.services.reconciliation.breaks import BreakRequest
 
@@ -119,7 +120,22 @@ async def resolve_break(call: Call[ResolveBody, None]) -> Answer:
     deposit of the break holds, or when missing money, or more than the threshold, is called a
     match: then nothing is booked, the answer's `state` is `proposed`, and another operator
     approves it.
+
+    With `conclusion` the payout ends that a break of a partner tells of (`B30`, `B32`): always by
+    two operators, and only once the partner does not answer, contradicts what was ordered, or is
+    overdue; 409 `wrong_state` before. `given_back` gives the customer what the transfer cost, and
+    what the partner keeps is booked to `loss/partner`; `paid_out` ends the transfer as the
+    partner's own word would have. The proposal shows the entries. Money that the partner sends back
+    later takes that loss off; its word to the contrary is a break `B30`, and moves nothing.
     """
+    if (conclusion := call.body.conclusion) is not None:
+        if call.body.entries:
+            raise invalid_body(
+                [("/conclusion", "one_of_two", "state entries or a conclusion, not both")]
+            )
+        outcome = Conclusion(conclusion.outcome)
+        request, reason = _request(call), call.body.reason
+        return await call.services.breaks.conclude(request, reason, outcome, conclusion.evidence)
     entries = entries_of(call.body.entries, call.services.catalog)
     return await call.services.breaks.resolve(_request(call), call.body.reason, entries)
 

@@ -11,6 +11,7 @@ from node.api.price_views import (
     PriceView,
     asset_view,
     corridor_view,
+    partner_corridor_view,
     price_view,
 )
 from node.api.schemas import PriceQuery
@@ -53,14 +54,20 @@ async def list_assets(call: Call[None, None]) -> Answer:
     who=None,
     answer=ListView[CorridorView],
     example=Example({"data": [examples.CORRIDOR]}),
+    refusals=(DatabaseUnavailable,),
 )
 async def list_corridors(call: Call[None, None]) -> Answer:
     """List the corridors.
 
-    Pairs that can be exchanged, with fees, spread, limits and the expected time.
+    Pairs that can be exchanged, with fees, spread, limits and the expected time. Those of payout
+    method `partner` are paid out in local money by another institution, `payout.partner`, in
+    `payout.countries`: fees, spread, limits and time are the node's own, and what the partner asks
+    besides is in each quote (`legs`).
     """
     corridors = call.services.catalog.corridors.values()
-    return call.answer({"data": [corridor_view(each) for each in corridors]})
+    by_partners = await call.services.quoting.corridors()
+    own = [corridor_view(each) for each in corridors]
+    return call.answer({"data": own + [partner_corridor_view(each) for each in by_partners]})
 
 
 @operations.get(

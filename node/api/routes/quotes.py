@@ -13,6 +13,7 @@ from node.api.schemas import QuoteBody
 from node.core.errors import (
     AmountOutOfRange,
     ExposureLimitReached,
+    LimitExceeded,
     LiquidityUnavailable,
     NotFound,
     Overloaded,
@@ -22,6 +23,8 @@ from node.core.errors import (
     TooManyQuotes,
 )
 from node.core.ids import Prefix, encode_id
+from node.core.parties import Scope
+from node.core.payout_orders import PartnerRefused, PartnerUnavailable
 from node.core.ports.idempotency import Answer
 from node.core.quotes import Quote, QuoteStatus
 from node.core.units import parse_minor
@@ -32,6 +35,7 @@ operations: Final = Operations("Quotes")
 
 @operations.post(
     "/v1/quotes",
+    scope=Scope.QUOTE,
     body=QuoteBody,
     answer=QuoteView,
     example=Example(examples.QUOTE, body=examples.QUOTE_BODY),
@@ -42,8 +46,11 @@ operations: Final = Operations("Quotes")
         TooManyQuotes,
         RateUnavailable,
         QuotingHalted,
+        LimitExceeded,
         LiquidityUnavailable,
         ExposureLimitReached,
+        PartnerRefused,
+        PartnerUnavailable,
         Overloaded,
     ),
 )
@@ -74,6 +81,7 @@ async def create_quote(call: Call[QuoteBody, None]) -> Answer:
             payout_method=body.payout.method,
             ttl_s=body.ttl_s,
             customer_id=body.customer_id,
+            partner=body.payout.partner,
         ),
         call.claim,
         render,

@@ -15,7 +15,7 @@ from node.api.operations import (
     list_query,
 )
 from node.api.problems import QueryInvalid
-from node.api.schemas import EventQuery, TransferBody, TransferQuery
+from node.api.schemas import EventQuery, TransferBeneficiaryBody, TransferBody, TransferQuery
 from node.api.views import (
     EventsView,
     ListView,
@@ -28,15 +28,18 @@ from node.api.views import (
 )
 from node.core.errors import (
     AddressInvalid,
+    BeneficiaryRefused,
     CancelTooLate,
     ChainUnavailable,
     ClientReferenceUsed,
     InsufficientFunds,
+    LimitExceeded,
     LiquidityUnavailable,
     NodeError,
     NotFound,
     NumberUsed,
     Overloaded,
+    PairNotOffered,
     QuoteExpired,
     QuoteRevoked,
     QuoteUsed,
@@ -46,6 +49,8 @@ from node.core.errors import (
 from node.core.ids import Prefix, decode_id, encode_id
 from node.core.paging import ListQuery
 from node.core.parties import Role
+from node.core.payout_orders import PartnerRefused, PartnerUnavailable, QuoteBound
+from node.core.payouts import BankAccount, RefundPolicy
 from node.core.ports.idempotency import Answer
 from node.core.ports.transfers import Beneficiary, Transfer
 from node.services.idempotency import RenderError
@@ -64,13 +69,19 @@ _PATH: Final = {"transfer_id": examples.TRANSFER_ID}
     example=Example(examples.TRANSFER, body=examples.TRANSFER_BODY),
     refusals=(
         NotFound,
+        PairNotOffered,
         QuoteUsed,
         QuoteRevoked,
         QuoteExpired,
         AddressInvalid,
         ClientReferenceUsed,
         InsufficientFunds,
+        LimitExceeded,
         LiquidityUnavailable,
+        QuoteBound,
+        BeneficiaryRefused,
+        PartnerRefused,
+        PartnerUnavailable,
         SettlementRecovering,
         Overloaded,
     ),
@@ -80,6 +91,10 @@ async def create_transfer(call: Call[TransferBody, None]) -> Answer:
 
     The quote is consumed, the money reserved and the transfer stored in one step; it is then paid
     at most once, whatever happens. Follow it with `GET /v1/transfers/{transfer_id}/events`.
+
+    Where the quote's payout method is `partner`, the payout is registered with the partner first:
+    `beneficiary_refused` leaves the quote to another beneficiary, and `partner_unavailable` means
+    that nothing was consumed; repeat the request with the same key.
     """
     body = call.body
 
@@ -90,11 +105,10 @@ async def create_transfer(call: Call[TransferBody, None]) -> Answer:
         principal=call.principal,
         customer_id=decode_id(Prefix.CUSTOMER, _customer_id(call)),
         quote_id=decode_id(Prefix.QUOTE, body.quote_id),
-        beneficiary=Beneficiary(
-            body.beneficiary.name, body.beneficiary.country, body.beneficiary.address
-        ),
+        beneficiary=_beneficiary(body.beneficiary),
         client_reference=body.client_reference,
         purpose=body.purpose,
+        refund_policy=None if body.refund_policy is None else RefundPolicy(body.refund_policy),
     )
     return await call.services.transfers.create(
         Submission(request, call.required_claim, render, call.refusal)
@@ -241,6 +255,17 @@ async def list_events(call: Call[None, EventQuery]) -> Answer:
             "data": [event_view(each) for each in rows],
             "next_after": rows[-1].sequence if rows else query.after,
         }
+    )
+
+
+def _beneficiary(body: TransferBeneficiaryBody) -> Beneficiary:
+    """Who is paid; where a partner pays out, the address is its own and comes later."""
+    account = body.account
+    return Beneficiary(
+        body.name,
+        body.country,
+        body.address or "",
+        None if account is None else BankAccount(account.number, account.bank_code),
     )
 
 

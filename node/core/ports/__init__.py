@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from node.core.ports.adoption import AdoptionRepository
     from node.core.ports.bank import BankRepository
     from node.core.ports.breaks import BreakRepository
+    from node.core.ports.bulk import BulkRepository
     from node.core.ports.comparisons import ComparisonRepository
     from node.core.ports.deposits import DepositRepository
     from node.core.ports.history import HistoryRepository
@@ -24,15 +25,20 @@ if TYPE_CHECKING:
     from node.core.ports.mirror_views import MirrorViews
     from node.core.ports.movements import MovementRepository
     from node.core.ports.parties import PartyRepository
+    from node.core.ports.partners import PartnerRepository
+    from node.core.ports.payout_orders import PayoutOrderRepository
+    from node.core.ports.payouts import PayoutRepository
     from node.core.ports.quotes import QuoteRepository
     from node.core.ports.reconciliation import ReconciliationRepository
     from node.core.ports.reorgs import ReorgRepository
+    from node.core.ports.reports import ReportRepository
     from node.core.ports.reserves import ReservesRepository
     from node.core.ports.sessions import SessionRepository
     from node.core.ports.settlement import SettlementRepository
     from node.core.ports.settlement_views import SettlementViews
     from node.core.ports.transfers import EventRepository, TransferRepository
     from node.core.ports.verification import VerificationRepository
+    from node.core.ports.webhooks import WebhookQueue, WebhookRepository
 
 
 class Clock(Protocol):
@@ -57,6 +63,11 @@ class Unit(Protocol):
         ...
 
     @property
+    def partners(self) -> PartnerRepository:
+        """Terms of partners, their keys, what they paid in."""
+        ...
+
+    @property
     def idempotency(self) -> IdempotencyRepository:
         """Answers kept for repeated requests."""
         ...
@@ -74,6 +85,11 @@ class Unit(Protocol):
     @property
     def quotes(self) -> QuoteRepository:
         """Firm quotes."""
+        ...
+
+    @property
+    def payout_orders(self) -> PayoutOrderRepository:
+        """Payouts that partners were asked to make."""
         ...
 
     @property
@@ -132,6 +148,21 @@ class Unit(Protocol):
         ...
 
     @property
+    def reports(self) -> ReportRepository:
+        """Transfers over days."""
+        ...
+
+    @property
+    def bulk(self) -> BulkRepository:
+        """Bulk transfers and their rows."""
+        ...
+
+    @property
+    def payouts(self) -> PayoutRepository:
+        """Payouts for partners, their refunds and contracts."""
+        ...
+
+    @property
     def verification(self) -> VerificationRepository:
         """Deriving the books again from their entries."""
         ...
@@ -159,6 +190,16 @@ class Unit(Protocol):
     @property
     def comparisons(self) -> ComparisonRepository:
         """What reconciliation remembers, and asks to find a cause."""
+        ...
+
+    @property
+    def webhooks(self) -> WebhookRepository:
+        """Where events are sent to."""
+        ...
+
+    @property
+    def webhook_queue(self) -> WebhookQueue:
+        """Events that are to be sent."""
         ...
 
 

@@ -74,6 +74,15 @@ class ComparisonPoint:
 
 
 @dataclass(frozen=True, slots=True)
+class BlockDigest:
+    """What is remembered of the logs of a block: how many are compared, and their SHA-256."""
+
+    block: BlockPoint
+    logs: int
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Turns:
     """Where the slow walks over everything old are; each goes on after this place.
 
@@ -240,6 +249,10 @@ class ComparisonRepository(Protocol):
 
     async def keep_digests(self, chain_id: int, above: int, to: int) -> None:
         """The rows of these final blocks agree with the chain now: remember them."""
+        ...
+
+    async def store_digests(self, chain_id: int, agreed: Sequence[BlockDigest]) -> None:
+        """Remember these of final blocks, whose rows agree with the chain."""
         ...
 
     async def digests(self, chain_id: int, first: int, last: int) -> Mapping[BlockHash, bytes]:

@@ -154,7 +154,7 @@ class ChainReader(Protocol):
         ...
 
     async def blocks_of(self, tx_hashes: Sequence[TxHash]) -> Mapping[TxHash, BlockHash]:
-        """The block that each is in by its receipt; those that have none are left out."""
+        """The block that each is in by its own account; those in none are left out."""
         ...
 
     async def receipts_and_facts(
@@ -426,15 +426,16 @@ class MirrorRepository(Protocol):
     async def orphan_above(self, chain_id: int, number: int) -> Sequence[BlockHash]:
         """Mark blocks and logs above `number` as orphaned and take their slots back to submitted.
 
-        Returns:
-            Hashes of the blocks orphaned now.
+        Returns their hashes.
         """
         ...
 
-    async def final_target(self, chain_id: int, number: int, logs_max: int) -> BlockPoint | None:
-        """The newest block up to `number` that adds at most `logs_max` logs to what is final.
+    async def final_target(
+        self, chain_id: int, above: int, number: int, logs_max: int
+    ) -> BlockPoint | None:
+        """The newest block up to `number` with at most `logs_max` logs above `above`, or the first.
 
-        At least one block where there is one; None: nothing is left to make final.
+        None: no canonical block is stored there.
         """
         ...
 

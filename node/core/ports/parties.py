@@ -46,6 +46,7 @@ class PartyRepository(Protocol):
         principal: Principal,
         secret_hash: bytes,
         expires_at: datetime | None,
+        networks: Sequence[str] = (),
     ) -> Credential:
         """Store a credential; `secret_hash` is the SHA-256 of the secret."""
         ...

@@ -138,6 +138,10 @@ class QuoteRepository(Protocol):
         """Whether one of these quotes is there."""
         ...
 
+    async def is_leg_used(self, partner_id: UUID, partner_quote_id: str) -> bool:
+        """Whether a quote has this quote of a partner as its leg."""
+        ...
+
     async def get(self, quote_id: UUID) -> Quote | None:
         """One quote."""
         ...

@@ -60,6 +60,7 @@ class Books:
         nonces: Lane -> the nonce after its last final one.
         roles: Lane -> what it is for.
         open_buys: Asset -> sum of the buy amounts of open transfers.
+        at_partners: Asset -> what partners were paid for transfers that they have not ended.
         unheld: Paths of accounts of the chain that have a balance, and the mirror has no holding;
             of a full run only.
     """
@@ -72,6 +73,7 @@ class Books:
     nonces: Mapping[Address, int]
     roles: Mapping[Address, str]
     open_buys: Mapping[str, int]
+    at_partners: Mapping[str, int]
     unheld: Mapping[str, int]
 
 
@@ -175,10 +177,10 @@ class ReconciliationRepository(Protocol):
         """
         ...
 
-    async def outbound_without_cause(self, chain_id: int) -> Sequence[Suspect]:
-        """Final token logs out of the node's addresses that nobody has explained yet."""
+    async def outbound_without_cause(self, chain_id: int, above: int) -> Sequence[Suspect]:
+        """Token logs out of the node's addresses, final above this block, that nobody explained."""
         ...
 
     async def left_behind(self, chain_id: int) -> Sequence[Suspect]:
-        """Transfers in the air whose slot is final."""
+        """Transfers in the air whose slot is final or foreign, and that no other slot carries."""
         ...

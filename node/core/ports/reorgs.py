@@ -87,7 +87,7 @@ class UndoneMember:
 
 @dataclass(frozen=True, slots=True)
 class UndonePayout:
-    """A transfer that was settled in one of the blocks.
+    """A transfer that was settled in one of the blocks, or paid to the partner that pays it out.
 
     Attributes:
         slot_id: The slot that paid it; None: a transaction that is not the node's.

@@ -11,8 +11,10 @@ from node.core.ledger import TransferAmounts
 from node.core.mirror import SettlementKind
 from node.core.paging import ListQuery, Page
 from node.core.parties import Principal
+from node.core.payout_orders import Payee
+from node.core.payouts import BankAccount, RefundPolicy
 from node.core.transfers import State
-from node.core.units import Address, TxHash
+from node.core.units import Address, Money, TxHash
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +23,38 @@ class Beneficiary:
 
     Attributes:
         country: ISO 3166-1 alpha-2.
-        address: As the caller wrote it.
+        address: As the caller wrote it; where a partner pays out, the one it gave.
+        account: Where the partner pays, if one does.
     """
 
     name: str
     country: str
     address: str
+    account: BankAccount | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PartnerPayoutRow:
+    """What a transfer is to become at the partner that pays it out, as it is shown.
+
+    Attributes:
+        partner: Its name.
+        delivered: What the beneficiary gets.
+        payout_id, reference: As the partner names it.
+        told: What the partner told last.
+        pay_by: Until when it takes the token.
+        refund_policy: What follows when its rail refuses for good.
+        corrected: Whom it was told to pay instead, after that.
+    """
+
+    partner: str
+    delivered: Money
+    payout_id: str
+    reference: str
+    told: str | None
+    pay_by: datetime
+    refund_policy: RefundPolicy
+    corrected: Payee | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +70,7 @@ class BareTransfer:
         was_written: Ever in a written batch: its money goes back only on proof.
         batches_failed: Batches that finally did not pay it.
         void_outcome: What a final void makes of it: canceled, failed or expired.
+        partner_id: Who pays it out; None: the beneficiary has the token itself.
     """
 
     id: UUID
@@ -56,6 +85,7 @@ class BareTransfer:
     batches_failed: int
     void_outcome: str | None
     tx_hash: TxHash | None
+    partner_id: UUID | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +97,7 @@ class Transfer(BareTransfer):
         payment_number: The contract's number of the payout.
         waiting_code: Why it cannot be batched now.
         failure: `code` and `message`, once it ended without a payout or is on its way to that.
+        payout: What the partner makes of it; only where one transfer, or a page, is looked at.
     """
 
     owner: str
@@ -83,6 +114,7 @@ class Transfer(BareTransfer):
     failure: Mapping[str, str] | None
     created_at: datetime
     settle_by: datetime
+    payout: PartnerPayoutRow | None = None
 
     @property
     def is_cancellable(self) -> bool:
@@ -214,6 +246,10 @@ class TransferRepository(Protocol):
 
     async def get(self, transfer_id: UUID) -> Transfer | None:
         """One transfer."""
+        ...
+
+    async def with_payouts(self, transfers: Sequence[Transfer]) -> Sequence[Transfer]:
+        """The same, with what partners make of those that they pay out."""
         ...
 
     async def list(self, principal: Principal, query: ListQuery) -> Page[Transfer]:

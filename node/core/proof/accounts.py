@@ -11,11 +11,17 @@ from node.core.proof.records import AccountOpening
 Counters = tuple[int, int, int, int]
 """Debits pending, debits posted, credits pending, credits posted; minor units."""
 
-_BY_RECORD: Final = frozenset({"customer", "partner"})
+_BY_RECORD: Final = frozenset({"customer"})
 """Whose floor holds after every record (the fourth law of the ledger).
 
 Other floors hold after every batch: what the blocks that became final together did on chain is
 booked together, and not in the order of the chain.
+"""
+
+_ON_CREDIT: Final = frozenset({"partner"})
+"""Who may be below its floor by a credit line, which is no part of the records: not looked at here.
+
+`corridor verify` compares them with the lines that the database has.
 """
 
 _GROWS_BY_DEBIT: Final = frozenset({AccountKind.ASSET, AccountKind.EXPENSE})
@@ -74,7 +80,8 @@ class Account:
     @classmethod
     def opened(cls, opening: AccountOpening) -> Self:
         """The account as it opens: empty."""
-        has_floor = opening.floor is not None
+        word = opening.path.partition("/")[0]
+        has_floor = opening.floor is not None and word not in _ON_CREDIT
         by_debit = opening.kind in _GROWS_BY_DEBIT
         return cls(
             opening.number,
@@ -83,7 +90,7 @@ class Account:
             opening.floor or 0,
             falls_by_debit=has_floor and not by_debit,
             falls_by_credit=has_floor and by_debit,
-            is_held_by_record=opening.path.partition("/")[0] in _BY_RECORD,
+            is_held_by_record=word in _BY_RECORD,
         )
 
     @property

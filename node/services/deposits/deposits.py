@@ -9,6 +9,7 @@ late deposits that became a whole, which are closed one by one. The rules are `n
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from types import MappingProxyType
 from typing import Final
 from uuid import UUID
 
@@ -25,7 +26,6 @@ from node.core.deposits import (
     RequestStatus,
     Ruling,
     Target,
-    Terms,
     deposit_entries,
     judge,
 )
@@ -33,6 +33,8 @@ from node.core.ids import Prefix, encode_id
 from node.core.ledger import Entry, LedgerTransaction
 from node.core.mirror import Watch
 from node.core.parties import Principal
+from node.core.payout_matching import LogName, judge_payment, payout_after
+from node.core.payouts import PayoutTerms
 from node.core.ports import Unit
 from node.core.ports.deposits import Released, RequestChange
 from node.core.ports.mirror import TokenLogRow
@@ -66,7 +68,11 @@ class DepositMatching:
     policy: DepositPolicy
 
     async def match(
-        self, unit: Unit, rows: Sequence[TokenLogRow], paid: Collection[LogKey]
+        self,
+        unit: Unit,
+        rows: Sequence[TokenLogRow],
+        paid: Collection[LogKey],
+        proofs: Mapping[LogName, int] = MappingProxyType({}),
     ) -> Mapping[tuple[BlockHash, int], DepositBooking]:
         """What each deposit among these logs books.
 
@@ -74,6 +80,7 @@ class DepositMatching:
             unit: Holds the ledger's lock.
             rows: Token logs of the blocks that become final, in chain order.
             paid: Those that paid a transfer of the node: they may be a deposit at once.
+            proofs: Of logs to addresses of payouts, the number of the `Settled` next to each.
         """
         found = [row for row in rows if self._may_be_deposit(row, paid)]
         if not found:
@@ -88,12 +95,35 @@ class DepositMatching:
             if target is None:
                 continue
             mined_at = times[row.block.hash]
-            judgement = judge(target.terms, row.log.amount, mined_at, self.policy, spare)
-            spare -= judgement.borne
-            booking = self._booking(row, target, judgement, mined_at)
+            if target.payout is not None:
+                booking = self._payment(row, target, target.payout, mined_at, proofs)
+            else:
+                judgement = judge(target.terms, row.log.amount, mined_at, self.policy, spare)
+                spare -= judgement.borne
+                booking = self._booking(row, target, judgement, mined_at)
             bookings[row.block.hash, row.log.log_index] = booking
-            targets[row.log.to_address] = booking.target_after
+            targets[row.log.to_address] = _target_after(booking)
         return bookings
+
+    def _payment(
+        self,
+        row: TokenLogRow,
+        target: Target,
+        terms: PayoutTerms,
+        mined_at: datetime,
+        proofs: Mapping[LogName, int],
+    ) -> DepositBooking:
+        """A deposit to a payout's address; from anywhere else it belongs to nobody known."""
+        number = proofs.get((row.block.hash, row.log.log_index))
+        is_proven = number is not None and row.log.from_address in terms.contracts
+        judgement = judge_payment(
+            terms, row.log.amount, mined_at, self.policy.late_grace, is_proven=is_proven
+        )
+        booking = self._booking(row, target, judgement, mined_at)
+        if not is_proven:
+            return replace(booking, row=replace(booking.row, owner=None))
+        stored = replace(booking.row, payout_id=terms.payout_id, settlement_number=number)
+        return replace(booking, row=stored)
 
     async def record(
         self,
@@ -125,7 +155,8 @@ class DepositMatching:
         await close_breaks(
             unit, released, "mirror", "the rest came, and the owner has all of it", None
         )
-        return events + [_paid_event(each) for each in bookings.values() if each.is_paying]
+        paying = [each for each in bookings.values() if each.is_paying and each.target.terms]
+        return events + [_paid_event(each) for each in paying]
 
     def _may_be_deposit(self, row: TokenLogRow, paid: Collection[LogKey]) -> bool:
         """Whether money of others came to a deposit address; own money only as a payout."""
@@ -148,7 +179,7 @@ class DepositMatching:
         self, row: TokenLogRow, target: Target, judgement: Judgement, mined_at: datetime
     ) -> DepositBooking:
         log, asset = row.log, self.watch.token_asset
-        new_break = _break_of(row, target.terms, judgement, asset)
+        new_break = _break_of(row, target, judgement, asset)
         status = _STATUS[judgement.ruling]
         return DepositBooking(
             key=deposit_key(self.watch.chain_id, row),
@@ -239,10 +270,21 @@ def _changes(
     return list(changes.values())
 
 
+def _target_after(booking: DepositBooking) -> Target:
+    """Where the next deposit to the same address comes to."""
+    terms = booking.target.payout
+    if terms is None:
+        return booking.target_after
+    return replace(
+        booking.target, payout=payout_after(terms, booking.row.amount, booking.judgement)
+    )
+
+
 def _break_of(
-    row: TokenLogRow, terms: Terms | None, judgement: Judgement, asset: str
+    row: TokenLogRow, target: Target, judgement: Judgement, asset: str
 ) -> NewBreak | None:
     """What a person must be told of a deposit; None: nothing."""
+    terms = target.terms
     is_unbooked = judgement.ruling is Ruling.LEAVE
     if not is_unbooked and not judgement.is_differing:
         return None
@@ -259,11 +301,16 @@ def _break_of(
         evidence["payment_request"] = encode_id(Prefix.PAYMENT_REQUEST, terms.request_id)
         if not is_unbooked:
             expected = f"{terms.amount} units of {asset} by {terms.expires_at.isoformat()}"
+    is_unknown = is_unbooked
+    if target.payout is not None and not is_unbooked:
+        is_unknown = True
+        evidence["payout"] = encode_id(Prefix.PAYOUT, target.payout.payout_id)
+        expected = "a payment out of the partner's registered contract, Settled by it"
     return break_of(
-        BreakCode.UNKNOWN_DEPOSIT if is_unbooked else BreakCode.DEPOSIT_DIFFERS,
+        BreakCode.UNKNOWN_DEPOSIT if is_unknown else BreakCode.DEPOSIT_DIFFERS,
         _name(row),
         expected=expected,
-        actual=f"{log.amount} units of {asset}, {', '.join(sorted(judgement.flags))}",
+        actual=", ".join([f"{log.amount} units of {asset}", *sorted(judgement.flags)]),
         evidence=evidence,
     )
 
@@ -282,6 +329,8 @@ def _deposit_event(row: DepositRow) -> NewEvent:
     }
     if row.request_id is not None:
         detail["payment_request_id"] = encode_id(Prefix.PAYMENT_REQUEST, row.request_id)
+    if row.payout_id is not None:
+        detail["payout_id"] = encode_id(Prefix.PAYOUT, row.payout_id)
     owner = row.owner or Owner()
     return NewEvent(
         row.id,

@@ -17,7 +17,6 @@ from node.core.consent import TwoPersons
 from node.core.deposits import (
     DEFAULT_POLICY,
     EXPIRES_IN_DEFAULT_S,
-    REQUEST_MAX_MINOR,
     UNPAID_FOR,
     UNPAID_MAX,
     Deposit,
@@ -41,6 +40,7 @@ from node.core.errors import (
     WrongState,
 )
 from node.core.ids import Prefix, decode_id, encode_id
+from node.core.ledger import AMOUNT_MAX_MINOR
 from node.core.paging import ListQuery, Page
 from node.core.parties import Principal
 from node.core.ports import Unit, UnitOfWork
@@ -174,7 +174,7 @@ class PaymentRequestService:
         async def work(unit: Unit) -> Answer:
             owner = await owner_for(unit, ask.principal, ask.customer_id)
             forwarders = await self._offered(unit)
-            if not self._policy.request_min_minor <= amount.minor <= REQUEST_MAX_MINOR:
+            if not self._policy.request_min_minor <= amount.minor <= AMOUNT_MAX_MINOR:
                 raise self._out_of_range()
             request_id = self._new_id()
             if (earlier := await unit.deposits.request_with(owner, ask.reference)) is not None:
@@ -314,7 +314,7 @@ class PaymentRequestService:
     def _out_of_range(self) -> AmountOutOfRange:
         asset = self._token
         least, most = (
-            Money(minor, asset) for minor in (self._policy.request_min_minor, REQUEST_MAX_MINOR)
+            Money(minor, asset) for minor in (self._policy.request_min_minor, AMOUNT_MAX_MINOR)
         )
         return AmountOutOfRange(
             f"a payment request is for at least {least} and at most {most} {asset.code}",

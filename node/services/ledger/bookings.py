@@ -25,7 +25,7 @@ from node.core.errors import (
     WrongState,
 )
 from node.core.ids import Prefix, decode_id, encode_id
-from node.core.ledger import Entry, LedgerTransaction
+from node.core.ledger import AMOUNT_MAX_MINOR, Entry, LedgerTransaction
 from node.core.parties import Principal
 from node.core.ports import Unit, UnitOfWork
 from node.core.ports.breaks import Break
@@ -35,9 +35,6 @@ from node.core.units import Money, format_minor
 from node.services.batching import GroupCommit
 from node.services.idempotency import Decided, RenderError, answer_batch, in_time
 from node.services.ledger.posting import PostingService
-
-_MINOR_MAX: Final = 10**15
-"""Largest entry of an operator, minor units: thousands of them still fit the ledger's counters."""
 
 _SEQUENCE_DIGITS_MAX: Final = 18
 
@@ -160,8 +157,8 @@ class BookingService:
         at_a_bank = any(path.startswith("bank/") for path in (entry.debit, entry.credit))
         find = self._catalog.fiat if at_a_bank else self._catalog.ledger_asset
         asset = find(entry.asset)
-        if entry.amount > _MINOR_MAX:
-            least, most = (Money(minor, asset) for minor in (1, _MINOR_MAX))
+        if entry.amount > AMOUNT_MAX_MINOR:
+            least, most = (Money(minor, asset) for minor in (1, AMOUNT_MAX_MINOR))
             raise AmountOutOfRange(
                 f"an entry is at most {most} {asset.code}", min=least.stated, max=most.stated
             )

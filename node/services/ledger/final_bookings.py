@@ -14,6 +14,7 @@ from uuid import UUID
 
 from node.core.breaks import BreakCode, NewBreak, break_of
 from node.core.deposits import DepositBooking
+from node.core.ids import Prefix, encode_id
 from node.core.ledger import (
     Entry,
     LedgerTransaction,
@@ -78,17 +79,24 @@ class FinalBookings:
         ]
 
     def book_batches(self, settled: Sequence[tuple[OutcomeRow, BareTransfer]]) -> None:
-        """Per transaction: the float paid, fees and spreads are earned."""
+        """Per transaction: the float paid, fees and spreads are earned.
+
+        What reached a partner is not paid out yet: nothing of it is earned, and the partner owes.
+        """
         groups: dict[TxHash, list[tuple[OutcomeRow, BareTransfer]]] = defaultdict(list)
         for outcome, transfer in settled:
             groups[outcome.tx_hash].append((outcome, transfer))
         for members in groups.values():
             fees: dict[str, int] = defaultdict(int)
             spreads: dict[str, int] = defaultdict(int)
+            reached: dict[UUID, int] = defaultdict(int)
             for _, transfer in members:
+                if transfer.partner_id is not None:
+                    reached[transfer.partner_id] += transfer.amounts.buy
+                    continue
                 fees[transfer.amounts.sell_asset] += transfer.amounts.fees
                 spreads[transfer.amounts.sell_asset] += transfer.amounts.spread
-            total = sum(transfer.amounts.buy for _, transfer in members)
+            total = sum(each.amounts.buy for _, each in members if each.partner_id is None)
             entries = batch_final_entries(
                 self.watch.chain_id,
                 self.watch.contract,
@@ -96,6 +104,7 @@ class FinalBookings:
                 total,
                 fees,
                 spreads,
+                reached,
             )
             first = members[0][0]
             key = batch_key(first)
@@ -450,6 +459,18 @@ def _fall_break(
             "block_number": str(block.number),
             "minor": str(units),
         },
+    )
+
+
+def unpaid_break(transfer: BareTransfer) -> NewBreak:
+    """A partner paid a transfer out, and a reorg past finality took its payment back."""
+    name = encode_id(Prefix.TRANSFER, transfer.id)
+    return break_of(
+        BreakCode.PARTNER_UNPAID,
+        name,
+        expected=f"the partner has {transfer.amounts.buy} units of {transfer.amounts.buy_asset}",
+        actual="the chain has not paid it",
+        evidence={"transfer": name, "minor": str(transfer.amounts.buy)},
     )
 
 

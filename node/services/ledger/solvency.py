@@ -12,7 +12,10 @@ from node.core.reconcile import Check, same, sides, solvency
 
 
 def solvency_checks(watch: Watch, books: Books) -> list[Check]:
-    """Law 1, law 8, and that open payouts are the pending credits of in_flight."""
+    """Laws 1 and 8; open payouts are the pending credits of in_flight; partners hold their own.
+
+    Theirs is what they were paid for transfers that they have not ended.
+    """
     checks: list[Check] = []
     for asset, (debits, credits_) in sorted(sides(books.balances).items()):
         checks.append(
@@ -36,6 +39,16 @@ def solvency_checks(watch: Watch, books: Books) -> list[Check]:
     for asset in sorted({watch.token_asset, *books.open_buys, *in_flight}):
         promised = books.open_buys.get(asset, 0)
         checks.append(_in_flight_check(asset, promised, in_flight.get(asset)))
+    clearing = {each.asset: each.posted for each in books.balances if _is_clearing(each)}
+    checks += [
+        same(
+            f"partner_clearing:{asset}",
+            BreakCode.LEDGER_LAW,
+            expected=books.at_partners.get(asset, 0),
+            actual=clearing.get(asset, 0),
+        )
+        for asset in sorted({*books.at_partners, *clearing})
+    ]
     return checks
 
 
@@ -45,6 +58,20 @@ async def suspense_check(units: UnitOfWork, watch: Watch) -> Check:
     async with units() as unit:
         posted, explained = await unit.deposits.suspense(watch.chain_id, path)
     return same(f"suspense:{path}", BreakCode.LEDGER_LAW, expected=explained, actual=posted)
+
+
+async def payout_due_checks(units: UnitOfWork) -> list[Check]:
+    """Local money that is due at each rail is that of the payouts it is due for."""
+    async with units() as unit:
+        totals = await unit.payouts.due()
+    return [
+        same(each.path, BreakCode.LEDGER_LAW, expected=each.due, actual=each.posted)
+        for each in totals
+    ]
+
+
+def _is_clearing(balance: Balance) -> bool:
+    return balance.path == "partner_clearing"
 
 
 def _in_flight_check(asset: str, promised: int, in_flight: Balance | None) -> Check:

@@ -1,14 +1,17 @@
-"""Statements of a customer's account over a period.
+"""Statements of an account of a customer or partner over a period.
 
 A statement is made whole before it is answered, so its laws are checked first; that bounds it.
 """
 
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Final
+from uuid import UUID
 
-from node.core.errors import StatementTooLarge
-from node.core.ledger import customer_account
-from node.core.parties import Customer, Principal
+from node.core.errors import NotFound, StatementTooLarge
+from node.core.ids import Prefix, decode_id
+from node.core.ledger import customer_account, partner_account
+from node.core.parties import Principal, Role
 from node.core.ports import Unit, UnitOfWork
 from node.core.ports.history import AsOf
 from node.core.statements import Line, Period, Statement
@@ -17,6 +20,17 @@ from node.services.points import NEWEST, Asked, point, point_at
 
 LINES_MAX: Final = 10_000
 """Lines of one statement; as camt.053 that is 5 MB, and some seconds of work."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Holder:
+    """Whose account a statement is of, and which."""
+
+    kind: Prefix
+    id: UUID
+    name: str
+    path: str
+    currency: str
 
 
 class StatementService:
@@ -47,12 +61,48 @@ class StatementService:
             asked: Where it ends instead of a last day, also within a day and within a batch.
 
         Raises:
+            NotFound: The customer does not exist for this principal.
             InFuture: The point asked for has not come yet.
             PeriodInvalid: The days end before they begin, or lie ahead.
             StatementTooLarge: It would have more lines than one answer carries.
         """
         async with self._units() as unit:
             customer = await visible_customer(unit, principal, customer_id)
+        path = customer_account(customer.id, currency)
+        holder = _Holder(Prefix.CUSTOMER, customer.id, customer.name, path, currency)
+        return await self._of(holder, first, last, asked)
+
+    async def partner_statement(
+        self,
+        principal: Principal,
+        partner_id: str,
+        currency: str,
+        *,
+        first: date | None = None,
+        last: date | None = None,
+        asked: Asked = NEWEST,
+    ) -> Statement:
+        """The statement of a partner's own balance, as `statement` makes a customer's.
+
+        Raises:
+            NotFound: The partner does not exist for this principal.
+            NodeError: As in `statement`.
+        """
+        decoded = decode_id(Prefix.PARTNER, partner_id)
+        if principal.role is not Role.OPERATOR and principal.partner_id != decoded:
+            raise NotFound("there is no such partner")
+        async with self._units() as unit:
+            partner = await unit.partners.get(decoded)
+        if partner is None:
+            raise NotFound("there is no such partner")
+        path = partner_account(partner.id, currency)
+        holder = _Holder(Prefix.PARTNER, partner.id, partner.name, path, currency)
+        return await self._of(holder, first, last, asked)
+
+    async def _of(
+        self, holder: _Holder, first: date | None, last: date | None, asked: Asked
+    ) -> Statement:
+        async with self._units() as unit:
             made_at, until = unit.now, await unit.history.head()
         if asked == NEWEST:
             ends_at = made_at
@@ -68,21 +118,18 @@ class StatementService:
         # Nothing is before sequence 0, whatever day it is.
         before = await point_at(self._units, period.opened_at) if until.sequence else until
         async with self._units() as unit:
-            return await self._make(
-                unit, customer, currency, period, (before, until), (made_at, ends_at)
-            )
+            return await self._make(unit, holder, period, (before, until), (made_at, ends_at))
 
     async def _make(
         self,
         unit: Unit,
-        customer: Customer,
-        currency: str,
+        holder: _Holder,
         period: Period,
         points: tuple[AsOf, AsOf],
         times: tuple[datetime, datetime],
     ) -> Statement:
         before, until = points
-        path = customer_account(customer.id, currency)
+        path = holder.path
         opening = await unit.history.balances_at([path], before.sequence)
         closing = await unit.history.balances_at([path], until.sequence)
         lines: list[Line] = []
@@ -95,9 +142,9 @@ class StatementService:
                     limit=self._lines_max,
                 )
         return Statement(
-            customer.id,
-            customer.name,
-            currency,
+            holder.id,
+            holder.name,
+            holder.currency,
             period,
             opening[path].posted,
             lines,
@@ -105,4 +152,5 @@ class StatementService:
             until.sequence,
             until.booked_at,
             *times,
+            holder.kind,
         )

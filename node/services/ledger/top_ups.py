@@ -20,6 +20,7 @@ from node.core.errors import (
 )
 from node.core.ids import Prefix, decode_id, encode_id
 from node.core.ledger import (
+    AMOUNT_MAX_MINOR,
     Entry,
     LedgerTransaction,
     bank_account,
@@ -38,10 +39,6 @@ from node.services.ledger.posting import refusal_for
 
 SANDBOX_RAIL: Final = "sandbox_bank"
 """A bank for play: open to operators and partners, only where the node is a sandbox."""
-
-
-_MINOR_MAX: Final = 10**15
-"""Largest single top-up, minor units: thousands of them still fit the ledger's counters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +158,7 @@ class TopUpService:
         funded_by = self._funded_by(request)
         if isinstance(funded_by, NodeError):
             return funded_by
-        if not 0 < amount.minor <= _MINOR_MAX:
+        if not 0 < amount.minor <= AMOUNT_MAX_MINOR:
             return _out_of_range(amount)
         asset = amount.asset.code
         source = bank_account(request.rail, asset)
@@ -229,7 +226,7 @@ async def _store(unit: Unit, arrivals: Sequence[_Arrival]) -> Sequence[TopUp]:
 
 
 def _out_of_range(amount: Money) -> AmountOutOfRange:
-    least, most = (Money(minor, amount.asset) for minor in (1, _MINOR_MAX))
+    least, most = (Money(minor, amount.asset) for minor in (1, AMOUNT_MAX_MINOR))
     return AmountOutOfRange(
         f"a top-up is at least {least} and at most {most} {amount.asset.code}",
         min=least.stated,

@@ -15,13 +15,12 @@ from collections.abc import (
     Awaitable,
     Callable,
     Collection,
-    Coroutine,
     Iterator,
     Mapping,
     Sequence,
 )
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
@@ -38,10 +37,10 @@ from node.core.mirror import (
 from node.core.ports import UnitOfWork
 from node.core.ports.chain import Receipt
 from node.core.ports.mirror import ChainReader, Contradiction, RangeTooLong
-from node.core.units import Address, TxHash
+from node.core.units import Address, BlockHash, TxHash
 from node.services.meanwhile import meanwhile
 from node.services.mirror.block_storing import BlockStoring, WatchedDeposits, check_lists
-from node.services.mirror.booking_beside import booking_beside
+from node.services.mirror.booking_beside import Steps, booking_beside
 
 _log = structlog.get_logger()
 
@@ -136,6 +135,7 @@ class Backfilling:
     now_ms: Callable[[], int] = lambda: time.monotonic_ns() // 1_000_000
     span: Span = field(default_factory=Span)
     _offsets: dict[Address, int] = field(default_factory=dict)
+    _located: dict[TxHash, BlockHash] = field(default_factory=dict)
     _disbelieved: int = 0
     _speaking_max: int = _SPEAKING_AT_FIRST
 
@@ -143,7 +143,7 @@ class Backfilling:
         self,
         cursor: Cursor,
         final_number: int,
-        then: Callable[[], Coroutine[Any, Any, object]],
+        steps: Steps,
     ) -> int | None:
         """Some spans above the mirror's head, up to the final block at most.
 
@@ -153,8 +153,7 @@ class Backfilling:
         Args:
             cursor: Where the mirror is.
             final_number: Up to here the chain is final.
-            then: Makes final what is stored; called again and again beside what comes after, until
-                all of it is.
+            steps: Make final what is stored, one after the other, beside what comes after.
 
         Returns:
             Blocks stored; 0: another worker was quicker. None: what follows is not on top of the
@@ -165,7 +164,8 @@ class Backfilling:
                 kept.
         """
         head, stored = cursor.head, 0
-        async with booking_beside(then) as booking:
+        self._located.clear()  # told by the provider of the pass before
+        async with booking_beside(steps) as booking:
             read = await self._read(head, final_number)
             for place in range(SPANS_PER_PASS):
                 if read is None:
@@ -291,7 +291,8 @@ class Backfilling:
     async def _compare_own(self, read: _Read, also: Collection[Address]) -> list[Receipt]:
         """Receipts of the node's own transactions; what they say must be in the list."""
         own = {each: number for number, hashes in read.own.items() for each in hashes}
-        await check_lists(self.reader, read.headers, frozenset(read.waiting).difference(own))
+        unlisted = frozenset(read.waiting).difference(own)
+        await check_lists(self.reader, read.headers, unlisted, self._located)
         told = await self.reader.receipts_and_facts(list(own), also)
         lacking: dict[int, BlockHeader] = {}
         for receipt, said in told:

@@ -7,6 +7,7 @@ another span can become final meanwhile; what it refuses is rolled back. Nothing
 """
 
 from collections.abc import Callable, Collection, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,7 +18,7 @@ from node.core.ports.chain import Receipt
 from node.core.ports.mirror import ChainReader, Contradiction
 from node.core.ports.transfers import NewEvent
 from node.core.transfers import Happening, State
-from node.core.units import Address, TxHash
+from node.core.units import Address, BlockHash, TxHash
 from node.services.transfers import transfer_moves
 
 _FOUND_BY: Final = "mirror"
@@ -119,7 +120,10 @@ class BlockStoring:
 
 
 async def check_lists(
-    reader: ChainReader, headers: Sequence[BlockHeader], unlisted: Collection[TxHash]
+    reader: ChainReader,
+    headers: Sequence[BlockHeader],
+    unlisted: AbstractSet[TxHash],
+    located: dict[TxHash, BlockHash],
 ) -> None:
     """Nothing, if no block has one of the node's transactions that its list of them lacks.
 
@@ -130,16 +134,19 @@ async def check_lists(
         reader: Pinned to one provider.
         headers: Blocks that were read from it.
         unlisted: Transactions of the node that wait for a block and are in none of these lists.
+        located: Blocks of transactions as this provider has told before, which are not asked for
+            again; what it tells now is added.
 
     Raises:
-        Contradiction: By its receipt one of them is in one of these blocks.
+        Contradiction: The provider says of one of them that it is in one of these blocks.
     """
+    located |= await reader.blocks_of(sorted(unlisted - located.keys()))
     points = {each.hash: each.point for each in headers}
-    for block_hash in (await reader.blocks_of(sorted(unlisted))).values():
-        if block_hash in points:
+    for tx_hash in unlisted & located.keys():
+        if located[tx_hash] in points:
             raise reader.doubt(
-                "a block's list lacks a transaction that has a receipt of it",
-                block=points[block_hash],
+                "a block's list lacks a transaction that is said to be in it",
+                block=points[located[tx_hash]],
             )
 
 

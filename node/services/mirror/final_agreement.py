@@ -148,7 +148,7 @@ class FinalAgreement:
 
         Not while they differ about a newer block than the final one.
         """
-        if self._ties:
+        if self._ties or self._passes:
             return
         await unit.breaks.close_all(
             [f"{BreakCode.DEEP_REORG}:{self._subject}"], "rederived", "providers agree again"

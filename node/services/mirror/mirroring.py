@@ -9,6 +9,7 @@ run, and one that is killed between any two statements has done nothing.
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Final
 from uuid import UUID
 
@@ -30,6 +31,7 @@ from node.core.mirror import (
 from node.core.ports import UnitOfWork
 from node.core.ports.chain import Receipt
 from node.core.ports.mirror import ChainReader, Contradiction
+from node.core.ports.payouts import PaymentProofs
 from node.core.reconcile import native_units
 from node.core.settlement import PauseReason
 from node.core.signing import KeyRole
@@ -42,8 +44,9 @@ from node.services.mirror.block_storing import (
     check_lists,
     unread_break,
 )
+from node.services.mirror.booking_beside import Steps
 from node.services.mirror.final_agreement import WITNESSES_MIN, FinalAgreement, ProvidersDiffer
-from node.services.mirror.finalizing import Finalizing
+from node.services.mirror.finalizing import Finalizing, FinalStep
 from node.services.mirror.forking import deep_reorg_break, deep_reorg_evidence
 from node.services.transfers import transfer_moves
 
@@ -70,6 +73,7 @@ class MirrorService:
         new_id: Callable[[], UUID],
         failpoint: Callable[[str], None] = lambda _: None,
         deposit_policy: DepositPolicy = DEFAULT_POLICY,
+        proofs: PaymentProofs | None = None,
         witnesses_min: int = WITNESSES_MIN,
     ) -> None:
         """Does nothing yet.
@@ -83,6 +87,7 @@ class MirrorService:
             new_id: Ids of breaks.
             failpoint: Called with the name of each window at which a crash must be harmless.
             deposit_policy: What is still a payment of a payment request.
+            proofs: What is next to payments of partners; None: there are no such partners.
             witnesses_min: How many providers must have a block before it is final, where others
                 answer and have it not.
         """
@@ -107,6 +112,7 @@ class MirrorService:
             failpoint=failpoint,
             agreement=self._agreement,
             deposit_policy=deposit_policy,
+            proofs=proofs,
         )
 
     async def run_once(self) -> int:
@@ -146,12 +152,19 @@ class MirrorService:
 
     async def _finalize(self, head_number: int, tagged_number: int | None) -> int:
         """One step of finality over what is stored."""
+        step = await self._prepare(head_number, tagged_number)
+        return 0 if step is None else await self._finalizing.commit(step)
+
+    async def _prepare(
+        self, head_number: int, tagged_number: int | None, above: BlockPoint | None = None
+    ) -> FinalStep | None:
+        """Read the next step: above the newest final block, or the one that is about to be that."""
         at = await self.cursor()
         assert at is not None
         number = self._final_number(at, min(head_number, at.head.number), tagged_number)
         if number is None or at.halted_reason is not None:
-            return 0
-        return await self._finalizing.run(at, min(number, at.head.number))
+            return None
+        return await self._finalizing.prepare(above or at.final, min(number, at.head.number))
 
     async def _advance(self, cursor: Cursor, head_number: int, tagged_number: int | None) -> int:
         """In bulk where much is final that the mirror has not; else block by block."""
@@ -160,7 +173,7 @@ class MirrorService:
             stored = await self._backfilling.run(
                 cursor,
                 min(number, head_number),
-                lambda: self._finalize(head_number, tagged_number),
+                Steps(partial(self._prepare, head_number, tagged_number), self._finalizing.commit),
             )
             if stored is not None:
                 return stored
@@ -328,7 +341,7 @@ class MirrorService:
         async with self._units() as unit:
             own = await unit.mirror.own_transactions(hashes)
             waiting = await unit.mirror.waiting_transactions(self._watch.chain_id)
-        await check_lists(self._reader, headers, frozenset(waiting).difference(own))
+        await check_lists(self._reader, headers, frozenset(waiting).difference(own), {})
         receipts = await self._reader.receipts(own)
         blocks = {each: header.hash for header in headers for each in header.tx_hashes}
         if any(blocks.get(receipt.tx_hash) != receipt.block_hash for receipt in receipts):
@@ -336,13 +349,13 @@ class MirrorService:
         return receipts
 
     async def _confirm(self, cursor: Cursor, number: int, shown: Sequence[BlockHeader]) -> None:
-        """Nothing, if a second provider has the same new block; or if there is no second one.
+        """Nothing, if more providers have the new block than another, or if there is one alone.
 
         One provider that lies, or is on a branch that nobody else has, must not roll the mirror
-        back, nor stop it.
+        back, nor stop it; nor must one that stays on the mirror's old branch keep it there.
 
         Raises:
-            ProvidersDiffer: They differ; operators are told when they go on to.
+            ProvidersDiffer: They are even; operators are told when they stay so.
             Contradiction: This one is alone: it is in doubt.
         """
         theirs = next((each.hash for each in shown if each.number == number), None)
@@ -351,12 +364,13 @@ class MirrorService:
         ours = blocks.get(number)
         told = await self._reader.hashes_at(number)
         hashes = list(told.values())
-        if sum(each == ours for each in hashes) > sum(each == theirs for each in hashes):
+        have_it = sum(each == theirs for each in hashes)
+        if sum(each == ours for each in hashes) > have_it:
             raise self._reader.doubt(
                 f"nobody else has its block {number}: all others have the one of the mirror",
                 block=None if theirs is None else BlockPoint(number, theirs),
             )
-        if any(each != theirs for each in hashes):
+        if hashes and have_it <= len(hashes) - have_it:
             raise await self._agreement.tied(BlockPoint(number, ours or cursor.head.hash), told)
 
     async def _rewind(self, cursor: Cursor, to: BlockPoint) -> int:

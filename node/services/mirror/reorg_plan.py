@@ -93,7 +93,11 @@ async def gather(unit: Unit, watch: Watch, chain: ChainState) -> Undone:
         given_back=await reorgs.given_back(chain_id, hashes),
         movements=await reorgs.movements([each.id for each in slots]),
         bookings=bookings,
-        holds={each.transfer_id: holds[each.transfer_id] for each in payouts},
+        holds={
+            each.transfer_id: holds[each.transfer_id]
+            for each in payouts
+            if transfers[each.transfer_id].state is State.SETTLED
+        },
         corrections=[
             each for each in await reorgs.corrections(hashes) if each.sequence not in undone
         ],
@@ -190,9 +194,7 @@ def _decide(
         if slot_id is None and own is not None:
             slot_id = own.slot_id
             revived.append((slot_id, transfer_id, Purpose.SETTLE))
-        becomes = Becomes.FUNDED if slot_id is None else Becomes.SUBMITTED
-        if payout.was_voiding:
-            becomes = Becomes.VOIDING
+        becomes = _becomes(payout, slot_id, transfers[transfer_id].state)
         returns[transfer_id] = Return(becomes, slot_id)
 
     rejoining: dict[UUID, UndoneMember] = {}
@@ -210,6 +212,15 @@ def _decide(
         if is_wanted and not member.is_live_elsewhere:
             revived.append((member.slot_id, transfer_id, Purpose.VOID))
     return returns, rejoining, revived
+
+
+def _becomes(payout: UndonePayout, slot_id: UUID | None, state: State) -> Becomes:
+    """Where a transfer goes back to whose payment is undone; what a partner ended stays ended."""
+    if state in TERMINAL - {State.SETTLED}:
+        return Becomes.KEPT
+    if payout.was_voiding:
+        return Becomes.VOIDING
+    return Becomes.FUNDED if slot_id is None else Becomes.SUBMITTED
 
 
 def _told(payout: UndonePayout, undone: Undone) -> dict[str, object]:

@@ -16,7 +16,7 @@ from node.core.breaks import BreakCode, NewBreak, break_of
 from node.core.deposits import DepositStatus, Owner, RequestStatus
 from node.core.errors import WrongState
 from node.core.ids import Prefix, encode_id
-from node.core.ledger import WEI_PER_UNIT, chain_account
+from node.core.ledger import PARTNER_RECOVERY, PARTNER_REFUND, WEI_PER_UNIT, chain_account
 from node.core.mirror import Watch
 from node.core.ports import Unit
 from node.core.ports.breaks import same_again
@@ -34,7 +34,7 @@ from node.core.reorg import (
 from node.core.signing import KeyRole
 from node.core.transfers import Happening, State
 from node.core.units import Address
-from node.services.ledger.final_bookings import FinalBookings
+from node.services.ledger.final_bookings import FinalBookings, unpaid_break
 from node.services.mirror.epochs import post_facts
 from node.services.mirror.noticing import Noticed, write
 from node.services.mirror.reorg_plan import ChainState, Undone, by_account, hex_of, payout_detail
@@ -111,10 +111,18 @@ class ReorgUndoing:
         await unit.reorgs.undo_slots(reorg, [*undone.hashes, *undone.above])
         await unit.reorgs.revive(undone.revived)
         await self._return(moves, undone, sequences, reorg.epoch)
+        await unit.payout_orders.reopen(
+            [
+                each.transfer_id
+                for each in undone.bookings
+                if each.kind in (PARTNER_REFUND, PARTNER_RECOVERY) and each.transfer_id is not None
+            ]
+        )
         await self._leave_blocks(moves, undone)
         await unit.reorgs.undo_blocks(reorg, self.watch.token_asset, undone.blocks, undone.above)
         breaks = await self._shortfalls(unit, reorg, undoing.shortfalls)
         breaks += await self._natives_at_fork(unit, natives, chain)
+        breaks += [(self.new_id(), unpaid_break(each)) for each in _kept(undone)]
         await self._close_breaks(unit, reorg, undone)
         await unit.breaks.open(breaks)
         await self._notice_again(unit, undone, chain)
@@ -180,11 +188,15 @@ class ReorgUndoing:
         returns = undone.returns
 
         def unsettled(transfer: Transfer) -> Mapping[str, Any]:
+            hold = undone.holds.get(transfer.id)
+            is_kept = returns[transfer.id].becomes is Becomes.KEPT
             return {
-                "slot_id": returns[transfer.id].slot_id,
+                "slot_id": None if is_kept else returns[transfer.id].slot_id,
                 "tx_hash": None,
                 "block_number": None,
-                "pending_sequence": sequences[held_again_key(undone.holds[transfer.id], epoch)],
+                "pending_sequence": transfer.pending_sequence
+                if hold is None
+                else sequences[held_again_key(hold, epoch)],
             }
 
         await moves.let(
@@ -326,6 +338,15 @@ class ReorgUndoing:
         return events + [
             _line(each, "payment_request", "reopened", RequestStatus.AWAITING) for each in reopened
         ]
+
+
+def _kept(undone: Undone) -> list[Transfer]:
+    """Transfers that a partner ended, and whose payment to it is undone."""
+    return [
+        undone.transfers[key]
+        for key, each in undone.returns.items()
+        if each.becomes is Becomes.KEPT
+    ]
 
 
 def _line(row: ReopenedRow, kind: str, word: str, state: StrEnum) -> NewEvent:

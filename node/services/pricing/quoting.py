@@ -14,14 +14,25 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from node.core.catalog import ONCHAIN, Catalog
-from node.core.errors import InvalidInput, LiquidityUnavailable, NodeError, NotFound
+from node.core.errors import (
+    InvalidInput,
+    InvariantBroken,
+    LiquidityUnavailable,
+    NodeError,
+    NotFound,
+    PairNotOffered,
+    RateUnavailable,
+)
 from node.core.ids import Prefix, decode_id
 from node.core.parties import Customer, Principal, Role
+from node.core.partner_legs import MARGIN_S, PARTNER
+from node.core.payouts import BANK
 from node.core.ports import Clock, Unit, UnitOfWork
 from node.core.ports.idempotency import Answer, Claim, StoredAnswer
 from node.core.ports.quotes import Pair
 from node.core.quotes import (
     TTL_MAX_S,
+    PartnerLeg,
     Price,
     Quote,
     QuoteStatus,
@@ -31,10 +42,17 @@ from node.core.quotes import (
 from node.core.units import parse_minor
 from node.services.batching import GroupCommit, committed
 from node.services.idempotency import replay
+from node.services.partners.selling import QuotedTerms, partner_asking
 from node.services.pricing.breaker import Board, Breaker
+from node.services.pricing.local_money import LocalMoney
 from node.services.pricing.quote_limits import OpenLimits
 from node.services.pricing.rates import Rates
-from node.services.transfers.acceptance import SettlementTarget, headroom, liquidity_paths
+from node.services.transfers.acceptance import (
+    SettlementTarget,
+    at_partners,
+    headroom,
+    liquidity_paths,
+)
 
 Render = Callable[[Quote], Answer]
 
@@ -48,6 +66,8 @@ class QuoteRequest:
         sell_amount: Decimal string; exactly one of the two amounts is given.
         ttl_s: Life asked for, 1 to `TTL_MAX_S`; None: the node's own.
         customer_id: Public id of the only customer whose transfer may consume it.
+        partner: Name of the partner that is to pay out, where it is one and not any.
+        leg: What a partner is bound to for it by now: see `node.services.payouts`.
     """
 
     sell: str
@@ -57,6 +77,8 @@ class QuoteRequest:
     payout_method: str = ONCHAIN
     ttl_s: int | None = None
     customer_id: str | None = None
+    partner: str | None = None
+    leg: PartnerLeg | None = None
 
     @property
     def pair(self) -> Pair:
@@ -94,7 +116,13 @@ class _Room:
     board: Board
     customers: Mapping[UUID, Customer]
     headroom: int
+    local: Mapping[str, int]  # by currency: what the node's rail can still pay
+    terms: QuotedTerms
     answered: dict[tuple[str, str, str, str], StoredAnswer]
+
+
+class LegOutdated(RateUnavailable):
+    """The node's own rate moved while a partner was asked: the two legs do not meet any more."""
 
 
 class QuoteService:
@@ -110,9 +138,11 @@ class QuoteService:
         limits: QuoteLimits,
         clock: Clock,
         new_id: Callable[[], UUID],
+        local: LocalMoney | None = None,
     ) -> None:
         self._units = units
         self._catalog = catalog
+        self._local = local
         self._breaker = Breaker(rates, catalog)
         self._target = target
         self._ttl_s = limits.ttl_s
@@ -167,6 +197,32 @@ class QuoteService:
             raise InvalidInput(f"ttl_s must be from 1 to {TTL_MAX_S}")
         return await self._group.submit(_Submission(principal, request, customer_id, claim, render))
 
+    async def make(
+        self, unit: Unit, principal: Principal, requests: Sequence[QuoteRequest]
+    ) -> Sequence[Quote | NodeError]:
+        """Quotes for transfers that consume them in the same transaction, the caller's; in order.
+
+        They are not stored here (`Acceptance.accept` does) and never open, so no limit of open
+        quotes counts them; everything else is judged as in `create`. Whoever calls takes no lock
+        before it: it takes the lock of making quotes.
+        """
+        await unit.quotes.lock()
+        asked = [
+            _Submission(principal, each, _customer_of(principal, each), None, _unanswered)
+            for each in requests
+        ]
+        room = await self._read_room(unit, asked)
+        made: list[Quote | NodeError] = []
+        for each in asked:
+            try:
+                quote = self._decide(each, room)
+                if quote.price.buy.asset.code == self._target.token:
+                    room.headroom -= quote.price.buy.minor
+                made.append(quote)
+            except NodeError as error:
+                made.append(error)
+        return made
+
     async def get(self, principal: Principal, quote_id: str) -> Quote:
         """One quote, however old.
 
@@ -183,8 +239,26 @@ class QuoteService:
         """Where a quote stands now, for display; a transfer is judged on the database clock."""
         return quote.status(self._clock.now())
 
-    def _price(self, request: QuoteRequest, board: Board) -> Price:
-        corridor = self._catalog.corridor(*request.pair, request.payout_method)
+    async def price_for(self, principal: Principal, request: QuoteRequest) -> Price:
+        """An indicative price on the terms of whom `create` would make the quote for.
+
+        Raises:
+            NodeError: As in `price`.
+        """
+        self._catalog.corridor(*request.pair, request.payout_method)
+        board = await self._boards.submit(request.pair)
+        customer_id = _customer_of(principal, request)
+        async with self._units() as unit:
+            known = await unit.parties.customers([customer_id]) if customer_id else {}
+            asking = partner_asking(principal, known.get(customer_id) if customer_id else None)
+            terms = await QuotedTerms.read(unit, [(asking, request.sell)])
+        return self._price(request, board, terms.spread_bps(asking))
+
+    def _price(self, request: QuoteRequest, board: Board, spread_bps: int | None = None) -> Price:
+        method = request.payout_method if request.leg is None else ONCHAIN
+        corridor = self._catalog.corridor(*request.pair, method)
+        if spread_bps is not None:
+            corridor = replace(corridor, spread_bps=spread_bps)
         match request.sell_amount, request.buy_amount:
             case str(amount), None:
                 sell_minor = parse_minor(amount, corridor.sell)
@@ -246,14 +320,39 @@ class QuoteService:
         claims = [each.claim for each in batch if each.claim]
         customer_ids = [each.customer_id for each in batch if each.customer_id]
         balances = await unit.ledger.balances(liquidity_paths(self._target))
+        customers = await unit.parties.customers(customer_ids) if customer_ids else {}
+        asking = [
+            (partner_asking(each.principal, _named(each, customers)), each.request.sell)
+            for each in batch
+        ]
         pairs = {each.request.pair for each in batch} & self._catalog.corridors.keys()
         return _Room(
             now=unit.now,
             board=await self._breaker.board(unit, pairs),
-            customers=await unit.parties.customers(customer_ids) if customer_ids else {},
-            headroom=headroom(self._target, balances),
+            customers=customers,
+            terms=await QuotedTerms.read(unit, asking),
+            headroom=headroom(self._target, balances) + await at_partners(unit, self._target),
+            local=await self._local_headrooms(unit, batch),
             answered=dict(await unit.idempotency.find(claims)) if claims else {},
         )
+
+    async def _local_headrooms(self, unit: Unit, batch: Sequence[_Submission]) -> Mapping[str, int]:
+        paid = {each.request.buy for each in batch if each.request.payout_method == BANK}
+        return await self._local.headrooms(unit, paid) if self._local and paid else {}
+
+    def _check_local(self, price: Price, room: _Room) -> None:
+        """Whether the node's own rail can pay what is quoted.
+
+        Raises:
+            PairNotOffered: There is no rail.
+            LiquidityUnavailable: Its bank has less left.
+        """
+        if self._local is None:
+            raise PairNotOffered("this node has no bank that pays out")
+        if room.local.get(price.buy.asset.code, 0) < price.buy.minor:
+            raise LiquidityUnavailable(
+                "the node's bank cannot promise this much now; try again later"
+            )
 
     def _decide(self, submission: _Submission, room: _Room) -> Quote:
         """The quote, limits of open quotes apart; the first failing check raises."""
@@ -263,18 +362,43 @@ class QuoteService:
             customer = room.customers.get(customer_id)
             if customer is None or not customer.is_visible_to(submission.principal):
                 raise NotFound("there is no such customer")
-        price = self._price(submission.request, room.board)
+        asking = partner_asking(submission.principal, _named(submission, room.customers))
+        price = self._price(submission.request, room.board, room.terms.spread_bps(asking))
+        room.terms.check(asking, price.sell)
         if price.buy.asset.code == self._target.token and room.headroom < price.buy.minor:
             raise LiquidityUnavailable("the node cannot promise this much now; try again later")
+        if price.payout_method == BANK:
+            self._check_local(price, room)
         ttl_s = submission.request.ttl_s or self._ttl_s
         expires_at = room.now + timedelta(seconds=ttl_s)
-        return Quote(self._new_id(), maker, customer_id, price, room.now, expires_at)
+        quote = Quote(self._new_id(), maker, customer_id, price, room.now, expires_at)
+        return quote if submission.request.leg is None else _with(quote, submission.request.leg)
+
+
+def _named(submission: _Submission, customers: Mapping[UUID, Customer]) -> Customer | None:
+    return customers.get(submission.customer_id) if submission.customer_id else None
 
 
 def _customer_of(principal: Principal, request: QuoteRequest) -> UUID | None:
     """The customer the quote is for; implied for a remitter."""
     named = decode_id(Prefix.CUSTOMER, request.customer_id) if request.customer_id else None
     return principal.customer_id if principal.role is Role.REMITTER and not named else named
+
+
+def _with(quote: Quote, leg: PartnerLeg) -> Quote:
+    """The quote with what a partner pays out for what it buys, as long as both are bound."""
+    if quote.price.buy != leg.price.sell:
+        raise LegOutdated("the rate moved while the partner was asked; ask again")
+    until = min(quote.expires_at, leg.expires_at - timedelta(seconds=MARGIN_S))
+    if until <= quote.created_at:
+        raise RateUnavailable("the partner binds itself for too short a time; ask again")
+    return replace(
+        quote, price=replace(quote.price, payout_method=PARTNER), expires_at=until, leg=leg
+    )
+
+
+def _unanswered(_quote: Quote) -> Answer:
+    raise InvariantBroken("a quote that is consumed where it is made is not answered by itself")
 
 
 def _remember(

@@ -41,6 +41,7 @@ from node.core.ledger import (
 from node.core.mirror import Watch
 from node.core.paging import ListQuery, Page
 from node.core.parties import Principal
+from node.core.payout_orders import Conclusion
 from node.core.ports import Unit, UnitOfWork
 from node.core.ports.breaks import Break, BreakEvent, OpenBreaks
 from node.core.ports.deposits import Released
@@ -49,6 +50,7 @@ from node.core.units import format_minor
 from node.services.deposits.deposits import released_event
 from node.services.idempotency import RenderError, once
 from node.services.ledger.posting import PostingService
+from node.services.payouts.concluding import Concludable, concludable, conclude
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,11 +158,7 @@ class BreakService:
         async def work(unit: Unit) -> Answer:
             if entries:
                 await unit.ledger.lock()  # before the break's, as whoever books does
-            found = await _open(unit, request)
-            if found.proposal is not None:
-                raise WrongState(
-                    f"{found.proposal.made_by} proposed how to close it; approve or withdraw that"
-                )
+            found = await _open_for_proposal(unit, request)
             proposal = Proposal(
                 request.principal.key,
                 unit.now,
@@ -174,6 +172,41 @@ class BreakService:
                 return request.render(replace(found, proposal=proposal))
             sequence = await self._book(unit, found, proposal, held, request.principal)
             return request.render(await _close(unit, found, proposal, request.principal, sequence))
+
+        return await once(self._units, request.claim, work, request.render_error)
+
+    async def conclude(
+        self, request: BreakRequest, reason: str, conclusion: Conclusion, evidence: str
+    ) -> Answer:
+        """Propose how a payout ends that its partner does not end; another operator approves.
+
+        Args:
+            request: Of a break that tells of the payout (B30, B32).
+            reason: Why.
+            conclusion: Whether the customer gets its money back, or the beneficiary was paid.
+            evidence: What shows it, such as the reference of a bank's receipt; it is kept.
+
+        Raises:
+            NotFound: There is no such break.
+            WrongState: It is closed already, something else is proposed, its transfer is not with
+                the partner, or the partner answers and has time.
+        """
+
+        async def work(unit: Unit) -> Answer:
+            await unit.ledger.lock()
+            found = await _open_for_proposal(unit, request)
+            case = await concludable(unit, found, conclusion, self._watch.chain_id)
+            proposal = Proposal(
+                request.principal.key,
+                unit.now,
+                reason,
+                tuple(case.entries),
+                kind=conclusion.value,
+                about=(found.expected, found.actual),
+                reference=evidence,
+            )
+            await unit.breaks.propose(found.id, proposal)
+            return request.render(replace(found, proposal=proposal))
 
         return await once(self._units, request.claim, work, request.render_error)
 
@@ -202,10 +235,16 @@ class BreakService:
                     f" proposed it said {proposal.about[1]} instead of {proposal.about[0]}:"
                     " withdraw it, and propose what is right now"
                 )
-            held = await self._check(unit, found, proposal)
-            sequence = await self._book(unit, found, proposal, held, request.principal)
+            if proposal.kind in set(Conclusion):
+                case = await self._concludable(unit, found, proposal)
+                sequence: int | None = await conclude(
+                    unit, found, case, proposal, request.principal.key
+                )
+            else:
+                held = await self._check(unit, found, proposal)
+                sequence = await self._book(unit, found, proposal, held, request.principal)
             await unit.breaks.approve(found.id, request.principal.key, sequence)
-            if proposal.kind != CORRECTION:
+            if proposal.kind not in (CORRECTION, *Conclusion):
                 return request.render(replace(found, proposal=None))
             return request.render(await _close(unit, found, proposal, request.principal, sequence))
 
@@ -232,6 +271,13 @@ class BreakService:
         if found.code in OF_DEPOSITS and not held:
             stake = {}  # whoever it belongs to has it
         return self._two_persons.needed_to_close(found.code, entries, stake, are_held=bool(held))
+
+    async def _concludable(self, unit: Unit, found: Break, proposal: Proposal) -> Concludable:
+        """The payout that was proposed to be concluded, as things are now."""
+        conclusion = Conclusion(proposal.kind)
+        case = await concludable(unit, found, conclusion, self._watch.chain_id)
+        assert tuple(case.entries) == tuple(proposal.entries)  # a transfer's integers never change
+        return case
 
     async def _check(self, unit: Unit, found: Break, proposal: Proposal) -> Sequence[Released]:
         """Whether this may close the break, as things are now; the deposits that it moves."""
@@ -375,6 +421,16 @@ async def _open(unit: Unit, request: BreakRequest) -> Break:
     return found
 
 
+async def _open_for_proposal(unit: Unit, request: BreakRequest) -> Break:
+    """The same, for which nothing is proposed yet."""
+    found = await _open(unit, request)
+    if found.proposal is not None:
+        raise WrongState(
+            f"{found.proposal.made_by} proposed how to close it; approve or withdraw that"
+        )
+    return found
+
+
 def _proposed(found: Break) -> Proposal:
     if found.proposal is None:
         raise WrongState("nothing is proposed for this break")
@@ -387,6 +443,8 @@ async def _close(
     resolution = {"kind": "match", "reason": proposal.reason}
     if proposal.made_by != principal.key:
         resolution["proposed_by"] = proposal.made_by
+    if proposal.reference:
+        resolution["reference"] = proposal.reference
     if sequence is not None:
         resolution |= {"kind": "ledger_transaction", "ledger_sequence": str(sequence)}
     await unit.breaks.close(found.id, principal.key, resolution)

@@ -16,7 +16,7 @@ from node.core.differences import digest_of, log_break
 from node.core.errors import ChainUnavailable
 from node.core.mirror import BlockHeader, BlockPoint, Facts, Watch
 from node.core.ports import UnitOfWork
-from node.core.ports.comparisons import Turns
+from node.core.ports.comparisons import BlockDigest, Turns
 from node.core.ports.mirror import ChainReader, RangeTooLong
 from node.core.reconcile import Check, different_logs, none_of, same
 from node.core.units import Address
@@ -30,7 +30,7 @@ LOGS_AT_ONCE: Final = 10_000
 BLOCKS_BY_RECEIPTS: Final = 16
 """Newest blocks whose receipts are all read again at an advance."""
 
-LOGS_BY_RECEIPTS: Final = 5_000
+LOGS_BY_RECEIPTS: Final = 2_000
 """Fewer blocks, once they have so many logs of the node; those before are read by range."""
 
 NEWEST_LOGS: Final = 20_000
@@ -86,11 +86,11 @@ class Completeness:
             breaks = await self._by_range(span.start + 1, span.final.number)
             changed: list[NewBreak] = []
         else:
-            breaks = await self._newest(span)
+            oldest, breaks = await self._newest(span)
+            await self._keep(span.above, oldest)
             changed, turns = await self._digests(span, turns)
             again, turns = await self._again(span, turns)
             breaks += again
-        await self._keep(span, [*breaks, *changed])
         checks = [
             same("completeness.blocks", BreakCode.MISSED_LOG, expected=0, actual=broken),
             same(
@@ -178,10 +178,12 @@ class Completeness:
         with self.reader.other_provider():
             return await self.reader.facts_by_range(first, last, self._deposits)
 
-    async def _newest(self, span: Span) -> list[NewBreak]:
+    async def _newest(self, span: Span) -> tuple[int, list[NewBreak]]:
         """The newest blocks through all their receipts, and those before by range.
 
-        Blocks before these are left to the turns.
+        Returns:
+            The first block that was compared, and what differs. Blocks before it are left to the
+            turns.
         """
         lowest = max(span.above + 1, span.final.number - BLOCKS_BY_RECEIPTS + 1)
         oldest = max(span.above + 1, lowest - BLOCKS_PER_SPAN)
@@ -196,7 +198,7 @@ class Completeness:
                     left -= len(pair)
             first, last = lowest + left, lowest + len(headers) - 1
             found = await self._different(first, last, theirs)
-            return await before + await self._by_range(lowest, first - 1) + found
+            return oldest, await before + await self._by_range(lowest, first - 1) + found
 
     async def _by_receipts(self, number: int) -> list[NewBreak]:
         """Read one block again through all its receipts."""
@@ -253,23 +255,30 @@ class Completeness:
                 found = await self._different(place + 1, end, theirs)
         return found, Turns(turns.batch, turns.account, turns.digest, end)
 
-    async def _keep(self, span: Span, breaks: Sequence[NewBreak]) -> None:
-        """Remember the rows of new blocks, but not of those that differ."""
-        bad = sorted({int(each.evidence["block_number"]) for each in breaks})
-        place = span.start if span.full else span.above
-        async with self.units() as unit:
-            for number in [each for each in bad if each > place] + [span.final.number + 1]:
-                if place < number - 1:
-                    await unit.comparisons.keep_digests(self.watch.chain_id, place, number - 1)
-                place = number
+    async def _keep(self, above: int, to: int) -> None:
+        """Remember the rows of new blocks below `to`, which were not compared."""
+        if above < to - 1:
+            async with self.units() as unit:
+                await unit.comparisons.keep_digests(self.watch.chain_id, above, to - 1)
 
     async def _different(self, first: int, last: int, theirs: Sequence[Facts]) -> list[NewBreak]:
-        """Logs that only one side has; rows are read only of blocks whose digests differ."""
+        """Logs that only one side has; rows are read only of blocks whose digests differ.
+
+        Where they are equal they are remembered: as what agreed, whatever the rows say later.
+        """
         async with self.units() as unit:
             ours = await unit.comparisons.digests(self.watch.chain_id, first, last)
         chain = {each.block.hash: each for each in theirs}
         digests = {hash_: digest_of(self.watch, each) for hash_, each in chain.items()}
         unequal = {hash_ for hash_ in {*ours, *digests} if ours.get(hash_) != digests.get(hash_)}
+        agreed = [
+            BlockDigest(chain[hash_].block, _compared_logs(chain[hash_]), digest)
+            for hash_, digest in digests.items()
+            if digest is not None and hash_ not in unequal
+        ]
+        if agreed:
+            async with self.units() as unit:
+                await unit.comparisons.store_digests(self.watch.chain_id, agreed)
         if not unequal:
             return []
         async with self.units() as unit:
@@ -284,3 +293,8 @@ class Completeness:
             found += [log_break(BreakCode.MISSED_LOG, other, index) for index in missed]
             found += [log_break(BreakCode.PHANTOM_LOG, mine, index) for index in phantom]
         return found
+
+
+def _compared_logs(facts: Facts) -> int:
+    """How many logs of a block its digest is of."""
+    return len(facts.token_logs) + len(facts.settlement_logs)

@@ -37,7 +37,7 @@ async def item_checks(units: UnitOfWork, chain_id: int, above: int, *, full: boo
             _suspects(
                 "items.outbound_has_cause",
                 BreakCode.ORPHAN_OUTBOUND,
-                await ask.outbound_without_cause(chain_id),
+                await ask.outbound_without_cause(chain_id, above),
             ),
             _suspects(
                 "items.no_transfer_left_behind",

@@ -34,7 +34,7 @@ from node.core.proof.records import GENESIS, HeadRow
 from node.core.reconcile import Check, none_of
 from node.core.units import Address
 from node.services.idempotency import RenderError, once, replay
-from node.services.ledger.solvency import solvency_checks, suspense_check
+from node.services.ledger.solvency import payout_due_checks, solvency_checks, suspense_check
 from node.services.ledger.verifying import VerifyService
 from node.services.meanwhile import meanwhile
 from node.services.reconciliation.balances import Balances, is_sum_of_logs
@@ -257,6 +257,7 @@ class ReconciliationService:
             checks += [*found.checks, await lane_check(self._units, chain_id)]
             checks += solvency_checks(self._watch, books)
             checks.append(await suspense_check(self._units, self._watch))
+            checks += await payout_due_checks(self._units)
             part = await proof
         checks += part.checks
         turns = replace(turns, batch=part.turn_batch, account=part.turn_account)
@@ -353,8 +354,8 @@ def _place(each: AccountComparison) -> tuple[bool, bool]:
 def _cured(compared: _Compared, still_there: Collection[str]) -> dict[UUID, datetime]:
     """Break -> when it was last seen, of those that this comparison looked for and did not find.
 
-    The job looks for balances and nonces again, and adds up the logs of a balance only since the
-    last comparison: what a full run found of older ones, a full run alone closes.
+    The job looks for balances, nonces and what is stuck again, and adds up the logs of a balance
+    only since the last comparison: what a full run found of older ones, a full run alone closes.
     """
     looked_for = {f"{BreakCode.LEDGER_OFF_CHAIN}:{each.name}" for each in compared.checks}
     return {
@@ -364,7 +365,7 @@ def _cured(compared: _Compared, still_there: Collection[str]) -> dict[UUID, date
         and "found_by" not in each.evidence  # the mirror closes itself what it found
         and (
             compared.full
-            or each.code == BreakCode.FOREIGN_NONCE
+            or each.code in (BreakCode.FOREIGN_NONCE, BreakCode.STUCK)
             or (each.fingerprint in looked_for and not is_sum_of_logs(each.fingerprint))
         )
     }

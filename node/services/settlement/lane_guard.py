@@ -14,7 +14,7 @@ from uuid import UUID
 from node.core.adoption.facts import MinedTransaction
 from node.core.breaks import BreakCode, NewBreak, break_of
 from node.core.errors import ChainUnavailable
-from node.core.mirror import BlockPoint, Cursor, Watch
+from node.core.mirror import BlockPoint, Watch
 from node.core.ports import UnitOfWork
 from node.core.ports.adoption import LaneProgress, OwnLane
 from node.core.ports.mirror import ChainReader
@@ -42,10 +42,14 @@ class LaneGuard:
     lanes: Mapping[Address, KeyRole]
     new_id: Callable[[], UUID]
 
-    async def explained(self, cursor: Cursor, target: BlockPoint) -> BlockPoint | None:
+    async def explained(self, final: BlockPoint, target: BlockPoint) -> BlockPoint | None:
         """The newest block up to `target` up to which every own transaction is known.
 
         Lanes that have an unknown one are ahead from then on.
+
+        Args:
+            final: Up to here they were known before.
+            target: A later block.
 
         Returns:
             None: not even the next block is.
@@ -53,13 +57,13 @@ class LaneGuard:
         Raises:
             ChainUnavailable: The chain cannot be compared now, or its answer contradicts itself.
         """
-        chain_id, final = self.watch.chain_id, cursor.final
+        chain_id = self.watch.chain_id
         async with self.units() as unit:
             progress = await unit.adoption.progress(chain_id, target.number)
             blocks = await unit.mirror.canonical(chain_id, final.number) if progress else {}
         missing = self.lanes.keys() - {each.lane.address for each in progress}
         if missing and await self._register_lanes(sorted(missing), final):
-            return await self.explained(cursor, target)
+            return await self.explained(final, target)
         if not progress:
             return target
         if blocks.get(target.number) != target.hash:

@@ -8,7 +8,7 @@ transfer afterwards is in `node.services.transfers.transfers`.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from node.core.errors import (
@@ -19,6 +19,7 @@ from node.core.errors import (
     LiquidityUnavailable,
     NodeError,
     NotFound,
+    PairNotOffered,
     QuoteExpired,
     QuoteRevoked,
     QuoteUsed,
@@ -35,6 +36,8 @@ from node.core.ledger import (
     in_flight_account,
 )
 from node.core.parties import Customer, Principal
+from node.core.payout_orders import OrderState, PartnerUnavailable, PayoutOrder
+from node.core.payouts import BANK, RefundPolicy
 from node.core.ports import Unit, UnitOfWork
 from node.core.ports.chain import AddressCodec
 from node.core.ports.idempotency import Answer, Claim
@@ -44,6 +47,15 @@ from node.core.transfers import State
 from node.core.units import Address, Money
 from node.services.batching import GroupCommit
 from node.services.idempotency import Decided, RenderError, answer_batch, in_time
+from node.services.partners.selling import DailyLimits
+from node.services.transfers.paid_by_partners import (
+    asking,
+    check_account,
+    check_bound,
+    check_policy,
+    payout_row,
+    payout_terms,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +67,7 @@ class SettlementTarget:
         holders: Addresses whose final balance of the token backs promises: contract and treasury.
         unpayable: Addresses no beneficiary may have: zero, the token, the node's own.
         settle_within_s: From acceptance to `settle_by`.
+        pays_by_partners: Whether some transfers are paid out by partners.
     """
 
     chain_id: int
@@ -63,11 +76,16 @@ class SettlementTarget:
     holders: tuple[Address, ...]
     unpayable: frozenset[Address]
     settle_within_s: int
+    pays_by_partners: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class TransferRequest:
-    """What a caller orders; ids already decoded."""
+    """What a caller orders; ids already decoded.
+
+    Attributes:
+        is_refund: A partner's own money goes back to it: no limit of a day counts it.
+    """
 
     principal: Principal
     quote_id: UUID
@@ -75,6 +93,8 @@ class TransferRequest:
     beneficiary: Beneficiary
     client_reference: str | None = None
     purpose: str | None = None
+    refund_policy: RefundPolicy | None = None
+    is_refund: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +109,14 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class _Accepted:
-    """A submission that passed every check, and what it becomes."""
+    """A request that passed every check, and what it becomes."""
 
-    submission: Submission
+    request: TransferRequest
     quote: Quote
     amounts: TransferAmounts
     address: Address
     transfer_id: UUID
+    order: PayoutOrder | None
 
 
 @dataclass(slots=True)
@@ -103,7 +124,9 @@ class _Books:
     """What the batch is decided against; changes as its items are accepted."""
 
     customers: Mapping[UUID, Customer]
+    daily: DailyLimits
     quotes: dict[UUID, Quote]
+    orders: Mapping[UUID, PayoutOrder]  # what partners are to pay out, by quote
     references: dict[tuple[str, str], UUID]
     available: dict[str, int]  # by customer account
     headroom: int  # token units the node can still promise
@@ -146,38 +169,69 @@ class Acceptance:
 
     async def _answer(self, unit: Unit, batch: Sequence[Submission]) -> Decided:
         """Answer submissions of different claims, in order."""
-        books = await self._read_books(unit, [each.request for each in batch])
-        decided: list[_Accepted | NodeError] = []
-        for each in batch:
-            try:
-                transfer_id = self._new_id()
-                quote, address = self._decide(unit, books, each.request, transfer_id)
-                decided.append(_Accepted(each, quote, quote.amounts, address, transfer_id))
-            except NodeError as error:
-                decided.append(error)
-        transfers = await self._store(
-            unit, [each for each in decided if not isinstance(each, NodeError)]
-        )
-        stored = iter(transfers)
+        decided = await self.accept(unit, [each.request for each in batch])
         return Decided(
             [
-                each if isinstance(each, NodeError) else each.submission.render(next(stored))
-                for each in decided
+                came_of if isinstance(came_of, NodeError) else each.render(came_of)
+                for each, came_of in zip(batch, decided, strict=True)
             ],
-            [_accepted_event(transfer) for transfer in transfers],
+            [accepted_event(each) for each in decided if not isinstance(each, NodeError)],
         )
 
-    async def _read_books(self, unit: Unit, requests: Sequence[TransferRequest]) -> _Books:
-        quotes = dict(await unit.quotes.lock_many([each.quote_id for each in requests]))
+    async def accept(
+        self, unit: Unit, requests: Sequence[TransferRequest], made: Sequence[Quote] = ()
+    ) -> Sequence[Transfer | NodeError]:
+        """Accept or refuse transfers in the caller's transaction, in order.
+
+        For whoever keeps what comes of each in the same transaction (`node.services.bulk`): it
+        holds the ledger's lock, and appends `accepted_event` of each transfer, last of all.
+
+        Args:
+            unit: The transaction.
+            requests: What is ordered.
+            made: Quotes that were made in it and are not stored; those that are used will be.
+        """
+        fresh = {each.id: each for each in made}
+        books = await self._read_books(unit, requests, fresh)
+        decided: list[_Accepted | NodeError] = []
+        for each in requests:
+            try:
+                transfer_id = self._new_id()
+                quote, address = self._decide(unit, books, each, transfer_id)
+                order = books.orders.get(quote.id)
+                decided.append(_Accepted(each, quote, quote.amounts, address, transfer_id, order))
+            except NodeError as error:
+                decided.append(error)
+        accepted = [each for each in decided if isinstance(each, _Accepted)]
+        await unit.quotes.insert_many(
+            [fresh[each.quote.id] for each in accepted if each.quote.id in fresh]
+        )
+        stored = iter(await self._store(unit, accepted))
+        return [each if isinstance(each, NodeError) else next(stored) for each in decided]
+
+    async def _read_books(
+        self, unit: Unit, requests: Sequence[TransferRequest], fresh: Mapping[UUID, Quote]
+    ) -> _Books:
+        asked = [each.quote_id for each in requests if each.quote_id not in fresh]
+        quotes = {**(await unit.quotes.lock_many(asked) if asked else {}), **fresh}
+        legs = [each.id for each in quotes.values() if each.leg is not None]
         accounts = {
             customer_account(each.customer_id, quotes[each.quote_id].price.sell.asset.code)
             for each in requests
             if each.quote_id in quotes
         }
         balances = await unit.ledger.balances([*sorted(accounts), *liquidity_paths(self._target)])
+        customers = await unit.parties.customers([each.customer_id for each in requests])
+        selling = [
+            (customers[each.customer_id].partner_id, quotes[each.quote_id].price.sell.asset.code)
+            for each in requests
+            if each.customer_id in customers and each.quote_id in quotes
+        ]
         return _Books(
-            customers=await unit.parties.customers([each.customer_id for each in requests]),
+            customers=customers,
+            daily=await DailyLimits.read(unit, selling),
             quotes=quotes,
+            orders=await unit.payout_orders.orders(legs) if legs else {},
             references=dict(
                 await unit.transfers.references(
                     [
@@ -188,7 +242,7 @@ class Acceptance:
                 )
             ),
             available={path: balances[path].available for path in accounts},
-            headroom=headroom(self._target, balances),
+            headroom=headroom(self._target, balances) + await at_partners(unit, self._target),
             is_recovering=await unit.settlement.is_recovering(self._target.chain_id),
         )
 
@@ -204,8 +258,8 @@ class Acceptance:
         customer = books.customers.get(request.customer_id)
         if customer is None or not customer.is_visible_to(request.principal):
             raise NotFound("there is no such customer")
-        quote = _usable(books.quotes.get(request.quote_id), request, unit)
-        address = self._payable(request.beneficiary.address)
+        quote = usable(books.quotes.get(request.quote_id), request, unit.now)
+        address = self._address(request, quote, books.orders.get(quote.id))
         reference = (request.principal.key, request.client_reference or "")
         if request.client_reference is not None and (used := books.references.get(reference)):
             raise ClientReferenceUsed(
@@ -213,27 +267,41 @@ class Acceptance:
                 transfer_id=encode_id(Prefix.TRANSFER, used),
             )
         sell, buy = quote.price.sell, quote.price.buy
+        if not request.is_refund:
+            books.daily.check(customer, sell)
         account = customer_account(request.customer_id, sell.asset.code)
         if books.available[account] < sell.minor:
-            available = Money(books.available[account], sell.asset)
-            raise InsufficientFunds(
-                f"the customer has {available} {sell.asset.code} available and the transfer takes"
-                f" {sell} {sell.asset.code}; top up first",
-                available=available.stated,
-            )
+            raise insufficient(sell, books.available[account])
         if books.headroom < buy.minor:
             raise LiquidityUnavailable(
                 "the node cannot promise this much now; the quote stays active, try again later"
             )
         books.available[account] -= sell.minor
         books.headroom -= buy.minor
+        if not request.is_refund:
+            books.daily.take(customer, sell)
         books.quotes[quote.id] = replace(quote, transfer_id=transfer_id)
         if request.client_reference is not None:
             books.references[reference] = transfer_id
         return quote, address
 
-    def _payable(self, text: str) -> Address:
-        address = self._addresses.parse(text)
+    def _address(
+        self, request: TransferRequest, quote: Quote, order: PayoutOrder | None
+    ) -> Address:
+        """Where the token goes: to the beneficiary, or to the partner that was asked to pay out."""
+        check_account(request.beneficiary, quote)
+        check_policy(request.refund_policy, quote)
+        if quote.leg is None:
+            return self._payable(self._addresses.parse(request.beneficiary.address))
+        if order is None or order.state is OrderState.REGISTERING:
+            raise PartnerUnavailable("the payout is not registered at the partner yet; ask again")
+        if order.state is not OrderState.REGISTERED or order.address is None:
+            raise QuoteExpired("the partner does not keep its price any more; ask for a new quote")
+        to, policy = request.beneficiary, request.refund_policy
+        check_bound(asking(quote.id, to, request.purpose, policy), order)
+        return self._payable(order.address)
+
+    def _payable(self, address: Address) -> Address:
         if address in self._target.unpayable:
             raise AddressInvalid(
                 "this address cannot be paid: it is zero, the token's or the node's own"
@@ -253,7 +321,7 @@ class Acceptance:
                     pending=True,
                     transfer_id=each.transfer_id,
                     entries=acceptance_entries(
-                        each.submission.request.customer_id, target.chain_id, each.amounts
+                        each.request.customer_id, target.chain_id, each.amounts
                     ),
                     detail=self._terms(each, payment_number),
                 )
@@ -286,6 +354,7 @@ class Acceptance:
             "chain_id": str(self._target.chain_id),
             "contract": f"0x{self._target.contract.hex()}",
             "payment_number": str(payment_number),
+            **payout_terms(quote, accepted.order),
         }
 
     def _new_transfer(
@@ -295,7 +364,12 @@ class Acceptance:
         payment_number: int,
         pending_sequence: int,
     ) -> Transfer:
-        request, quote = accepted.submission.request, accepted.quote
+        request, quote, order = accepted.request, accepted.quote, accepted.order
+        beneficiary = request.beneficiary
+        settle_by = unit.now + timedelta(seconds=self._target.settle_within_s)
+        if order is not None and order.pay_by is not None:
+            beneficiary = replace(beneficiary, address=self._addresses.text(accepted.address))
+            settle_by = min(settle_by, order.pay_by)
         return Transfer(
             id=accepted.transfer_id,
             version=1,
@@ -305,7 +379,7 @@ class Acceptance:
             quote_id=quote.id,
             client_reference=request.client_reference,
             purpose=request.purpose,
-            beneficiary=request.beneficiary,
+            beneficiary=beneficiary,
             beneficiary_address=accepted.address,
             amounts=accepted.amounts,
             chain_id=self._target.chain_id,
@@ -322,7 +396,9 @@ class Acceptance:
             block_number=None,
             failure=None,
             created_at=unit.now,
-            settle_by=unit.now + timedelta(seconds=self._target.settle_within_s),
+            settle_by=settle_by,
+            partner_id=None if order is None else order.partner_id,
+            payout=None if order is None else payout_row(quote, order),
         )
 
 
@@ -340,13 +416,37 @@ def headroom(target: SettlementTarget, balances: Mapping[str, Balance]) -> int:
     return sum(each.posted for each in held) - promised.credits_pending
 
 
-def _usable(quote: Quote | None, request: TransferRequest, unit: Unit) -> Quote:
+def insufficient(sell: Money, available_minor: int) -> InsufficientFunds:
+    """What a customer is told that has less than a transfer takes."""
+    available = Money(available_minor, sell.asset)
+    return InsufficientFunds(
+        f"the customer has {available} {sell.asset.code} available and the transfer takes"
+        f" {sell} {sell.asset.code}; top up first",
+        available=available.stated,
+    )
+
+
+async def at_partners(unit: Unit, target: SettlementTarget) -> int:
+    """Token units that are promised no more though their pendings are open: partners have them."""
+    return await unit.payout_orders.clearing(target.token) if target.pays_by_partners else 0
+
+
+def usable(quote: Quote | None, request: TransferRequest, now: datetime) -> Quote:
+    """The quote, if this request may consume it now.
+
+    Raises:
+        NotFound, PairNotOffered, QuoteUsed, QuoteRevoked, QuoteExpired: It may not.
+    """
     if (
         quote is None
         or quote.maker != request.principal.key
         or quote.customer_id not in (None, request.customer_id)
     ):
         raise NotFound("there is no such quote")
+    if quote.price.payout_method == BANK:
+        raise PairNotOffered(
+            "the quote is for a payout: a partner pays for it on the chain (POST /v1/payouts)"
+        )
     if quote.transfer_id is not None:
         raise QuoteUsed(
             "the quote was consumed by another transfer; ask for a new quote",
@@ -357,12 +457,13 @@ def _usable(quote: Quote | None, request: TransferRequest, unit: Unit) -> Quote:
             "the quote was revoked when quoting of its currency was halted; ask for a new quote",
             reason=quote.revoked_reason,
         )
-    if quote.status(unit.now) is not QuoteStatus.ACTIVE:
+    if quote.status(now) is not QuoteStatus.ACTIVE:
         raise QuoteExpired("the quote has expired; ask for a new quote")
     return quote
 
 
-def _accepted_event(transfer: Transfer) -> NewEvent:
+def accepted_event(transfer: Transfer) -> NewEvent:
+    """The first line of a transfer's timeline."""
     return NewEvent(
         transfer.id,
         1,

@@ -33,6 +33,7 @@ class TransferService:
         units: UnitOfWork,
         acceptance: Acceptance,
         check_unpaid: Callable[[Transfer], Awaitable[None]],
+        prepare: Callable[[Submission], Awaitable[Answer | None]] | None = None,
     ) -> None:
         """Wire it.
 
@@ -41,14 +42,18 @@ class TransferService:
             acceptance: Accepts transfers.
             check_unpaid: Asks the chain about a transfer that was never written, before its money
                 goes back: see `node.services.settlement.recollection.Recollection`.
+            prepare: What must be done before acceptance, of transfers that partners pay out: see
+                `node.services.payouts.ordering`. What it answers is the answer.
         """
         self._units = units
         self._acceptance = acceptance
         self._check_unpaid = check_unpaid
+        self._prepare = prepare
 
     async def create(self, submission: Submission) -> Answer:
         """Accept or refuse; see `node.services.transfers.acceptance`."""
-        return await self._acceptance.create(submission)
+        answer = None if self._prepare is None else await self._prepare(submission)
+        return await self._acceptance.create(submission) if answer is None else answer
 
     async def get(self, principal: Principal, transfer_id: str) -> Transfer:
         """One transfer.
@@ -57,7 +62,7 @@ class TransferService:
             NotFound: It does not exist for this principal.
         """
         async with self._units() as unit:
-            return await _visible(unit, principal, decode_id(Prefix.TRANSFER, transfer_id))
+            return await visible(unit, principal, decode_id(Prefix.TRANSFER, transfer_id))
 
     async def list(self, principal: Principal, query: ListQuery) -> Page[Transfer]:
         """Own transfers, newest first; filters as in `TransferRepository.list`."""
@@ -67,7 +72,7 @@ class TransferService:
     async def timeline(self, principal: Principal, transfer_id: str) -> Sequence[EventRow]:
         """Everything that happened to a transfer, oldest first."""
         async with self._units() as unit:
-            transfer = await _visible(unit, principal, decode_id(Prefix.TRANSFER, transfer_id))
+            transfer = await visible(unit, principal, decode_id(Prefix.TRANSFER, transfer_id))
             return await unit.events.of_object(transfer.id)
 
     async def events(self, principal: Principal, after: int, limit: int) -> Sequence[EventRow]:
@@ -137,7 +142,7 @@ class TransferService:
     async def _ask_chain(self, principal: Principal, transfer_id: str) -> None:
         """Before money goes back by the database alone: outside its transaction."""
         async with self._units() as unit:
-            transfer = await _visible(unit, principal, decode_id(Prefix.TRANSFER, transfer_id))
+            transfer = await visible(unit, principal, decode_id(Prefix.TRANSFER, transfer_id))
         if transfer.state not in TERMINAL and not transfer.was_written:
             await self._check_unpaid(transfer)
 
@@ -156,7 +161,7 @@ class TransferService:
             if act is not None:
                 act = await _allowed(unit, transfer, act)
                 await unit.events.append(await _done(unit, transfer, act))
-            return render(await _visible(unit, principal, transfer.id))
+            return render(await visible(unit, principal, transfer.id))
 
         return work
 
@@ -276,7 +281,8 @@ def _number_used(transfer: Transfer, used: UsedNumber, remedy: str) -> NumberUse
     )
 
 
-async def _visible(unit: Unit, principal: Principal, transfer_id: UUID) -> Transfer:
+async def visible(unit: Unit, principal: Principal, transfer_id: UUID) -> Transfer:
+    """One transfer, for whoever may see it. Raises NotFound."""
     transfer = await unit.transfers.get(transfer_id)
     if transfer is not None and principal.role is Role.OPERATOR:
         return transfer
@@ -289,7 +295,7 @@ async def _visible(unit: Unit, principal: Principal, transfer_id: UUID) -> Trans
 
 async def _locked(unit: Unit, principal: Principal, transfer_id: UUID) -> Transfer:
     """The transfer, locked, with the ledger locked before it (the common order)."""
-    await _visible(unit, principal, transfer_id)
+    await visible(unit, principal, transfer_id)
     await unit.ledger.lock()
     (transfer,) = await unit.transfers.lock_many([transfer_id])
     return transfer

@@ -1,0 +1,5 @@
+"""Banks that pay beneficiaries in local money."""
+
+from adapters.rails.sandbox_bank import SandboxBank
+
+__all__ = ["SandboxBank"]

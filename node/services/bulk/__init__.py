@@ -1,0 +1,1 @@
+"""Bulk transfers: files of orders, priced and accepted by batches."""

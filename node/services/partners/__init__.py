@@ -1,0 +1,1 @@
+"""Partners as parties: what is agreed with them, their keys, their signed requests."""

@@ -1,0 +1,1 @@
+"""Events sent to whoever asked for them: endpoints, and deliveries to them."""

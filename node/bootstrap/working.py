@@ -6,6 +6,7 @@ import signal
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
@@ -64,7 +65,8 @@ async def _work(settings: Settings, only: Sequence[str]) -> None:
         loop.add_signal_handler(number, stop.set)
     async with open_node(settings) as node, AsyncExitStack() as stack:
         await until_compared(node, stop)
-        jobs = [job for name in sorted(chosen) for job in _JOBS[name](node, stack)]
+        worker = _Worker(node, stack)
+        jobs = [job for name in sorted(chosen) for job in _JOBS[name](worker)]
         keep_what_is_loaded()
         _log.info("working", jobs=[job.name for job in jobs])
         await run_all(jobs, stop)
@@ -78,7 +80,22 @@ def _chosen(only: Sequence[str]) -> frozenset[str]:
     return frozenset(only or _JOBS)
 
 
-def _mirror_jobs(node: Node, stack: AsyncExitStack) -> Iterator[Job]:
+@dataclass(frozen=True, slots=True)
+class _Worker:
+    """What jobs are made of.
+
+    Attributes:
+        stack: What is to be closed with the worker.
+        has_mirrored: Wakes reconciliation, where the mirror runs here too: blocks may be final.
+    """
+
+    node: Node
+    stack: AsyncExitStack
+    has_mirrored: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+def _mirror_jobs(worker: _Worker) -> Iterator[Job]:
+    node = worker.node
     mirror = MirrorService(
         units=node.units,
         reader=node.reader,
@@ -91,8 +108,9 @@ def _mirror_jobs(node: Node, stack: AsyncExitStack) -> Iterator[Job]:
         proofs=node.payouts.proofs,
         witnesses_min=node.settings.chain_witnesses,
     )
-    wake = _heads(node.settings.chain_ws_urls, stack)
-    yield Job("mirror", mirror.run_once, idle_ms=min(200, _block_ms(node)), wake=wake)
+    idle_ms = min(200, _block_ms(node))
+    wake = _heads(node.settings.chain_ws_urls, worker.stack)
+    yield Job("mirror", mirror.run_once, idle_ms=idle_ms, wake=wake, wakes=worker.has_mirrored)
 
 
 def _heads(urls: Sequence[str], stack: AsyncExitStack) -> asyncio.Event | None:
@@ -112,9 +130,10 @@ def _heads(urls: Sequence[str], stack: AsyncExitStack) -> asyncio.Event | None:
     return wake
 
 
-def _reconcile_jobs(node: Node, _stack: AsyncExitStack) -> Iterator[Job]:
+def _reconcile_jobs(worker: _Worker) -> Iterator[Job]:
+    node, wake = worker.node, worker.has_mirrored
     checkpoints = CheckpointService(node.units)
-    yield Job("reconcile", node.reconciling.run_once, idle_ms=_block_ms(node))
+    yield Job("reconcile", node.reconciling.run_once, idle_ms=_block_ms(node), wake=wake)
     expiry = RequestExpiry(node.units, node.settings.chain_id, new_id)
     yield Job("reconcile", node.bank.run_once, idle_ms=_BANK_IDLE_MS)
     yield Job("reconcile", checkpoints.run_once, idle_ms=_CHECKPOINT_IDLE_MS)
@@ -123,8 +142,9 @@ def _reconcile_jobs(node: Node, _stack: AsyncExitStack) -> Iterator[Job]:
     yield Job("reconcile", node.payouts.watching.run_once, idle_ms=_WATCHING_IDLE_MS)
 
 
-def _settle_jobs(node: Node, stack: AsyncExitStack) -> Iterator[Job]:
+def _settle_jobs(worker: _Worker) -> Iterator[Job]:
     """One for each of the node's keys: keys are opened here and nowhere else."""
+    node, stack = worker.node, worker.stack
     settings, keys = node.settings, node.keys
     own = keys.movable(node.services.catalog.native.code)
     contract = EvmSettlementContract(node.chain, node.watch.contract, node.watch.token)
@@ -182,7 +202,8 @@ def _settle_jobs(node: Node, stack: AsyncExitStack) -> Iterator[Job]:
             yield Job("settle", service.run_once, idle_ms=_block_ms(node))
 
 
-def _deliver_jobs(node: Node, stack: AsyncExitStack) -> Iterator[Job]:
+def _deliver_jobs(worker: _Worker) -> Iterator[Job]:
+    node, stack = worker.node, worker.stack
     stack.push_async_callback(node.webhook_sender.close)
     stack.push_async_callback(node.webhook_delivery.close)  # the first to be called
     yield Job("deliver", node.webhook_delivery.run_once, idle_ms=_WEBHOOKS_IDLE_MS)
@@ -195,7 +216,7 @@ def _deliver_jobs(node: Node, stack: AsyncExitStack) -> Iterator[Job]:
     yield Job("deliver", node.payouts.refunds.run_once, idle_ms=_PAYOUT_IDLE_MS)
 
 
-_JOBS: Final[Mapping[str, Callable[[Node, AsyncExitStack], Iterator[Job]]]] = {
+_JOBS: Final[Mapping[str, Callable[[_Worker], Iterator[Job]]]] = {
     "settle": _settle_jobs,
     "mirror": _mirror_jobs,
     "reconcile": _reconcile_jobs,

@@ -25,12 +25,14 @@ class Job:
         idle_ms: How long to wait after a pass that did nothing.
         wake: Set by whoever learns that there is something to do: it ends that wait. It is never
             needed, and does not shorten the wait after a failure.
+        wakes: Set after each pass that did something: another job's `wake`.
     """
 
     name: str
     run_once: Callable[[], Awaitable[int]]
     idle_ms: int
     wake: asyncio.Event | None = None
+    wakes: asyncio.Event | None = None
 
 
 async def run(job: Job, stop: asyncio.Event) -> None:
@@ -52,6 +54,8 @@ async def run(job: Job, stop: asyncio.Event) -> None:
         except Conflict as error:
             done = 0
             _log.info("job starts its pass again", job=job.name, reason=error.detail)
+        if done and job.wakes is not None:
+            job.wakes.set()
         if done == 0:
             pause_ms = min(job.idle_ms << failures, _PAUSE_S_MAX * 1000)
             await wait(stop, pause_ms, wake=None if failures else job.wake)

@@ -11,7 +11,7 @@ from eth_account import Account
 
 from adapters.machine import new_id
 from node.bootstrap import open_node
-from node.bootstrap.working import _deliver_jobs
+from node.bootstrap.working import _deliver_jobs, _Worker
 from node.core.errors import WrongState
 from node.core.ports.webhooks import Kept
 from node.core.webhooks import GIVEN_UP_AFTER_S, WAITS_S
@@ -313,7 +313,7 @@ async def test_the_worker_deletes_what_its_settings_do_not_keep(
         )
         async with open_node(settings) as node, AsyncExitStack() as stack:
             stop = asyncio.Event()
-            jobs = list(_deliver_jobs(node, stack))
+            jobs = list(_deliver_jobs(_Worker(node, stack)))
             task = asyncio.create_task(run_all(jobs, stop))
             async with asyncio.timeout(20):
                 while await hooked.deliveries():  # noqa: ASYNC110 - nobody tells

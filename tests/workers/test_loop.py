@@ -81,3 +81,17 @@ async def test_a_job_stops_at_once_without_a_wake() -> None:
         stop.set()
         await task
     assert passes.count == 1
+
+
+async def test_a_job_that_did_something_wakes_the_one_that_follows_it() -> None:
+    wakes, stop, found = asyncio.Event(), asyncio.Event(), [0, 3]
+
+    async def run_once() -> int:
+        assert not wakes.is_set()  # a pass that finds nothing wakes nobody
+        if len(found) == 1:
+            stop.set()
+        return found.pop(0)
+
+    async with asyncio.timeout(LIMIT_S):
+        await run(Job("first", run_once, idle_ms=0, wakes=wakes), stop)
+    assert wakes.is_set()

@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 from hypothesis.errors import FlakyStrategyDefinition
 from schemathesis import Case, GenerationMode
 from schemathesis.core.failures import AcceptedNegativeData, FailureGroup
+from schemathesis.core.parameters import ParameterLocation
 from schemathesis.core.transport import Response
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
@@ -201,11 +202,14 @@ class Fuzz:
 
     def _judge(self, case: "Case[Any]", caller: Caller, answer: httpx.Response) -> None:
         declared = self.declared.get((case.method, case.path))
+        if declared is not None and declared.uploads and case.meta is not None:
+            # A file is a text whatever is in it: what else is wrong is judged by itself.
+            case.meta.components.pop(ParameterLocation.BODY, None)
         try:
             case.validate_response(answer, checks=CHECKS)
         except FailureGroup as group:
             for each in group.exceptions:
-                if not isinstance(each, AcceptedNegativeData) or not _may_accept(declared, each):
+                if not isinstance(each, AcceptedNegativeData) or not _may_accept(declared, case):
                     self._found(case, caller, answer, f"{type(each).__name__}: {each}")
         if answer.status_code >= 500 and answer.status_code != 503:
             self._found(case, caller, answer, "it is the node's fault")
@@ -328,9 +332,12 @@ def _bytes(body: Any) -> bytes:
     return body.encode() if isinstance(body, str) else bytes(body)
 
 
-def _may_accept(declared: Operation | None, breach: AcceptedNegativeData) -> bool:
-    """Whether it is no breach: a page for people, or a file, which is a text whatever is in it."""
-    return declared is None or (bool(declared.uploads) and "in body" in str(breach))
+def _may_accept(declared: Operation | None, case: "Case[Any]") -> bool:
+    """Whether it is no breach: a page for people, or a file where nothing else was wrong."""
+    if declared is None:
+        return True
+    wrong = [] if case.meta is None else case.meta.components.values()
+    return bool(declared.uploads) and not any(each.mode.is_negative for each in wrong)
 
 
 def _code_of(answer: httpx.Response) -> str | None:

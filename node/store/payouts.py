@@ -19,6 +19,7 @@ from node.core.paging import ListQuery, Page, Position
 from node.core.parties import Principal, Role
 from node.core.payout_matching import PaymentLog
 from node.core.payouts import (
+    PAYABLE,
     PAYOUT_STATUS,
     REFUND_MOVES,
     PartnerContract,
@@ -331,6 +332,17 @@ class PayoutStore:
                 "SELECT coalesce(sum(amount), 0) FROM deposit"
                 " WHERE payout_id = $1 AND is_counted AND status = 'held'",
                 payout_id,
+            )
+        )
+
+    async def counts(self, deposit_id: UUID) -> bool:
+        """Whether a payout that may still be paid counts this held deposit."""
+        return bool(
+            await self._raw.fetchval(
+                "SELECT EXISTS (SELECT FROM deposit d JOIN payout p ON p.id = d.payout_id"
+                " WHERE d.id = $1 AND d.is_counted AND d.status = 'held' AND p.state = ANY($2))",
+                deposit_id,
+                sorted(PAYABLE),
             )
         )
 

@@ -16,6 +16,7 @@ from adapters.evm.proofs import SettledNextTo
 from adapters.evm.reader import EvmReader
 from adapters.machine import SystemClock, new_id, new_salt
 from adapters.rails import SandboxBank
+from node.core.consent import TwoPersons
 from node.core.deposits import Deposit
 from node.core.ids import Prefix, encode_id
 from node.core.ledger import Entry, partner_account
@@ -28,6 +29,7 @@ from node.core.ports.rails import PayoutRail
 from node.core.quotes import FixedSide, Price, Quote
 from node.core.settlement import PaymentRecord, encode_records
 from node.core.units import Address, Money
+from node.services.deposits.attributing import Attributing, Attribution
 from node.services.deposits.payment_requests import Forwarders
 from node.services.ledger.verifying import VerifyService
 from node.services.mirror.mirroring import MirrorService
@@ -253,6 +255,21 @@ class Receiver:
             self.claim(),
             lambda _: Answer(200, b"{}"),
             refused,
+        )
+
+    async def attribute(self, deposit: Deposit) -> Answer:
+        """An operator says that a deposit is the partner's."""
+        assert self.partner.partner_id is not None
+        two_persons = TwoPersons(1000, lambda code: CATALOG.ledger_asset(code).digits)
+        given = Attribution(
+            OPERATOR,
+            encode_id(Prefix.DEPOSIT, deposit.id),
+            None,
+            encode_id(Prefix.PARTNER, self.partner.partner_id),
+            "its payer wrote to us",
+        )
+        return await Attributing(self.node.ledger.units, CHAIN_ID, two_persons, new_id).attribute(
+            given, self.claim(), lambda _: Answer(200, b"{}"), refused
         )
 
     def claim(self) -> Claim:

@@ -130,6 +130,20 @@ async def test_what_comes_after_a_payout_was_paid_is_the_partners(receiver: Rece
     await receiver.assert_sound()
 
 
+async def test_a_part_that_waits_for_the_rest_is_given_to_nobody(receiver: Receiver) -> None:
+    payout = await receiver.payout()
+    receiver.pay(payout, SELL - 5)
+    await receiver.final()
+    [part] = await receiver.deposits()
+    assert part.status is DepositStatus.HELD
+    with pytest.raises(WrongState, match="the rest may come"):
+        await receiver.attribute(part)
+    receiver.pay(payout, 5)
+    await receiver.final()
+    assert await receiver.state(payout) is PayoutState.MATCHED
+    await receiver.assert_sound()
+
+
 async def test_too_little_when_the_time_is_over_goes_back(receiver: Receiver) -> None:
     payout = await receiver.payout()
     receiver.pay(payout, SELL - 5)

@@ -218,6 +218,10 @@ class PayoutRepository(Protocol):
         """What is in suspense for a payout and counts, minor units."""
         ...
 
+    async def counts(self, deposit_id: UUID) -> bool:
+        """Whether a payout that may still be paid counts this held deposit."""
+        ...
+
     async def standing(
         self,
         within: Mapping[PayoutState, timedelta],

@@ -53,8 +53,8 @@ class Attributing:
 
         Raises:
             NotFound: No such deposit, customer or partner.
-            WrongState: It is not held, its request is still open, or something is proposed at its
-                break.
+            WrongState: It is not held, its request or its payout is still open, or something is
+                proposed at its break.
             SecondPersonNeeded: Two operators say whose so much is: nothing is booked, it is
                 proposed, and another operator approves it at the break `break_id`.
         """
@@ -150,6 +150,11 @@ class Attributing:
                 raise WrongState(
                     "its payment request is open: the rest may come; wait until it has expired"
                 )
+        if await unit.payouts.counts(found.id):
+            raise WrongState(
+                "it is part of a payout that may still be paid: the rest may come, and when its"
+                " time is over this goes back to the partner by itself"
+            )
         if found.break_id is not None:
             told = await unit.breaks.lock(found.break_id)
             if told is not None and told.proposal is not None:

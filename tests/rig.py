@@ -1,7 +1,8 @@
 """Real servers for tests: PostgreSQL once per session, anvil once per test.
 
 Fixtures: `postgres_server` (session), `database_url` (an empty migrated database of one test),
-`anvil` (a chain that mines each transaction at once), `start_anvil` (chains of other kinds).
+`anvil` (a chain that mines each transaction at once), `start_anvil` (chains of other kinds),
+`one_day` (for tests that count by days).
 Everything ends with the test run, also after kill -9. Not here: fakes and builders.
 """
 
@@ -14,12 +15,14 @@ import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from subprocess import Popen
 from typing import Any
 
 import pytest
 
+from adapters.machine import SystemClock
 from node.devnet import anvil as anvil_module
 from node.devnet import programs, rpc
 from node.devnet.anvil import DEV_ACCOUNTS
@@ -231,6 +234,16 @@ def anvil(start_anvil: Callable[..., AnvilServer]) -> AnvilServer:
     return start_anvil()
 
 
+@pytest.fixture
+def one_day() -> None:
+    """A test that counts by days does not begin in the last two minutes of one, UTC."""
+    clock, most = SystemClock(), timedelta(minutes=2)
+    programs.wait_until(
+        lambda: (clock.now() + most).date() == clock.now().date(),
+        limit_s=2 * most.total_seconds(),
+    )
+
+
 __all__ = [
     "DEV_ACCOUNTS",
     "AnvilServer",
@@ -238,6 +251,7 @@ __all__ = [
     "anvil",
     "database_url",
     "migrate",
+    "one_day",
     "postgres_server",
     "start_anvil",
     "start_anvil_fixture",

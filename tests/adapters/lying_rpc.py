@@ -1,13 +1,15 @@
 """A JSON-RPC server for tests: between client and anvil, and it lies as it is told to."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from enum import Enum
 from typing import Any
 
 import httpx
 import orjson
+
+from adapters.evm.json_rpc import Call, JsonRpc
 
 
 class Broken(Enum):
@@ -31,6 +33,33 @@ LIMITED = {"error": {"code": -32005, "message": "limit exceeded"}}
 Lie = Callable[[str, Any], Any]
 """Method and parameters -> None (forward it), `HANG`, `CLOSE`, an HTTP status, or members of a
 JSON-RPC answer."""
+
+
+_HANGS_S = 0.5
+
+
+class LimitedRpc(JsonRpc):
+    """A client that waits as the node does, but not long for what a test lets hang.
+
+    An honest answer may take its time: a slow moment of the machine is no fault of a provider.
+
+    Attributes:
+        hangs: Which methods are given up after half a second.
+    """
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.hangs: Callable[[str], bool] = lambda _: False
+
+    async def call(
+        self, method: str, params: Sequence[Any] = (), *, timeout_s: float | None = None
+    ) -> Any:
+        limit_s = _HANGS_S if self.hangs(method) else timeout_s
+        return await super().call(method, params, timeout_s=limit_s)
+
+    async def batch(self, calls: Sequence[Call], *, timeout_s: float | None = None) -> list[Any]:
+        limit_s = _HANGS_S if any(self.hangs(method) for method, _ in calls) else timeout_s
+        return await super().batch(calls, timeout_s=limit_s)
 
 
 def honest(_method: str, _params: Any) -> None:

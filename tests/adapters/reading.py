@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from adapters.evm.reader import EvmReader
-from adapters.evm.rpc import JsonRpc, Providers
+from adapters.evm.rpc import Providers
 from node.core.mirror import BlockHeader, Facts, Watch
-from tests.adapters.lying_rpc import LyingRpc
+from tests.adapters.lying_rpc import LimitedRpc, LyingRpc
 from tests.adapters.test_breaker import HandClock
 from tests.onchain import ADMIN, LANE, OnChain, address_of
 from tests.rig import AnvilServer
@@ -30,11 +30,8 @@ class Site:
         anvil.mine()
         anvil.mine()
         self.number = int(anvil.rpc("eth_blockNumber"), 16) - 1
-        self.providers = Providers(
-            [JsonRpc(each.url, answer_timeout_s=0.5) for each in (first, second)],
-            chain_id=CHAIN_ID,
-            now_s=self.clock,
-        )
+        self.clients = [LimitedRpc(each.url) for each in (first, second)]
+        self.providers = Providers(self.clients, chain_id=CHAIN_ID, now_s=self.clock)
         addresses = frozenset({self.onchain.contract, address_of(LANE)})
         self.watch = Watch(
             CHAIN_ID, self.onchain.contract, self.onchain.token, "USDC", "ETH", addresses

@@ -8,7 +8,7 @@ import pytest
 from adapters.evm.provider import SLOW_S
 from adapters.evm.rpc import Call, JsonRpc, Providers
 from node.core.errors import ChainUnavailable
-from tests.adapters.lying_rpc import CLOSE, HANG, Lie, honest, lying
+from tests.adapters.lying_rpc import CLOSE, HANG, Lie, LimitedRpc, honest, lying
 from tests.adapters.reading import Site
 from tests.adapters.test_breaker import HandClock
 from tests.onchain import ADMIN, LANE, address_of
@@ -17,11 +17,11 @@ from tests.rig import AnvilServer
 CHAIN_ID = 31337
 
 
-class Timed(JsonRpc):
+class Timed(LimitedRpc):
     """Notes how long each batch would be waited for; None: as long as any answer."""
 
     def __init__(self, url: str) -> None:
-        super().__init__(url, answer_timeout_s=0.5)
+        super().__init__(url)
         self.patience_s: list[float | None] = []
 
     async def batch(self, calls: Sequence[Call], *, timeout_s: float | None = None) -> list[Any]:
@@ -40,9 +40,10 @@ async def test_one_that_hangs_is_waited_for_once_and_then_no_longer_than_for_a_p
         question = [("eth_getBlockByNumber", ["latest", False])]
         assert len(await providers.batch_of_each(question)) == 2
         hanging.lie = lambda method, _: HANG if method == "eth_getBlockByNumber" else None
+        timed.hangs = lambda method: method == "eth_getBlockByNumber"
         for _ in range(3):
             assert list(await providers.batch_of_each(question)) == [JsonRpc(anvil.rpc_url).name]
-        hanging.lie = honest
+        hanging.lie, timed.hangs = honest, lambda _: False
         assert len(await providers.batch_of_each(question)) == 2
         clock.seconds += SLOW_S
         assert len(await providers.batch_of_each(question)) == 2

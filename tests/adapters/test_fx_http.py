@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -30,6 +30,12 @@ from tests.rate_server import (
 LAYOUT = Layout(Base.parse("EUR@base"), AnswerPath.parse("rates"), AnswerPath.parse("timestamp"))
 SECRET = "hunter2secret"
 PATIENCE_S = 30
+HANGS_S = 0.5
+
+
+def limit_s(words: str) -> float:
+    """Long for whoever answers, however slow the machine is; short for whoever never does."""
+    return HANGS_S if words.startswith("has not answered") else PATIENCE_S
 
 
 @dataclass(frozen=True)
@@ -39,7 +45,7 @@ class Options:
     layout: Layout = LAYOUT
     key_file: Path | None = None
     key_as: str = "bearer"
-    timeout_s: float = 10
+    timeout_s: float = PATIENCE_S
     path: str = ""
 
 
@@ -64,7 +70,7 @@ async def reading(server: RateServer, options: Options = Options()) -> AsyncIter
 
 async def fault_of(source: HttpRates) -> str:
     """Why the source gives no rate; it must not take for ever to say so."""
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(2 * PATIENCE_S):
         with pytest.raises(RateUnavailable) as refusal:
             await source.rates()
     assert refusal.value.context == {"source": "acme"}
@@ -105,8 +111,7 @@ async def test_rates_keep_every_digit_that_was_sent(server: RateServer) -> None:
 @pytest.mark.parametrize("lie", LIES)
 async def test_a_lie_is_never_a_rate_and_is_named(server: RateServer, lie: str) -> None:
     server.answer, words = LIES[lie]
-    is_slow = words.startswith("has not answered")
-    async with reading(server, Options(timeout_s=0.5 if is_slow else 10)) as source:
+    async with reading(server, Options(timeout_s=limit_s(words))) as source:
         fault = await fault_of(source)
     assert words in fault
     assert fault.startswith("the rate service")
@@ -118,8 +123,9 @@ async def test_a_fault_repeats_neither_page_nor_key_nor_address(
 ) -> None:
     key_file = tmp_path / "key"
     key_file.write_text(SECRET)
-    options = Options(key_file=key_file, timeout_s=0.5, path=f"/{SECRET}?app_id={SECRET}")
-    server.answer, _ = LIES[lie]
+    server.answer, words = LIES[lie]
+    where = f"/{SECRET}?app_id={SECRET}"
+    options = Options(key_file=key_file, timeout_s=limit_s(words), path=where)
     with caplog.at_level(logging.WARNING):
         async with reading(server, options) as source:
             fault = await fault_of(source)
@@ -153,10 +159,11 @@ async def test_a_service_that_is_away_is_named_and_one_that_is_back_is_read_agai
 
 async def test_what_hangs_holds_no_connection_afterwards(server: RateServer) -> None:
     server.answer = LIES["a trickle"][0]
-    async with reading(server, Options(timeout_s=0.2)) as source:
+    async with reading(server, Options(timeout_s=HANGS_S)) as source:
         for _ in range(3):
             await fault_of(source)
         server.answer = tell_truth
+        source.service = replace(source.service, timeout_s=PATIENCE_S)
         assert await source.rates()
 
 

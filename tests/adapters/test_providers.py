@@ -18,14 +18,14 @@ from adapters.evm.signer import KeystoreSigner
 from node.core.errors import ChainUnavailable
 from node.core.ports.chain import UnsignedTransaction
 from node.core.units import Address, TxHash
-from tests.adapters.lying_rpc import CLOSE, HANG, LIMITED, LyingRpc, lying
+from tests.adapters.lying_rpc import CLOSE, HANG, LIMITED, LimitedRpc, LyingRpc, lying
 from tests.adapters.test_breaker import HandClock
 from tests.rig import DEV_ACCOUNTS, AnvilServer
 
 CHAIN_ID = 31337
 SENDER = KeystoreSigner.of_key(DEV_ACCOUNTS[1][1])
 ACCOUNT = Address(bytes(19) + b"\7")
-RULES = ProviderRules(send_timeout_s=0.5, send_open_timeout_s=0.2)
+RULES = ProviderRules()
 
 
 class Pair:
@@ -34,12 +34,8 @@ class Pair:
     def __init__(self, anvil: AnvilServer, first: LyingRpc, second: LyingRpc) -> None:
         self.anvil, self.first, self.second = anvil, first, second
         self.clock = HandClock()
-        self.providers = Providers(
-            [JsonRpc(each.url, answer_timeout_s=0.5) for each in (first, second)],
-            chain_id=CHAIN_ID,
-            now_s=self.clock,
-            rules=RULES,
-        )
+        self.clients = [LimitedRpc(each.url) for each in (first, second)]
+        self.providers = Providers(self.clients, chain_id=CHAIN_ID, now_s=self.clock, rules=RULES)
         self.chain = EvmChain(self.providers)
 
     @property
@@ -71,6 +67,10 @@ def result(value: object) -> dict[str, object]:
     return {"result": value}
 
 
+def hanging_sends(method: str) -> bool:
+    return method == "eth_sendRawTransaction"
+
+
 async def signed(nonce: int) -> bytes:
     transaction = UnsignedTransaction(CHAIN_ID, nonce, ACCOUNT, 1, b"", 21_000, 10**11, 1)
     return (await SENDER.sign(transaction)).raw
@@ -92,6 +92,7 @@ async def test_one_that_fails_is_left_alone_for_a_while_and_then_probed(
 ) -> None:
     await pair.chain.head()
     pair.first.lie = always(fault)
+    pair.clients[0].hangs = lambda _: fault is HANG
     for _ in range(4):
         await pair.chain.native_balance(ACCOUNT, "latest")
     assert pair.states == ["open", "closed"]
@@ -101,7 +102,7 @@ async def test_one_that_fails_is_left_alone_for_a_while_and_then_probed(
     assert len(pair.first.asked) == asked
     pair.later(2)
     assert pair.states == ["half_open", "closed"]
-    pair.first.lie = always(None)
+    pair.first.lie, pair.clients[0].hangs = always(None), lambda _: False
     await pair.chain.native_balance(ACCOUNT, "latest")
     assert pair.states == ["closed", "closed"]
     assert pair.providers.health()[0].failures_total >= 2
@@ -314,6 +315,8 @@ async def test_a_storm_of_403_on_sends_is_held_against_that_provider_s_sends(pai
 async def test_no_send_is_ever_repeated_by_the_library(pair: Pair) -> None:
     for fault in (CLOSE, HANG, 429, 500, 503, LIMITED):
         pair.first.lie = pair.second.lie = to("eth_sendRawTransaction", fault)
+        for each in pair.clients:
+            each.hangs = hanging_sends if fault is HANG else lambda _: False
         before = len(pair.first.asked), len(pair.second.asked)
         await pair.chain.send_raw([await signed(0)])
         assert pair.first.asked[before[0] :] == ["eth_sendRawTransaction"]
@@ -322,6 +325,7 @@ async def test_no_send_is_ever_repeated_by_the_library(pair: Pair) -> None:
 
 async def test_a_send_waits_for_a_silent_provider_only_so_long(pair: Pair) -> None:
     pair.first.lie = to("eth_sendRawTransaction", HANG)
+    pair.clients[0].hangs = hanging_sends
     ((lost, taken),) = await pair.chain.send_raw([await signed(0)])
     assert not lost.answered
     assert taken.tx_hash is not None

@@ -45,6 +45,7 @@ async def test_a_range_that_is_refused_in_any_way_is_one_that_was_too_long(
 ) -> None:
     """Of one block too: it is then read by its receipts."""
     site.first.lie = lambda method, _: fault if method == "eth_getLogs" else None
+    site.clients[0].hangs = lambda method: fault is HANG and method == "eth_getLogs"
     for first in (site.number - 1, site.number):
         with pytest.raises(RangeTooLong) as caught:
             await site.reader.facts_by_range(first, site.number)

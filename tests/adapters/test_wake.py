@@ -10,7 +10,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from adapters.evm.wake import HeadListener
 from tests.rig import AnvilServer
 
-LIMIT_S = 10
+LIMIT_S = 60
 SUBSCRIBED = '{"jsonrpc":"2.0","id":1,"result":"0x1"}'
 HEAD = '{"jsonrpc":"2.0","method":"eth_subscription","params":{"result":{"number":"0x1"}}}'
 

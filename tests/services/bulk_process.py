@@ -1,7 +1,7 @@
 """The job of bulk transfers as a program of its own, for tests that kill it.
 
-`python -m tests.services.bulk_process DATABASE_URL`; it says `pass N` after each pass, with how
-many rows the pass tried.
+`python -m tests.services.bulk_process DATABASE_URL`; it makes a pass for each line that it reads,
+and says `pass N` after it, with how many rows the pass tried.
 """
 
 import asyncio
@@ -12,15 +12,13 @@ from tests.services.bulking import worker_of
 
 
 async def main(database_url: str) -> None:
-    """Pass after pass until the process is ended."""
+    """Pass after pass, as they are asked for."""
     node = await QuotingNode.over(database_url)
     worker = worker_of(await node.process())
-    while True:
+    while await asyncio.to_thread(sys.stdin.readline):
         done = await worker.run_once()
         sys.stdout.write(f"pass {done}\n")
         sys.stdout.flush()
-        if done == 0:
-            await asyncio.sleep(0.05)
 
 
 if __name__ == "__main__":

@@ -253,7 +253,7 @@ def endpoint_id(shown: ShownEndpoint) -> str:
     return encode_id(Prefix.WEBHOOK_ENDPOINT, shown.endpoint.id)
 
 
-async def until(holds: Callable[[], bool], *, limit_s: float = 20) -> None:
+async def until(holds: Callable[[], bool], *, limit_s: float = 60) -> None:
     """Poll until it holds."""
     async with asyncio.timeout(limit_s):
         while not holds():  # noqa: ASYNC110 - nobody tells

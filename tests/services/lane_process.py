@@ -1,10 +1,11 @@
 """One lane's settlement job as a program of its own, for tests that stop a whole process.
 
 `python -m tests.services.lane_process DATABASE_URL RPC_URL CONTRACT TOKEN OWNER`; it says `pass N`
-after each pass, with what the pass did.
+after each pass, with what the pass did, and `awake` when it goes on after it was stopped.
 """
 
 import asyncio
+import signal
 import sys
 
 from adapters.evm.client import EvmChain
@@ -24,7 +25,7 @@ from node.store.unit_of_work import StoreUnits
 from tests.builders import CHAIN_ID
 from tests.onchain import LANE_KEY, address_of
 
-LEASE_S = 1
+LEASE_S = 5
 _PAUSE_S = 0.02
 
 
@@ -48,14 +49,20 @@ async def main(database_url: str, rpc_url: str, contract: str, token: str, owner
         lease_s=LEASE_S,
     )
     service = SettlementService(parts)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGCONT, say, "awake")
     while True:
         try:
             done = await service.run_once()
         except DatabaseUnavailable:  # as after a sleep in which the server cut the connection
             done = 0
-        sys.stdout.write(f"pass {done}\n")
-        sys.stdout.flush()
+        say(f"pass {done}")
         await asyncio.sleep(_PAUSE_S)
+
+
+def say(words: str) -> None:
+    """One line."""
+    sys.stdout.write(f"{words}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

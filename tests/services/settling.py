@@ -110,6 +110,12 @@ class Rig:
         )
         assert sorted(self.onchain.payouts()) == wanted
 
+    async def until_mined(self) -> None:
+        """Wait for what was sent: also a chain that mines each at once does it after its answer."""
+        async with asyncio.timeout(60):
+            while int(self.onchain.anvil.rpc("txpool_status")["pending"], 16):  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+
     async def slots(self) -> list[Any]:
         async with self.database.transaction() as connection:
             return list(

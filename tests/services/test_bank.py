@@ -37,6 +37,8 @@ from node.store.unit_of_work import StoreUnits
 from tests.builders import CATALOG, LedgerNode, a_claim, render_error
 from tests.services.test_breaks import WATCH
 
+pytestmark = pytest.mark.usefixtures("one_day")
+
 OLGA = Principal(Role.OPERATOR, "olga")
 RAIL = "bank_one"
 BANK = f"bank/{RAIL}/EUR"

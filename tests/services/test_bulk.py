@@ -347,7 +347,7 @@ async def test_a_worker_that_is_killed_in_the_middle_leaves_each_row_done_once_o
     rows = [bulking.row(line) for line in range(1, 1_501)]
     bulk_id = await bulking.take_in(rows)
     for passes in (1, 2):
-        await killed_after(database_url, passes)
+        await killed_after(bulking, database_url, passes)
         done = (await bulking.shown(bulk_id)).bulk
         assert done.status is BulkStatus.PROCESSING
         assert await bulking.transfers() == done.accepted > 0
@@ -360,19 +360,34 @@ async def test_a_worker_that_is_killed_in_the_middle_leaves_each_row_done_once_o
     await assert_sound(bulking)
 
 
-async def killed_after(database_url: str, passes: int) -> None:
-    """A worker process that is killed by kill -9 while it does the pass after so many."""
+async def killed_after(bulking: Bulking, database_url: str, passes: int) -> None:
+    """A worker process that is killed by kill -9 while it does the pass after so many.
+
+    It is asked for no pass beyond that one: however late the kill comes, rows are left. Returns
+    when the database has ended what the worker had begun, one way or the other.
+    """
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "tests.services.bulk_process",
         database_url,
         cwd=_ROOT,
+        stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
+    assert process.stdin is not None
     assert process.stdout is not None
+    process.stdin.write(b"\n" * (passes + 1))
     async with asyncio.timeout(_LIMIT_S):
         for _ in range(passes):
             assert (await process.stdout.readline()).startswith(b"pass")
     process.send_signal(signal.SIGKILL)
     await process.wait()
+    process.stdin.close()
+    under_way = (
+        "SELECT FROM pg_stat_activity WHERE datname = current_database()"
+        " AND state <> 'idle' AND pid <> pg_backend_pid()"
+    )
+    async with asyncio.timeout(_LIMIT_S):
+        while await bulking.node.fetch(under_way):  # noqa: ASYNC110 - rows of the server
+            await asyncio.sleep(0.02)

@@ -128,7 +128,7 @@ async def test_a_transfer_that_waited_while_its_quote_expired_and_a_halt_came_is
             node.ledger.acceptance.create(node.ledger.submission(ann, quote))
         )
         waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not await books.fetchval(waiting):  # noqa: ASYNC110 - rows of the server
                 await asyncio.sleep(0.01)
         # Active when the acceptance began, and expired when the halt does.

@@ -18,6 +18,8 @@ from tests.services.paying import refused
 from tests.services.paying_rows import PayingRows
 from tests.services.receiving import DAY_S, SELL, Receiver
 
+pytestmark = pytest.mark.usefixtures("one_day")
+
 
 def desk_of(node: MirroredNode) -> Desk:
     """What operators call."""

@@ -96,7 +96,7 @@ async def test_sources_are_read_side_by_side() -> None:
     go = asyncio.Event()
     feeds = [DollarFeed(waits_for=go, name=name) for name in "ab"]
     reading = asyncio.create_task(Rates(feeds).refresh())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not all(each.reads for each in feeds):  # noqa: ASYNC110 - counters of fakes
             await asyncio.sleep(0)
     go.set()

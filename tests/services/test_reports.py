@@ -20,6 +20,8 @@ from node.store.database import Database
 from node.store.unit_of_work import StoreUnits
 from tests.builders import LedgerNode
 
+pytestmark = pytest.mark.usefixtures("one_day")
+
 OPERATOR = Principal(Role.OPERATOR, "ops")
 TX = TxHash(b"\x5e" * 32)
 

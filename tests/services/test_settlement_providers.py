@@ -26,7 +26,7 @@ from tests.onchain import LANE, LANE_KEY, address_of
 from tests.rig import AnvilServer
 from tests.services.settling import MakeRig, Rig
 
-RULES = ProviderRules(heads_every_s=0, send_timeout_s=1, send_open_timeout_s=0.5)
+RULES = ProviderRules(heads_every_s=0)
 
 
 class Bench:
@@ -39,7 +39,7 @@ class Bench:
     @staticmethod
     def through(*servers: LyingRpc) -> Providers:
         urls = [each.url for each in servers]
-        return Providers.at(urls, chain_id=CHAIN_ID, answer_timeout_s=1, rules=RULES)
+        return Providers.at(urls, chain_id=CHAIN_ID, rules=RULES)
 
     def worker(self, providers: Providers | None = None, **parts: Any) -> SettlementService:
         chain = EvmChain(providers or self.providers)

@@ -254,6 +254,7 @@ async def test_a_number_that_is_finally_used_gets_no_void(rig: Rig) -> None:
     await rig.worker().run_once()
     (slot,) = await rig.slots()
     assert (slot["purpose"], slot["members"]) == ("void", 1)
+    await rig.until_mined()
     assert not rig.onchain.used(transfers[0].payment_number)
     assert rig.onchain.used(transfers[1].payment_number)
 
@@ -290,7 +291,7 @@ async def test_answers_lock_their_slots_in_the_order_of_nonces(rig: Rig) -> None
         await mirror.execute("SELECT FROM slot WHERE nonce = 0 FOR UPDATE")
         # Nonce 0 is seen now and nonce 1 lost: the sender has both to move.
         sender = asyncio.create_task(rig.worker(chain=Answering(rig, frozenset({0}))).run_once())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not await mirror.fetchval(  # noqa: ASYNC110 - the server tells of no waiting
                 "SELECT count(*) FROM pg_stat_activity"
                 " WHERE wait_event_type = 'Lock' AND datname = current_database()"

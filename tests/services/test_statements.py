@@ -23,6 +23,8 @@ from node.store.database import Database
 from node.store.unit_of_work import StoreUnits
 from tests.builders import LedgerNode
 
+pytestmark = pytest.mark.usefixtures("one_day")
+
 DAY = timedelta(days=1)
 MONDAY = date(2026, 3, 2)
 
@@ -304,7 +306,7 @@ async def test_a_time_waits_for_a_batch_under_way_that_may_be_older(books: Books
         async with books.units() as other:
             moment = other.now  # after the batch got its time, before it is there for others
         asking = asyncio.create_task(point_at(books.units, moment))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not await waits_for_a_lock(books):
                 assert not asking.done()
     found = await asking
@@ -321,7 +323,7 @@ async def test_a_time_behind_a_newer_batch_waits_for_nobody(books: Books) -> Non
         await book_one(unit, payer)
     async with books.units() as unit:
         await unit.ledger.lock()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             assert await point_at(books.units, first.booked_at) == first
 
 

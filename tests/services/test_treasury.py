@@ -102,6 +102,7 @@ async def test_a_float_top_up_moves_tokens_from_the_treasury_to_the_contract(des
     before = desk.rig.onchain.balance(desk.rig.onchain.contract)
     asked = await desk.ask("float_top_up", desk.contract, Money(TOP_UP, USDC))
     await desk.treasury().run_once()
+    await desk.rig.until_mined()
     assert desk.rig.onchain.balance(desk.rig.onchain.contract) == before + TOP_UP
     movement = await desk.movement(asked)
     assert movement.state == "submitted"
@@ -114,6 +115,7 @@ async def test_lane_gas_arrives_to_the_wei(desk: Desk) -> None:
     before = await desk.rig.chain.native_balance(lane, "latest")
     await desk.ask("lane_gas", LANE, Money(7, ETH))
     await desk.treasury().run_once()
+    await desk.rig.until_mined()
     assert await desk.rig.chain.native_balance(lane, "latest") == before + 7 * 10**9
 
 
@@ -131,6 +133,7 @@ async def test_a_movement_is_made_once_whenever_the_worker_is_killed(
     successor = desk.treasury()
     for _ in range(3):
         await successor.run_once()
+    await desk.rig.until_mined()
     assert desk.rig.onchain.balance(desk.rig.onchain.contract) == before + 1
     assert [each["nonce"] for each in await desk.rig.slots()] == [0]
 

@@ -42,13 +42,13 @@ async def node(database_url: str) -> AsyncIterator[LedgerNode]:
 
 async def test_verification_waits_for_no_lock_and_holds_none(node: LedgerNode) -> None:
     verifying = VerifyService(node.units)
-    async with node.units() as unit, asyncio.timeout(20):
+    async with node.units() as unit, asyncio.timeout(60):
         await unit.ledger.lock()
         assert (await verifying.verify()).differences == []
 
 
 async def test_payments_go_on_while_verification_reads(node: LedgerNode) -> None:
-    async with node.units.snapshot() as unit, asyncio.timeout(20):
+    async with node.units.snapshot() as unit, asyncio.timeout(60):
         records = unit.verification.records()
         before = await anext(records)
         await node.post(Entry("bank/x/EUR", "customer/c/EUR", "EUR", 1))

@@ -133,7 +133,7 @@ async def test_batches_are_bounded_and_leave_out_what_another_process_holds(
         service = ForgettingService(as_node.units, KEPT)
         async with as_node.units() as unit:
             held = await unit.webhook_queue.forget(KEPT, 3)  # and not committed yet
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 counts = [await service.run_once() for _ in range(3)]
                 await as_node.happen()
                 await as_node.deliver()  # nothing waits for it
@@ -315,7 +315,7 @@ async def test_the_worker_deletes_what_its_settings_do_not_keep(
             stop = asyncio.Event()
             jobs = list(_deliver_jobs(_Worker(node, stack)))
             task = asyncio.create_task(run_all(jobs, stop))
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while await hooked.deliveries():  # noqa: ASYNC110 - nobody tells
                     await asyncio.sleep(0.05)
             stop.set()

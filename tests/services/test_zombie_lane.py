@@ -42,13 +42,19 @@ class Worker:
         """Stop it, or let it go on."""
         os.kill(self.process.pid, number)
 
-    async def passes(self, count: int) -> None:
-        """Wait for so many passes."""
-        assert self.process.stdout is not None
+    async def passes_awake(self, count: int) -> None:
+        """Wait for so many passes after it was let go on; those before are not counted."""
         async with asyncio.timeout(_LIMIT_S):
+            while await self._line() != b"awake\n":
+                pass
             for _ in range(count):
-                line = await self.process.stdout.readline()
-                assert line.startswith(b"pass"), "the worker has ended"
+                await self._line()
+
+    async def _line(self) -> bytes:
+        assert self.process.stdout is not None
+        line = await self.process.stdout.readline()
+        assert line, "the worker has ended"
+        return line
 
     async def end(self) -> None:
         """Kill it."""
@@ -87,7 +93,7 @@ async def test_a_holder_that_slept_beyond_its_lease_does_nothing_when_it_wakes(
         await until(lambda: _is(written, 6))
         epochs = await node.rows("SELECT epoch FROM lane")
         sleeper.send(signal.SIGCONT)
-        await sleeper.passes(5)
+        await sleeper.passes_awake(5)
         assert await holder() == "successor"
         assert await node.rows("SELECT epoch FROM lane") == epochs
         node.mine(1)

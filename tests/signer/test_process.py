@@ -18,6 +18,8 @@ from node.devnet import programs
 from tests.onchain import LANE, LANE_KEY, OnChain, address_of
 from tests.rig import AnvilServer
 
+pytestmark = pytest.mark.usefixtures("one_day")
+
 TOKEN = "0123456789abcdef" * 4
 PASSWORD = "correct horse"
 BENEFICIARY = Address(b"\xbb" * 20)
@@ -64,20 +66,17 @@ class SignerProcess:
 
     def start(self) -> None:
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
+            process = self._process = subprocess.Popen(
                 [sys.executable, "-m", "node", "signer", "--file", str(self.file)],
                 stdout=log,
                 stderr=log,
             )
-        for _ in range(200):
-            if "signs (eth_signTransaction)" in self.log.read_text():
-                return
-            assert self._process.poll() is None, self.log.read_text()
-            try:
-                self._process.wait(0.1)
-            except subprocess.TimeoutExpired:
-                continue
-        raise AssertionError("the signer does not listen")
+
+        def listens() -> bool:
+            return "signs (eth_signTransaction)" in self.log.read_text()
+
+        programs.wait_until(lambda: listens() or process.poll() is not None, limit_s=60)
+        assert listens(), self.log.read_text()
 
     def kill(self) -> None:
         if self._process is not None:

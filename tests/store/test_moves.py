@@ -99,7 +99,7 @@ class Rows:
     async def quote(self, status: QuoteStatus) -> UUID:
         is_over = status is QuoteStatus.EXPIRED
         quote = a_quote(Principal(Role.PARTNER, "shop", partner_id=new_id()))
-        expires_at = NOW - timedelta(seconds=1) if is_over else NOW + timedelta(hours=1)
+        expires_at = NOW - timedelta(seconds=1) if is_over else NOW + timedelta(days=1)
         quote = replace(quote, created_at=NOW - timedelta(hours=1), expires_at=expires_at)
         async with self.units() as unit:
             await unit.quotes.insert_many([quote])

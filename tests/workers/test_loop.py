@@ -3,11 +3,21 @@
 import asyncio
 from collections.abc import Callable
 
+import pytest
+
 from node.core.errors import ChainUnavailable
+from node.workers import loop
 from node.workers.loop import Job, run
 
-NEVER_MS = 60_000
-LIMIT_S = 4  # below the longest pause of the loop
+NEVER_S = 3600
+NEVER_MS = NEVER_S * 1000
+LIMIT_S = 60
+
+
+@pytest.fixture(autouse=True)
+def _pauses_outlast_the_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What ends a wait is then a wake or the stop, however slow the machine is."""
+    monkeypatch.setattr(loop, "_PAUSE_S_MAX", NEVER_S)
 
 
 class Passes:

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from node.devnet.programs import CHECKOUT
 from node.devnet.rpc import call
 from node.devnet.running import Description, describe
 from node.devnet.state import StateDirectory
+from node.devnet.status import readiness
 from node.devnet.supervisor import is_ready, leftovers, supervisor_of
 
 _PYTHON_MIN = (3, 11)
@@ -249,30 +250,29 @@ def _code(description: Description) -> str:
 def _nodes(description: Description) -> list[Finding]:
     """Every node's own readiness checks."""
     findings: list[Finding] = []
+    remedy = "run `corridor devnet up`, and read the logs of serve and work"
     for node in description["nodes"]:
-        name, url = f"node {node['name']}", f"{node['url']}/readyz"
-        remedy = "run `corridor devnet up`, and read the logs of serve and work"
-        try:
-            with httpx.Client(timeout=_LIMIT_S, trust_env=False) as client:
-                answer = client.get(url)
-        except httpx.HTTPError as error:
-            findings.append(Finding(name, ok=False, detail=f"{url}: {error}", remedy=remedy))
-            continue
-        for check in answer.json().get("checks", []):
-            found = Finding(f"{name}: {check['name']}", bool(check["ok"]), str(check["detail"]))
-            findings.append(found if found.ok else replace(found, remedy=remedy))
-        findings += _quoting(name, node)
+        name = f"node {node['name']}"
+        with httpx.Client(base_url=node["url"], timeout=_LIMIT_S, trust_env=False) as client:
+            try:
+                checks = readiness(client)
+            except DevnetError as error:
+                findings.append(Finding(name, ok=False, detail=error.args[0], remedy=remedy))
+                continue
+            findings += [
+                Finding(f"{name}: {each.name}", each.ok, each.detail, remedy * (not each.ok))
+                for each in checks
+            ]
+            findings += _quoting(name, client, node["keys"]["operator"])
     return findings
 
 
-def _quoting(name: str, node: Mapping[str, Any]) -> list[Finding]:
+def _quoting(name: str, client: httpx.Client, operator_key: str) -> list[Finding]:
     """Faulty rate sources, corridors without a rate, halts of quoting: what operators see."""
     try:
-        with httpx.Client(base_url=node["url"], timeout=_LIMIT_S, trust_env=False) as client:
-            key = node["keys"]["operator"]
-            answer = client.get("/v1/fx", headers={"Authorization": f"Bearer {key}"})
-            answer.raise_for_status()
-            state = answer.json()
+        answer = client.get("/v1/fx", headers={"Authorization": f"Bearer {operator_key}"})
+        answer.raise_for_status()
+        state = answer.json()
     except httpx.HTTPError as error:
         remedy = "run `corridor fx`, which says more"
         return [Finding(f"{name}: rates", ok=False, detail=str(error), remedy=remedy)]

@@ -30,7 +30,7 @@ from node.devnet.supervisor import Say, Supervisor
 
 _HTTP_PORT = 8000
 _CHAIN_PORT = 8545
-_DATABASE_PORT = 54320
+_DATABASE_PORT = 15432  # below those that the system gives to connections that go out
 # Recent blocks that can be asked for state: ten minutes, in which people can look at a reorg past
 # finality and accept it. (A geth full node keeps 128.) Each costs up to half a megabyte of memory.
 _STATES_KEPT = 600

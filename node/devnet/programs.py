@@ -6,7 +6,6 @@ been given to a stranger since. Not here: which processes there are (`supervisor
 
 from __future__ import annotations
 
-import fcntl
 import itertools
 import os
 import secrets
@@ -14,12 +13,12 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -30,10 +29,9 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 _LAUNCHER = Path(__file__).with_name("launch.py")
 _POLL_S = 0.02
 _LOG_TAIL_LINES = 15
-_KEPT: set[int] = set()
-_QUIET_PORTS: Final = range(20_000, 32_768)  # Linux' ip_local_port_range begins above
-_TURN: Final = itertools.count(secrets.randbelow(len(_QUIET_PORTS)))
-_PORTS_TRIED: Final = 256
+_QUIET_PORTS = range(20_480, 32_768)  # Linux' ip_local_port_range begins above
+_BLOCK_PORTS = 64
+_CLAIMED: Final[set[int]] = set()
 _LSTART = "%a %b %d %H:%M:%S %Y"  # of ps(1)
 
 
@@ -194,14 +192,14 @@ def wait_ready(
     Raises:
         DevnetError: It ended, or did not answer in time; the message carries the log's tail.
     """
-    wait_until(lambda: process.poll() is not None or ready(), limit_s=limit_s)
+    settled = wait_until(lambda: process.poll() is not None or ready(), limit_s=limit_s)
     if process.poll() is not None:
         raise DevnetError(
             f"{program.name} ended with status {process.returncode} while starting"
             f"\n{log_tail(program.log)}",
             remedy=f"read {program.log}",
         )
-    if not ready():
+    if not settled:
         raise DevnetError(
             f"{program.name} did not answer within {limit_s:.0f} s\n{log_tail(program.log)}",
             remedy=f"read {program.log}",
@@ -222,15 +220,25 @@ def free_port(preferred: int | None = None) -> int:
 
     The preferred one is kept for this process until it ends: two networks that begin at the same
     moment want the same, while nothing listens there yet. Others are taken one after the other from
-    where the system takes none for connections that go out: it would give away what is free now.
+    a block that is this process's alone, where the system takes none for connections that go out:
+    it would give away what is free now.
     """
-    if preferred and _keep(preferred) and _is_free(preferred):
+    if preferred and _is_free(preferred) and _claim(preferred):
         return preferred
-    for _ in range(_PORTS_TRIED):
-        port = _QUIET_PORTS[next(_TURN) % len(_QUIET_PORTS)]
+    for port in itertools.islice(_own_ports(), _BLOCK_PORTS):
         if _is_free(port):
             return port
     raise DevnetError("no free TCP port on 127.0.0.1", remedy="close some programs and try again")
+
+
+@cache
+def _own_ports() -> Iterator[int]:
+    """The ports of one block, over and over; its first port stands for the claim to it."""
+    starts = _QUIET_PORTS[::_BLOCK_PORTS]
+    for start in secrets.SystemRandom().sample(starts, len(starts)):
+        if _claim(start):
+            return itertools.cycle(range(start + 1, start + _BLOCK_PORTS))
+    return iter(())
 
 
 def _is_free(port: int) -> bool:
@@ -244,21 +252,20 @@ def _is_free(port: int) -> bool:
         return True
 
 
-def _keep(port: int) -> bool:
-    """Whether the port is this process's among all that ask here; the lock ends with it."""
-    if port in _KEPT:
-        return True
-    file = Path(tempfile.gettempdir(), f"corridor-port-{port}.lock")
-    try:
-        lock = os.open(file, os.O_CREAT | os.O_RDWR, 0o600)
-    except OSError:  # another user's file: whether the port is free decides
-        return True
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(lock)
-        return False
-    _KEPT.add(port)  # never closed: the lock ends with this process
+def _claim(port: int) -> bool:
+    """Whether the port is this process's among all on this machine that ask here, until it ends.
+
+    Who has the UDP port of that number has the claim: no file is left over or closed to others.
+    """
+    if port not in _CLAIMED:
+        claim = socket.socket(type=socket.SOCK_DGRAM)
+        try:
+            claim.bind(("127.0.0.1", port))
+        except OSError:
+            claim.close()
+            return False
+        claim.detach()  # never closed: the claim ends with this process
+        _CLAIMED.add(port)
     return True
 
 

@@ -23,6 +23,15 @@ from node.devnet.supervisor import is_ready, leftovers, supervisor_of
 _LIMIT_S = 10.0
 
 
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check of a node's own readiness."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
 class DevnetState(StrEnum):
     """Of a whole devnet."""
 
@@ -127,6 +136,24 @@ def status(state_dir: Path) -> DevnetStatus:
     )
 
 
+def readiness(client: httpx.Client) -> Sequence[Check]:
+    """What a node's `/readyz` says.
+
+    Args:
+        client: Its base URL is the node's.
+
+    Raises:
+        DevnetError: Nothing answers, or what answers is no node.
+    """
+    try:
+        checks = client.get("/readyz").json()["checks"]
+        return [Check(str(each["name"]), bool(each["ok"]), str(each["detail"])) for each in checks]
+    except httpx.HTTPError as error:
+        raise DevnetError(f"{client.base_url} does not answer: {error}") from error
+    except (ValueError, LookupError, TypeError) as error:
+        raise DevnetError(f"what answers at {client.base_url} is no node") from error
+
+
 def owner_of(place: StateDirectory, program: str) -> str | None:
     """Which node a program is of, by its name; None: all share it."""
     first, *further = place.node_names
@@ -170,22 +197,15 @@ def _node(told: Mapping[str, Any], chain: ChainStatus | None) -> NodeStatus:
     head = final = lag_blocks = None
     with httpx.Client(base_url=url, timeout=_LIMIT_S, trust_env=False) as client:
         try:
-            why_not = _hindrances(client)
+            why_not = [f"{each.name}: {each.detail}" for each in readiness(client) if not each.ok]
             head, final = _mirrored(client, str(told["keys"]["operator"]))
+        except DevnetError as error:
+            why_not = [error.args[0]]
         except httpx.HTTPError as error:
             why_not = [f"{url} does not answer: {error}"]
     if chain is not None and chain.head is not None and head is not None:
         lag_blocks = max(0, chain.head - head)  # the chain was asked first
     return NodeStatus(name, url, not why_not, why_not, head, final, lag_blocks)
-
-
-def _hindrances(client: httpx.Client) -> Sequence[str]:
-    """What keeps a node from being ready: the checks of `/readyz` that fail."""
-    try:
-        checks = client.get("/readyz").json()["checks"]
-        return [f"{each['name']}: {each['detail']}" for each in checks if not each["ok"]]
-    except (ValueError, LookupError, TypeError):
-        return [f"what answers at {client.base_url} is no node"]
 
 
 def _mirrored(client: httpx.Client, operator_key: str) -> tuple[int | None, int | None]:

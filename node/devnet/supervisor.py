@@ -164,18 +164,20 @@ class Supervisor:
             DevnetError: A program ended that cannot be started again.
         """
         while True:
+            hurry = self._hurry
+            if hurry:  # cleared before the look: who asks during it is heard in the next one
+                self._hurry = False
             for child in self._children.values():
-                self._look_after(child)
-            self._hurry = False
+                self._look_after(child, hurry=hurry)
             time.sleep(_WATCH_EACH_S)
 
-    def _look_after(self, child: Child) -> None:
+    def _look_after(self, child: Child, *, hurry: bool) -> None:
         now = time.monotonic()
         if child.start_at is None:
             if child.process.poll() is None:
                 return
             self._ended(child, now)
-        if child.start_at is not None and (self._hurry or now >= child.start_at):
+        if child.start_at is not None and (hurry or now >= child.start_at):
             if child.before_start is not None:
                 child.before_start()
             child.process = spawn(child.program, lifeline=self._lifeline)

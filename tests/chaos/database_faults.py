@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from node.core.settlement import PauseReason
+from tests.chaos import operator
 from tests.chaos.bench import OWN_CONNECTION
 
 if TYPE_CHECKING:
@@ -39,10 +41,18 @@ async def back_up(campaign: "Campaign") -> None:
 
 
 async def restore(campaign: "Campaign") -> None:
-    """The copy takes the place of the database, which forgets what was accepted and sent since."""
+    """The copy takes the place of the database, which forgets what was accepted and sent since.
+
+    A pause that it was made in is ended after a while: who paused has resumed long since.
+    """
     if campaign.backup is None:
         return
     async with campaign.everybody_down():
         campaign.bench.replace_database(campaign.backup)
         campaign.backup = None
     campaign.note("backup restored")
+
+    async def resume() -> None:
+        await operator.resume(campaign, [PauseReason.OPERATOR])
+
+    campaign.later(campaign.chance.uniform(0.2, 1.5), resume)

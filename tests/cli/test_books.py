@@ -1,7 +1,6 @@
 """keys, verify, migrate: commands on the database itself, on a real PostgreSQL."""
 
 import json
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 from eth_account import Account
 
 from node.cli.faults import Status
+from node.devnet.programs import free_port
 from tests.cli.conftest import Run
 from tests.rig import PostgresServer
 
@@ -134,8 +134,7 @@ def test_serve_prints_its_line_once_it_answers(
     key = tmp_path / "lane.json"
     key.write_text(json.dumps(Account.encrypt(Account.create().key, "play", iterations=2)))
     (tmp_path / "lane.json.password").write_text("play")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     settings = {
         "CORRIDOR_HTTP_PORT": str(port),
         "CORRIDOR_STATE_DIR": str(tmp_path),
@@ -155,8 +154,8 @@ def test_serve_prints_its_line_once_it_answers(
     assert process.stderr is not None
     try:
         assert process.stderr.readline().startswith(f"http://127.0.0.1:{port}  documentation")
-        answer = httpx.get(f"http://127.0.0.1:{port}/healthz")
+        answer = httpx.get(f"http://127.0.0.1:{port}/healthz", timeout=30)
         assert answer.json() == {"status": "alive"}
     finally:
         process.terminate()
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)

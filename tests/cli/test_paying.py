@@ -251,7 +251,7 @@ def test_in_a_terminal_ctrl_c_leaves_the_transfer_going_and_says_how_to_come_bac
     process.send_signal(signal.SIGINT)
     shown = read_until(terminal, f"corridor watch {TRANSFER_ID}".encode())
     assert b"goes on without this command" in shown
-    assert process.wait(timeout=10) == Status.INTERRUPTED
+    assert process.wait(timeout=60) == Status.INTERRUPTED
     os.close(terminal)
 
 

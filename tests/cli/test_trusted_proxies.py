@@ -3,7 +3,6 @@
 The test is the proxy where it connects from 127.0.0.1, and a stranger where from 127.0.0.9.
 """
 
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -18,6 +17,7 @@ from eth_account import Account
 from node.bootstrap import open_node
 from node.cli.faults import Status
 from node.core.parties import Principal, Role
+from node.devnet.programs import free_port
 from tests.api.conftest import settings_in
 from tests.cli.conftest import Run
 
@@ -41,7 +41,8 @@ class Served:
         """As `local`, with these lines of X-Forwarded-For."""
         headers = [("Authorization", f"Bearer {key or self.key}")]
         headers += [("X-Forwarded-For", each) for each in lines]
-        with httpx.Client(transport=httpx.HTTPTransport(local_address=local)) as client:
+        transport = httpx.HTTPTransport(local_address=local)
+        with httpx.Client(transport=transport, timeout=30) as client:
             return client.get(f"{self.url}/v1/me", headers=headers)
 
     def refused(self, local: str, *lines: str) -> str:
@@ -70,8 +71,7 @@ async def key(database_url: str, tmp_path: Path) -> AsyncIterator[str]:
 def served(
     monkeypatch: pytest.MonkeyPatch, directory: Path, database_url: str, key: str, **more: str
 ) -> Iterator[Served]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     settings = {
         "DATABASE_URL": database_url,
         "HTTP_PORT": str(port),
@@ -97,7 +97,7 @@ def served(
         yield Served(f"http://127.0.0.1:{port}", key)
     finally:
         process.terminate()
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
 
 
 @pytest.fixture
@@ -154,7 +154,7 @@ def test_what_says_the_scheme_changes_nothing(behind: Served) -> None:
     host = behind.url.removeprefix("http://")
     for local in (PROXY, STRANGER):
         transport = httpx.HTTPTransport(local_address=local)
-        with httpx.Client(transport=transport, base_url=behind.url) as client:
+        with httpx.Client(transport=transport, base_url=behind.url, timeout=30) as client:
             told = {"X-Forwarded-Proto": "https", "X-Forwarded-For": ALLOWED}
             left = client.post(
                 "/operator/sign-out",

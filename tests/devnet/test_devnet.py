@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from node.devnet import Background, DevnetError, describe, down, up
-from node.devnet.doctor import examine
+from node.devnet.doctor import Finding, examine
 from node.devnet.errors import Outdated
 from node.devnet.network import ChainLost, Network, answers
 from node.devnet.programs import CHECKOUT, ProcessId, free_port, wait_until
@@ -47,6 +47,10 @@ def all_of(state_dir: Path) -> dict[str, ProcessId]:
     return {"supervisor": supervisor, **leftovers(state)}
 
 
+def faults(state_dir: Path) -> list[Finding]:
+    return [each for each in examine(state_dir) if not each.ok]
+
+
 def test_it_describes_itself_as_promised_and_keeps_that_private(
     devnet: Background, state_dir: Path
 ) -> None:
@@ -63,24 +67,28 @@ def test_it_describes_itself_as_promised_and_keeps_that_private(
     }
     assert set(node["keys"]) == {"operator", "partner"}
     assert all(set(each) == {"id", "name", "country", "token"} for each in node["customers"])
-    assert answers(f"{node['url']}/readyz")
     assert stat.S_IMODE((state_dir / "devnet.json").stat().st_mode) == 0o600
-    assert [each for each in examine(state_dir) if not each.ok] == []
+    assert wait_until(lambda: faults(state_dir) == [], limit_s=60)
 
 
 def test_doctor_tells_of_a_halt_and_how_to_end_it(devnet: Background, state_dir: Path) -> None:
+    def told() -> list[tuple[str, str]]:
+        return [(each.name, each.detail) for each in faults(state_dir)]
+
     (node,) = devnet.description["nodes"]
     with httpx.Client(
         base_url=node["url"],
         headers={"Authorization": f"Bearer {node['keys']['operator']}"},
         trust_env=False,
+        timeout=30,
     ) as client:
         assert client.post("/v1/fx/halt", json={"currency": "EUR"}).is_success
-        (found,) = [each for each in examine(state_dir) if not each.ok]
+        halted = (f"node {node['name']}: quoting", "halted: EUR (operator)")
+        assert wait_until(lambda: told() == [halted], limit_s=60)
+        (remedy,) = [each.remedy for each in faults(state_dir) if each.name == halted[0]]
         assert client.post("/v1/fx/resume", json={"currency": "EUR"}).is_success
-    assert (found.name, found.detail) == (f"node {node['name']}: quoting", "halted: EUR (operator)")
-    assert "corridor fx resume" in found.remedy
-    assert [each for each in examine(state_dir) if not each.ok] == []
+    assert "corridor fx resume" in remedy
+    assert wait_until(lambda: told() == [], limit_s=60)
 
 
 def test_killed_processes_come_back_under_new_pids_and_up_leaves_the_rest(
@@ -96,7 +104,7 @@ def test_killed_processes_come_back_under_new_pids_and_up_leaves_the_rest(
             and not {each.pid for each in before.values()}
             & {*(pid for pids in devnet.description["nodes"][0]["pids"].values() for pid in pids)}
         ),
-        limit_s=60,
+        limit_s=180,
     )
     up(state_dir, say=print, on_ready=lambda found: None)  # returns: it is running
     after = all_of(state_dir)
@@ -131,9 +139,9 @@ def test_a_port_that_was_asked_for_and_is_taken_now_is_told_and_not_forgotten(
     state.prepare(made_by="devnet")
     said: list[str] = []
     with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
+        taken = free_port()
+        other.bind(("127.0.0.1", taken))
         other.listen()
-        taken = other.getsockname()[1]
         with pytest.raises(DevnetError, match="is taken"):
             Network(state, taken, said.append)._choose_http_port()
         assert not state.asked.exists()
@@ -150,7 +158,7 @@ def test_kill_minus_9_of_the_supervisor_leaves_nothing_running_and_loses_nothing
     contracts = devnet.description["contracts"]
     processes = all_of(state_dir)
     os.kill(processes["supervisor"].pid, signal.SIGKILL)
-    assert wait_until(lambda: not any(each.alive() for each in processes.values()), limit_s=30)
+    assert wait_until(lambda: not any(each.alive() for each in processes.values()), limit_s=120)
     devnet.stop()
     again = Background.start(state_dir, say=print, tied=True)
     assert again.description["contracts"] == contracts
@@ -171,7 +179,7 @@ def test_the_end_of_the_one_who_started_it_is_its_end(state_dir: Path) -> None:
             processes = all_of(state_dir)
         finally:
             starter.kill()
-    assert wait_until(lambda: not any(each.alive() for each in processes.values()), limit_s=30)
+    assert wait_until(lambda: not any(each.alive() for each in processes.values()), limit_s=120)
 
 
 def test_a_home_that_cannot_be_used_is_not_used(tmp_path: Path) -> None:
@@ -183,14 +191,14 @@ def test_a_home_that_cannot_be_used_is_not_used(tmp_path: Path) -> None:
     with subprocess.Popen(command, env=environment, cwd=CHECKOUT) as supervisor:
         try:
             settled = lambda: is_ready(StateDirectory(root)) or supervisor.poll() is not None  # noqa: E731
-            assert wait_until(settled, limit_s=90)
+            assert wait_until(settled, limit_s=240)
             assert describe(root)
             supervisor.send_signal(signal.SIGINT)
-            assert supervisor.wait(60) == 0
+            assert supervisor.wait(120) == 0
         finally:
             supervisor.kill()
     assert list(home.iterdir()) == []
-    assert [each.name for each in temporary.iterdir() if each.suffix != ".lock"] == []
+    assert list(temporary.iterdir()) == []
     down(root, say=print, wipe=True)
 
 
@@ -232,7 +240,7 @@ def test_a_killed_anvil_is_a_lost_chain_and_that_is_said_not_mended(state_dir: P
     devnet = Background.start(state_dir, say=print, tied=True)
     processes = all_of(state_dir)
     os.kill(processes["anvil"].pid, signal.SIGKILL)
-    assert wait_until(lambda: not any(each.alive() for each in processes.values()), limit_s=60)
+    assert wait_until(lambda: not any(each.alive() for each in processes.values()), limit_s=120)
     devnet.stop()
     with pytest.raises(ChainLost, match="--wipe"):
         Background.start(state_dir, say=print, tied=True)

@@ -5,6 +5,8 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from node.devnet.programs import (
     parent_death_signal_exists,
     spawn,
     stop,
+    wait_ready,
     wait_until,
 )
 
@@ -62,7 +65,7 @@ def test_a_program_ends_however_its_supervisor_ends(
         program = ProcessId.of(int(supervisor.stdout.readline()))
         assert program.alive()
         supervisor.send_signal(number)
-    assert wait_until(lambda: not program.alive(), limit_s=10)
+    assert wait_until(lambda: not program.alive(), limit_s=60)
 
 
 @pytest.mark.parametrize("guarded", [True, *([False] if parent_death_signal_exists() else [])])
@@ -70,7 +73,7 @@ def test_the_pid_is_that_of_the_program_itself(tmp_path: Path, guarded: bool) ->
     lifeline = Lifeline() if guarded else None
     says_its_pid = "import os; print(os.getpid(), flush=True)"
     process = spawn(a_program(tmp_path, says_its_pid), lifeline=lifeline)
-    assert process.wait(10) == 0
+    assert process.wait(60) == 0
     assert int((tmp_path / "sleeper.log").read_text()) == process.pid
     if lifeline is not None:
         lifeline.close()
@@ -80,9 +83,20 @@ def test_a_program_that_does_not_listen_is_killed(tmp_path: Path) -> None:
     program = a_program(tmp_path, IGNORES_SIGTERM)
     lifeline = None if parent_death_signal_exists() else Lifeline()
     process = spawn(program, lifeline=lifeline)
-    assert wait_until(lambda: "deaf" in program.log.read_text(), limit_s=10)
+    assert wait_until(lambda: "deaf" in program.log.read_text(), limit_s=60)
     assert stop(process, program, limit_s=0.2) is False
     assert process.returncode == -signal.SIGKILL
+
+
+def test_a_program_that_has_answered_once_is_not_asked_again(tmp_path: Path) -> None:
+    program = a_program(tmp_path)
+    lifeline = None if parent_death_signal_exists() else Lifeline()
+    process = spawn(program, lifeline=lifeline)
+    answers = iter([False, True])  # and then: not for the moment
+    try:
+        wait_ready(process, program, lambda: next(answers, False), limit_s=60)
+    finally:
+        stop(process, program)
 
 
 def test_a_later_owner_of_a_pid_is_a_stranger() -> None:
@@ -95,14 +109,14 @@ def test_a_process_that_has_ended_is_not_alive_even_while_nobody_has_collected_i
     with subprocess.Popen([sys.executable, "-c", SLEEPS]) as process:
         identity = ProcessId.of(process.pid)
         process.kill()
-        assert wait_until(lambda: not identity.alive(), limit_s=10)
+        assert wait_until(lambda: not identity.alive(), limit_s=60)
 
 
 def test_a_taken_port_is_replaced_by_a_free_one() -> None:
+    port = free_port()
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
+        taken.bind(("127.0.0.1", port))
         taken.listen()
-        port = taken.getsockname()[1]
         assert free_port(port) != port
     assert free_port(port) == port
 
@@ -111,16 +125,52 @@ KEEPS = """
 import sys, time
 from node.devnet.programs import free_port
 print(free_port(int(sys.argv[1])), flush=True)
-time.sleep(60)
+time.sleep(600)
 """
+
+
+@contextmanager
+def asking(code: str, port: int) -> Iterator[str]:
+    """What another process says that asks for ports; it ends with the block."""
+    command = [sys.executable, "-c", code, str(port)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield process.stdout.readline()
+        finally:
+            process.kill()
 
 
 def test_a_port_that_another_process_wants_to_listen_on_is_left_to_it() -> None:
     port = free_port()
-    command = [sys.executable, "-c", KEEPS, str(port)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
-        assert other.stdout is not None
-        assert int(other.stdout.readline()) == port
+    with asking(KEEPS, port) as told:
+        assert int(told) == port
         assert free_port(port) != port
-        other.kill()
     assert free_port(port) == port
+
+
+# Two blocks of four ports, where no other process of this kind looks; of each one is the claim.
+WALKS = """
+import sys, time
+from node.devnet import programs
+from node.devnet.errors import DevnetError
+first = int(sys.argv[1])
+programs._QUIET_PORTS, programs._BLOCK_PORTS = range(first, first + 8), 4
+try:
+    print(*(programs.free_port() for _ in range(6)), flush=True)
+except DevnetError as error:
+    print(error, flush=True)
+time.sleep(600)
+"""
+
+
+def test_no_two_processes_take_ports_from_the_same_block() -> None:
+    first = 19_000 + 8 * (os.getpid() % 100)
+    with asking(WALKS, first) as one:
+        with asking(WALKS, first) as two, asking(WALKS, first) as three:
+            taken = [{int(port) for port in each.split()} for each in (one, two)]
+            assert "no free TCP port" in three
+        with asking(WALKS, first) as four:  # the claim of `two` ended with it
+            assert {int(port) for port in four.split()} == taken[1]
+    assert [len(each) for each in taken] == [3, 3]
+    assert not taken[0] & taken[1]

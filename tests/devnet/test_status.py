@@ -6,10 +6,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -18,6 +18,8 @@ from node.devnet.errors import DevnetError
 from node.devnet.programs import CHECKOUT, ProcessId, inherited_environment, wait_until
 from node.devnet.state import StateDirectory, write_json
 from node.devnet.status import DevnetState, DevnetStatus, status
+
+T = TypeVar("T")
 
 
 @pytest.fixture(scope="module")
@@ -35,11 +37,23 @@ def corridor(state_dir: Path, *arguments: str) -> subprocess.CompletedProcess[st
         [sys.executable, "-m", "node", "devnet", *arguments, "--state-dir", str(state_dir)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         env={**inherited_environment(), "NO_COLOR": "1", "COLUMNS": "200"},
         cwd=CHECKOUT,
         check=False,
     )
+
+
+def until(look: Callable[[], T], holds: Callable[[T], bool]) -> T:
+    """What is seen once it holds: on a busy machine a node is not ready for a moment at times."""
+    seen: list[T] = []
+
+    def again() -> bool:
+        seen.append(look())
+        return holds(seen[-1])
+
+    assert wait_until(again, limit_s=60), seen[-1]
+    return seen[-1]
 
 
 def the_work_of(found: DevnetStatus, node: str) -> int:
@@ -64,8 +78,7 @@ def test_when_it_began_is_told_of_a_process_that_lives() -> None:
 
 
 def test_every_program_and_every_node_is_told_of(devnet: Path) -> None:
-    assert wait_until(lambda: status(devnet).is_well, limit_s=60)
-    found = status(devnet)
+    found = until(lambda: status(devnet), lambda seen: seen.is_well)
     assert found.state is DevnetState.RUNNING
     assert {(each.name, each.node) for each in found.programs} == {
         ("postgres", None), ("anvil", None), ("serve", "berlin"), ("work", "berlin"),
@@ -87,35 +100,35 @@ def test_every_program_and_every_node_is_told_of(devnet: Path) -> None:
 
 
 def test_a_worker_that_stands_still_is_a_node_that_is_not_ready_and_why(devnet: Path) -> None:
-    assert wait_until(lambda: status(devnet).is_well, limit_s=60)
-    worker = the_work_of(status(devnet), "manila")
+    def stands_still(seen: DevnetStatus) -> bool:
+        berlin, manila = seen.nodes
+        why = any(reason.startswith("mirror: ") for reason in manila.why_not)
+        the_chain_goes_on = (manila.lag_blocks or 0) > 3
+        return berlin.ready and not manila.ready and why and the_chain_goes_on
+
+    worker = the_work_of(until(lambda: status(devnet), lambda seen: seen.is_well), "manila")
     os.kill(worker, signal.SIGSTOP)
     try:
-        assert wait_until(lambda: not status(devnet).is_well, limit_s=60)
-        assert wait_until(
-            lambda: (status(devnet).nodes[1].lag_blocks or 0) > 3, limit_s=60
-        )  # the chain goes on
-        berlin, manila = status(devnet).nodes
-        shown = corridor(devnet, "status")
+        found = until(lambda: status(devnet), stands_still)
+        shown = until(
+            lambda: corridor(devnet, "status"),
+            lambda seen: "manila is not ready: mirror: " in seen.stdout,
+        )
     finally:
         os.kill(worker, signal.SIGCONT)
-    assert berlin.ready
-    assert not manila.ready
-    assert any(reason.startswith("mirror: ") for reason in manila.why_not)
+    assert not found.is_well
     assert shown.returncode == 1
-    assert "manila is not ready: mirror: " in shown.stdout
     assert "corridor doctor" in shown.stderr
 
 
 def test_the_command_tells_the_same_to_people_and_to_programs(devnet: Path) -> None:
-    assert wait_until(lambda: status(devnet).is_well, limit_s=60)
-    shown = corridor(devnet, "status")
-    assert (shown.returncode, shown.stderr.count("corridor devnet logs --follow")) == (0, 1)
+    shown = until(lambda: corridor(devnet, "status"), lambda seen: seen.returncode == 0)
+    assert shown.stderr.count("corridor devnet logs --follow") == 1
     for told in ("is running (pid ", "manila-work", "anvil", "http://127.0.0.1:", "behind"):
         assert told in shown.stdout
-    printed = corridor(devnet, "status", "--json")
+    printed = until(lambda: corridor(devnet, "status", "--json"), lambda seen: seen.returncode == 0)
     document: dict[str, Any] = json.loads(printed.stdout)
-    assert (printed.returncode, document["ok"], document["state"]) == (0, True, "running")
+    assert (document["ok"], document["state"]) == (True, "running")
     assert [each["name"] for each in document["nodes"]] == ["berlin", "manila"]
     secrets = json.loads((devnet / "devnet.json").read_text())["nodes"][0]["keys"].values()
     assert all(each not in printed.stdout + shown.stdout for each in secrets)
@@ -157,10 +170,10 @@ def test_a_log_is_followed_until_somebody_has_enough(devnet: Path) -> None:
         return b"said while it is followed\n" in seen
 
     try:
-        assert wait_until(is_followed, limit_s=30)
+        assert wait_until(is_followed, limit_s=60)
     finally:
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=20)
+        _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert b"Traceback" not in err
 

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from tests.scratch import scratch_root
 
 _START_LIMIT_S = 240
 _LIMIT_S = 90
+_ANSWER_LIMIT_S = 240
 
 
 def until(condition: Callable[[], Any], what: str, *, limit_s: float = _LIMIT_S) -> Any:
@@ -44,6 +46,28 @@ def corridor(*arguments: str, state_dir: Path) -> subprocess.CompletedProcess[st
         env={**os.environ, "CORRIDOR_STATE_DIR": str(state_dir), "NO_COLOR": "1"},  # noqa: TID251
         check=False,
     )
+
+
+def until_well(
+    run: Callable[[], subprocess.CompletedProcess[str]], what: str
+) -> subprocess.CompletedProcess[str]:
+    """The first run of a command that ends well, asked for again until then.
+
+    What is a block late is late for a moment: readiness, or a break that the next run of
+    reconciliation closes by itself. Only what stays is wrong.
+    """
+    last: list[subprocess.CompletedProcess[str]] = []
+
+    def is_well() -> bool:
+        last[:] = [run()]
+        return last[0].returncode == 0
+
+    try:
+        until(is_well, what)
+    except AssertionError as error:
+        error.add_note(f"the newest run: {last[0].stdout}{last[0].stderr}")
+        raise
+    return last[0]
 
 
 @dataclass
@@ -92,6 +116,34 @@ class Network:
         assert response.status_code == status, response.text
         return response.json()
 
+    def answered(self, path: str, body: Any, key: str, **rest: Any) -> httpx.Response:
+        """The 201 of a POST, asked for under its key until it is there, as a careful caller does.
+
+        Nobody may answer, or it says that something is away, or that what was cut off is still
+        being carried out.
+        """
+        told: list[str] = []
+
+        def made() -> httpx.Response | None:
+            try:
+                response = self.request("POST", path, json=body, key=key, **rest)
+            except (httpx.HTTPError, OSError) as error:
+                told.append(repr(error))
+                return None
+            told.append(response.text)
+            if response.status_code == 409:
+                assert response.json()["code"] == "idempotency_in_progress", response.text
+                return None
+            assert response.status_code in (201, 503), response.text
+            return response if response.status_code == 201 else None
+
+        try:
+            found: httpx.Response = until(made, f"{path} with {key}", limit_s=_ANSWER_LIMIT_S)
+        except AssertionError as error:
+            error.add_note(f"the newest of {len(told)} answers: {told[-3:]}")
+            raise
+        return found
+
     def customer(self, *, eur: str = "0") -> str:
         """A new customer with so much money."""
         body = {"name": "Test Person", "country": "DE", "email": "test@example.org"}
@@ -110,16 +162,7 @@ class Network:
 
     def quote(self, eur: str, **rest: Any) -> Any:
         """A firm quote EUR -> USDC."""
-        return self.post(
-            "/v1/quotes",
-            {
-                "sell": {"currency": "EUR", "amount": eur},
-                "buy": {"currency": "USDC"},
-                "payout": {"method": "onchain"},
-                "ttl_s": 600,
-            },
-            **rest,
-        )
+        return self.post("/v1/quotes", quote_body(eur), **rest)
 
     def order(self, quote: Any, customer_id: str, address: str) -> dict[str, Any]:
         """Body of a transfer."""
@@ -158,6 +201,27 @@ class Network:
         call = {"to": self.described["contracts"]["USDC"], "data": data}
         return int(self.rpc("eth_call", call, "latest"), 16)
 
+    @contextmanager
+    def still(self) -> Iterator[None]:
+        """No block but those that are asked for: the supervisor, which mines, stands still.
+
+        It starts nothing again meanwhile.
+        """
+        supervisor = parent_of(self.node["pids"]["serve"][0])
+        os.kill(supervisor, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(supervisor, signal.SIGCONT)
+
+    def until_in_pool(self) -> None:
+        """Wait until a payment of the node waits for a block; to be asked while none comes."""
+        lanes = {each.lower() for each in self.node["lanes"]}
+        until(
+            lambda: lanes & {each.lower() for each in self.rpc("txpool_content")["pending"]},
+            "a payment is in the pool",
+        )
+
     def kill(self, role: str) -> int:
         """End a process with kill -9, which the supervisor then starts again; its pid."""
         pid: int = self.node["pids"][role][0]
@@ -179,10 +243,25 @@ class Network:
         """The books verify and reconcile, in process and by the command line."""
         verified = corridor("verify", state_dir=self.state_dir)
         assert verified.returncode == 0, verified.stdout + verified.stderr
-        reconciled = corridor("reconcile", state_dir=self.state_dir)
-        assert reconciled.returncode == 0, reconciled.stdout + reconciled.stderr
+        until_well(lambda: corridor("reconcile", state_dir=self.state_dir), "the books reconcile")
         for row in self.get("/v1/ledger/trial-balance")["data"]:
             assert row["debits"] == row["credits"]
+
+
+def quote_body(eur: str) -> dict[str, Any]:
+    """What a firm quote EUR -> USDC is asked for with."""
+    return {
+        "sell": {"currency": "EUR", "amount": eur},
+        "buy": {"currency": "USDC"},
+        "payout": {"method": "onchain"},
+        "ttl_s": 600,
+    }
+
+
+def parent_of(pid: int) -> int:
+    """The process that started another: of the network's programs, the supervisor."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("PPid:")[2].split()[0])
 
 
 def fresh_address(number: int) -> str:

@@ -1,9 +1,11 @@
 """A file of transfers from HTTP to the chain: cut off in the middle, sent again, paid once."""
 
 import asyncio
+import os
+import signal
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import asyncpg
@@ -42,10 +44,18 @@ IS_BLOCKING = (
 
 
 @asynccontextmanager
-async def worker_stuck_at(network: Network, bulk_id: str, line: int) -> AsyncIterator[None]:
-    """The worker waits for a row that is held: it has transfers of the batch, not committed."""
+async def worker_stuck_at(
+    network: Network, line: int, send: Callable[[], str]
+) -> AsyncIterator[str]:
+    """The worker waits for a row that is held: it has transfers of the batch, not committed.
+
+    It stands still until the row is held, or it might have done all of them by then.
+    """
+    worker = network.node["pids"]["work"][0]
     connection = await asyncpg.connect(network.node["database_url"])
+    os.kill(worker, signal.SIGSTOP)
     try:
+        bulk_id = send()
         async with connection.transaction():
             await connection.execute(
                 "SELECT FROM bulk_row WHERE bulk_id = $1 AND line = $2 AND status = 'pending'"
@@ -53,15 +63,18 @@ async def worker_stuck_at(network: Network, bulk_id: str, line: int) -> AsyncIte
                 decode_id(Prefix.BULK, bulk_id),
                 line,
             )
+            os.kill(worker, signal.SIGCONT)
             for _ in range(LOOKS_MAX):
                 if await connection.fetchval(IS_BLOCKING):
                     break
                 await asyncio.sleep(0.02)
             else:
                 raise AssertionError("the worker does not come to the row")
-            yield
+            yield bulk_id
     finally:
         await connection.close()
+        with suppress(ProcessLookupError):  # it was killed meanwhile
+            os.kill(worker, signal.SIGCONT)
 
 
 def payer(network: Network, partner: str) -> str:
@@ -107,12 +120,15 @@ async def test_a_file_that_was_cut_off_and_sent_again_pays_each_good_row_once(
     file = rows_file(ROWS, customer_id=customer_id, addresses=addresses, run="wages")
     assert Counter(file.codes.values()) == dict.fromkeys(CODES, FAULTY // len(CODES))
     with Client(network.node["url"], partner) as client:
-        first = client.send_bulk(file.content, media_type="text/csv", key="once")["id"]
-        async with worker_stuck_at(network, first, LINE):
+
+        def send(key: str) -> str:
+            return str(client.send_bulk(file.content, media_type="text/csv", key=key)["id"])
+
+        async with worker_stuck_at(network, LINE, lambda: send("once")) as first:
             seen = client.show_bulk_transfer(first)["rows"]
             pid = network.kill("work")
         assert 0 < seen["accepted"] < ROWS - FAULTY
-        again = client.send_bulk(file.content, media_type="text/csv", key="again")["id"]
+        again = send("again")
         assert again != first
         network.restarted("work", pid)
         both = (first, again)

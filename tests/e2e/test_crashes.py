@@ -4,9 +4,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
 from typing import Any
 
-import httpx
-
-from tests.e2e.conftest import Network, fresh_address, until
+from tests.e2e.conftest import Network, fresh_address, quote_body, until
 
 _PAYMENTS = 100
 _WORKER_KILLS = 20
@@ -15,22 +13,9 @@ _SERVE_KILLS = 5
 
 def _send_stubbornly(network: Network, customer_id: str, number: int) -> Any:
     """Quote and send with fixed keys until there is an answer, as a careful partner does."""
-    quote: Any = None
-
-    def answered() -> Any:
-        nonlocal quote
-        try:
-            quote = quote or network.quote("10.00", key=f"crash-quote-{number}")
-            order = network.order(quote, customer_id, fresh_address(1000 + number))
-            response = network.request(
-                "POST", "/v1/transfers", json=order, key=f"crash-transfer-{number}"
-            )
-        except httpx.HTTPError:
-            return None
-        assert response.status_code in (201, 503), response.text
-        return response.json() if response.status_code == 201 else None
-
-    return until(answered, f"an answer for payment {number}")
+    quote = network.answered("/v1/quotes", quote_body("10.00"), f"crash-quote-{number}").json()
+    order = network.order(quote, customer_id, fresh_address(1000 + number))
+    return network.answered("/v1/transfers", order, f"crash-transfer-{number}").json()
 
 
 def _done(network: Network, transfers: list[Any]) -> int:

@@ -104,7 +104,9 @@ def nodes() -> Iterator[TwoNodes]:
 @pytest.fixture(scope="module")
 def boxes(nodes: TwoNodes) -> Mapping[str, str]:
     """Of the page that the node serves."""
-    return Boxes(httpx.get(nodes.berlin.node["url"] + "/docs").raise_for_status().text).found
+    return Boxes(
+        httpx.get(nodes.berlin.node["url"] + "/docs", timeout=30).raise_for_status().text
+    ).found
 
 
 @pytest.fixture(scope="module")

@@ -39,7 +39,7 @@ def served(network: Network, sources: str) -> Iterator[str]:
         assert process.poll() is None
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 def _is_ready(url: str) -> bool:
@@ -49,11 +49,16 @@ def _is_ready(url: str) -> bool:
         return False
 
 
-def source(server: RateServer, name: str = "acme") -> str:
+def faults(network: Network) -> set[str]:
+    """Names of the devnet's sources that have a fault, as its operator sees them."""
+    return {each["name"] for each in network.get("/v1/fx")["sources"] if each["fault"]}
+
+
+def source(server: RateServer, name: str = "acme", *, timeout_s: int = 20) -> str:
     """The setting of a server as the only source of EUR/USD, with one dollar for one coin."""
     return (
         f"http:name={name};url={server.url};base=EUR@base;rates=rates;time=timestamp;"
-        "max_age_s=300;timeout_s=1"
+        f"max_age_s=300;timeout_s={timeout_s}"
     )
 
 
@@ -88,7 +93,11 @@ def test_a_source_that_lies_is_a_503_with_the_reason_and_a_firm_quote_is_accepte
     customer_id = network.customer(eur="500.00")
     quote = network.quote("200.00")
     answer, words = LIES[lie]
-    with serving(answer) as server, served(network, f"{source(server)},fixed:USD/USDC=1") as url:
+    timeout_s = 1 if lie == "silence" else 20
+    with (
+        serving(answer) as server,
+        served(network, f"{source(server, timeout_s=timeout_s)},fixed:USD/USDC=1") as url,
+    ):
         reason = refused(network, url)
         assert words in reason
         assert "acme" in reason
@@ -122,8 +131,7 @@ def test_a_quote_of_the_devnet_names_the_ecb_and_the_operator_with_the_chain_as_
         ("ecb", "EUR", "USD"),
         ("fixed", "USD", "USDC"),
     ]
-    log = (network.state_dir / "logs" / "serve.log").read_text()
-    assert "rate source" not in log  # a fault of a source, the chain's feeds among them
+    until(lambda: faults(network) == set(), "no source has a fault, nor have the chain's feeds")
     contracts = network.described["contracts"]
     with served(
         network, f"chainlink:max_age_s=0;EUR/USD={contracts['EUR/USD']},fixed:USD/USDC=1"

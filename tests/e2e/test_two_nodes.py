@@ -20,8 +20,8 @@ from rich.console import Console
 from adapters.rails.sandbox_bank import Magic
 from node.client import Client
 from node.devnet.crossing_shown import show_crossing
-from tests.e2e.conftest import corridor, fresh_address, until
-from tests.e2e.two_nodes import PAID, Payment, TwoNodes
+from tests.e2e.conftest import corridor, fresh_address, until, until_well
+from tests.e2e.two_nodes import PAID, Payment, TwoNodes, agrees
 from tests.scratch import scratch_root
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -214,7 +214,11 @@ def test_kill_minus_9_of_each_process_at_any_moment_comes_to_the_same_end(
 def test_the_demo_tells_the_same_and_shows_the_sums(nodes: TwoNodes) -> None:
     console = Console(file=io.StringIO(), width=120, record=True)
     result = show_crossing(nodes.berlin.described, console)
-    assert (result["completed"], result["breaks_open"]) == (True, 0)
+    assert result["completed"] is True
+    assert set(result["reconciliations"]) == {"berlin", "manila"}
+    if result["breaks_open"]:  # one that the next run closes by itself
+        for node in nodes.both:
+            until(partial(agrees, node), "the node reconciles without a break")
     assert result["changes"]["USDC"]["held"] == "0.000000"
     assert result["changes"]["PHP"]["held"] == f"-{result['quote']['buy']['amount']}"
     shown = console.export_text()
@@ -244,16 +248,20 @@ def _run_as_printed(line: str, customer_id: str, folder: Path) -> str:
     """What a command of the README prints; nobody is there to be asked."""
     command = line.partition("#")[0].replace("cus_...", customer_id).split()
     yes = ["--yes"] if command[1] == "send" else []
-    ended = subprocess.run(
-        [Path(sys.executable).with_name(command[0]), *command[1:], *yes],
-        cwd=folder,
-        env={**os.environ, "NO_COLOR": "1"},  # noqa: TID251
-        capture_output=True,
-        text=True,
-        check=False,
-        stdin=subprocess.DEVNULL,
-        timeout=120,
-    )
+
+    def run() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [Path(sys.executable).with_name(command[0]), *command[1:], *yes],
+            cwd=folder,
+            env={**os.environ, "NO_COLOR": "1"},  # noqa: TID251
+            capture_output=True,
+            text=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            timeout=240,
+        )
+
+    ended = until_well(run, line) if command[1] == "reconcile" else run()
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return ended.stdout
 
@@ -267,7 +275,6 @@ def test_a_second_up_goes_on_and_the_doctor_knows_both_nodes(nodes: TwoNodes) ->
     other = corridor("devnet", "up", "--detach", "--nodes", "1", *place, state_dir=state_dir)
     assert other.returncode == 1
     assert "made with --nodes 2" in " ".join((other.stdout + other.stderr).split())
-    examined = corridor("doctor", *place, state_dir=state_dir)
-    assert examined.returncode == 0, examined.stdout + examined.stderr
+    examined = until_well(lambda: corridor("doctor", *place, state_dir=state_dir), "all is well")
     for what in ("database of berlin", "database of manila", "node manila: mirror"):
         assert what in examined.stdout, examined.stdout

@@ -25,7 +25,6 @@ from tests.e2e.conftest import Network, corridor, until
 
 PAID: Final = "000123456789"
 ENDED: Final = frozenset({"completed", "refunded", "canceled", "failed", "expired"})
-_ANSWER_LIMIT_S: Final = 240.0
 _PROGRAMS: Final = ("serve", "work")
 _KEPT: Final = ("partner_clearing", "in_flight", "payout_due", "deferred", "suspense", "loss")
 """Accounts with nothing in them once nothing is under way."""
@@ -129,32 +128,9 @@ class TwoNodes:
         return Payment(quote, self.answered("/v1/transfers", order, f"transfer-{number}"), account)
 
     def answered(self, path: str, body: Any, key: str) -> dict[str, Any]:
-        """Body of berlin's 201, asked for again while nobody answers or it says 503."""
-        found: dict[str, Any] = {}
-        told: list[str] = []
-
-        def is_made() -> bool:
-            nonlocal found
-            try:
-                response = self.berlin.request("POST", path, json=body, key=key)
-            except (httpx.HTTPError, OSError) as error:
-                told.append(repr(error))
-                return False
-            told.append(response.text)
-            if response.status_code == 201:
-                found = response.json()
-            elif response.status_code == 409:  # what was cut off is still being carried out
-                assert response.json()["code"] == "idempotency_in_progress", response.text
-            else:
-                assert response.status_code == 503, response.text
-            return bool(found)
-
-        try:
-            until(is_made, f"{path} with {key}", limit_s=_ANSWER_LIMIT_S)
-        except AssertionError as error:
-            error.add_note(f"the newest of {len(told)} answers: {told[-3:]}")
-            raise
-        return found
+        """Body of berlin's 201, asked for until it is there."""
+        made: dict[str, Any] = self.berlin.answered(path, body, key).json()
+        return made
 
     def now(self, payment: Payment) -> dict[str, Any]:
         """A transfer as it is; empty while its node does not answer."""
@@ -274,7 +250,7 @@ class TwoNodes:
         out = sum((Decimal(each["buy"]["amount"]) for each in sent), Decimal())
         self._check_conserved(before, self.sums(), {"EUR": -sold, "PHP": -bought, "USDC": -out})
         for node in self.both:
-            until(partial(_agrees, node), "the node reconciles without a break")
+            until(partial(agrees, node), "the node reconciles without a break")
         return Counter(end["state"] for end in ends)
 
     def _check_conserved(self, before: Sums, after: Sums, change: Mapping[str, Decimal]) -> None:
@@ -311,7 +287,7 @@ def _accounts(node: Network) -> Iterator[dict[str, Any]]:
         query = f"limit=200&cursor={page['next_cursor']}"
 
 
-def _agrees(node: Network) -> bool:
+def agrees(node: Network) -> bool:
     """Whether a reconciliation run finds nothing.
 
     While a block becomes final, a break may be open that the next run closes by itself.

@@ -56,6 +56,12 @@ class Play:
     def __post_init__(self) -> None:
         self.customer_id = self.network.node["customers"][0]["id"]
 
+    @property
+    def token(self) -> str:
+        """The partner's key."""
+        token: str = self.network.node["keys"]["partner"]
+        return token
+
     # ------------------------------------------------------------------------------ forcing
 
     def trigger(self, name: str, *options: str) -> dict[str, Any]:
@@ -89,7 +95,7 @@ class Play:
         return self.network.request(
             method,
             path,
-            token=token or self.network.node["keys"]["partner"],
+            token=token or self.token,
             key=key or f"sandbox-{next(self.keys)}",
             **({} if body is None else {"json": body}),
         )
@@ -140,14 +146,14 @@ class Play:
             response = self.get(path)
             return response if wanted in seen(response, where).told.split() else None
 
-        found: httpx.Response = until(look, f"{path} tells {wanted} at {where}", limit_s=30)
+        found: httpx.Response = until(look, f"{path} tells {wanted} at {where}")
         return found
 
     def settled(self, transfer: Any) -> httpx.Response:
         """The transfer once it is completed; finality comes at once."""
         path = f"/v1/transfers/{transfer['id']}"
         states = ("included", "settled")
-        until(lambda: self.get(path).json()["state"] in states, "included", limit_s=30)
+        until(lambda: self.get(path).json()["state"] in states, "included")
         self.final()
         return self.until(path, "status", "completed")
 

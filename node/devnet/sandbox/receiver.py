@@ -22,7 +22,7 @@ _REFUSING: Final = 500
 _REDIRECTING: Final = 302
 _GONE: Final = 410
 _ELSEWHERE: Final = "http://169.254.169.254/latest/meta-data/"  # a cloud's secrets, usually
-_AGAIN_LIMIT_S: Final = 20.0
+_AGAIN_LIMIT_S: Final = 90.0
 """The second attempt comes after 5 seconds."""
 
 

@@ -252,8 +252,8 @@ async def attribute_deposit(call: Call[AttributionBody, None]) -> Answer:
     """Say whose a held deposit is.
 
     The customer or partner has it at once, and its break is closed. More than one operator moves
-    alone is proposed at the break instead. A deposit of a payment request that is still open waits
-    for the rest.
+    alone is proposed at the break instead. A deposit of a payment request that is still open, or of
+    a payout that may still be paid, waits for the rest.
     """
     body = call.body
     return await call.services.deposits.attribute(

@@ -12,9 +12,13 @@ line is the last one printed. Not here: set-up (`setup.py`, which runs this in .
 import os
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / ".venv" / "home"
@@ -39,8 +43,11 @@ def main() -> None:
         print(__doc__)
         return
     if arguments[:1] != ["--only-pytest"]:
-        for check in checks():
-            run(check)
+        *others, slowest = checks()
+        with started(slowest) as running:  # it keeps one core busy, and takes as long as the others
+            for check in others:
+                run(check)
+            running.finish()
     if arguments[:1] == ["--no-pytest"]:
         return
     rest = arguments[1:] if arguments[:1] == ["--only-pytest"] else arguments
@@ -50,7 +57,7 @@ def main() -> None:
 
 
 def checks() -> list[Check]:
-    """Quick ones first."""
+    """Quick ones first; the last is the slowest."""
     python, tools = sys.executable, Path(sys.executable).parent
     forge = sorted((ROOT / "contracts" / "node_modules" / "@foundry-rs").glob("forge-*/bin/forge"))
     if not forge:
@@ -73,24 +80,54 @@ def checks() -> list[Check]:
     ]
 
 
-def run(check: Check) -> None:
-    """Run one check; its output is shown when it fails."""
-    print(f"== {check.name}", end=" ", flush=True)
+@dataclass(frozen=True)
+class Running:
+    """A check that was started; what it prints is kept until it ends."""
+
+    check: Check
+    process: subprocess.Popen[bytes]
+    output: IO[bytes]
+    began: float
+
+    def finish(self) -> None:
+        """Wait for it; its output is shown when it fails, and everything ends."""
+        check = self.check
+        print(f"== {check.name}", end=" ", flush=True)
+        status = self.process.wait()
+        seconds = time.monotonic() - self.began
+        if status == 0:
+            print(f"passed in {seconds:.1f} s", flush=True)
+            return
+        print(f"FAILED after {seconds:.1f} s", flush=True)
+        self.output.seek(0)
+        sys.stdout.buffer.write(self.output.read())
+        sys.stdout.flush()
+        shown = " ".join(check.command).replace(f"{ROOT}/", "")
+        print(f"\nThe check '{check.name}' failed. Alone: (cd {check.cwd} && {shown})", flush=True)
+        sys.exit(status if status > 0 else 1)
+
+
+@contextmanager
+def started(check: Check) -> Iterator[Running]:
+    """Start a check; it is ended with the block, whatever has become of it."""
     began = time.monotonic()
-    done = subprocess.run(
-        check.command, cwd=check.cwd, env=environment(), check=False,
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
-    seconds = time.monotonic() - began
-    if done.returncode == 0:
-        print(f"passed in {seconds:.1f} s", flush=True)
-        return
-    print(f"FAILED after {seconds:.1f} s", flush=True)
-    sys.stdout.buffer.write(done.stdout)
-    sys.stdout.flush()
-    shown = " ".join(check.command).replace(f"{ROOT}/", "")
-    print(f"\nThe check '{check.name}' failed. Alone: (cd {check.cwd} && {shown})", flush=True)
-    sys.exit(done.returncode if done.returncode > 0 else 1)
+    with (
+        tempfile.TemporaryFile() as output,
+        subprocess.Popen(
+            check.command, cwd=check.cwd, env=environment(),
+            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+        ) as process,
+    ):  # fmt: skip
+        try:
+            yield Running(check, process, output, began)
+        finally:
+            process.kill()
+
+
+def run(check: Check) -> None:
+    """Start a check and wait for it."""
+    with started(check) as running:
+        running.finish()
 
 
 def environment() -> dict[str, str]:

@@ -221,12 +221,12 @@ def free_port(preferred: int | None = None) -> int:
     The preferred one is kept for this process until it ends: two networks that begin at the same
     moment want the same, while nothing listens there yet. Others are taken one after the other from
     a block that is this process's alone, where the system takes none for connections that go out:
-    it would give away what is free now.
+    it would give away what is free now. What anybody keeps there is passed over.
     """
     if preferred and _is_free(preferred) and _claim(preferred):
         return preferred
     for port in itertools.islice(_own_ports(), _BLOCK_PORTS):
-        if _is_free(port):
+        if port not in _CLAIMED and _is_free(port) and _is_free(port, socket.SOCK_DGRAM):
             return port
     raise DevnetError("no free TCP port on 127.0.0.1", remedy="close some programs and try again")
 
@@ -241,8 +241,8 @@ def _own_ports() -> Iterator[int]:
     return iter(())
 
 
-def _is_free(port: int) -> bool:
-    with socket.socket() as listener:
+def _is_free(port: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> bool:
+    with socket.socket(type=kind) as listener:
         # As servers do: a port whose connections are merely winding down counts as free.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -149,6 +149,27 @@ def test_a_port_that_another_process_wants_to_listen_on_is_left_to_it() -> None:
     assert free_port(port) == port
 
 
+KEEPS_NEXT = """
+from node.devnet import programs
+first = programs.free_port()
+assert programs.free_port(first + 1) == first + 1
+print(first, *(programs.free_port() for _ in range(programs._BLOCK_PORTS)), flush=True)
+"""
+
+
+def test_a_port_that_was_asked_for_by_its_number_is_given_to_nobody_else() -> None:
+    with asking(KEEPS_NEXT, 0) as told:
+        first, *others = (int(port) for port in told.split())
+        assert first in others  # the whole block was walked
+        assert first + 1 not in others
+
+
+def test_a_port_of_the_own_block_that_another_process_keeps_is_passed_over() -> None:
+    port = free_port()
+    with asking(KEEPS, port + 1):
+        assert free_port() != port + 1
+
+
 # Two blocks of four ports, where no other process of this kind looks; of each one is the claim.
 WALKS = """
 import sys, time

@@ -23,8 +23,12 @@ from typing import IO
 ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / ".venv" / "home"
 
-EVERYTHING = ["--numprocesses", "auto", "--maxprocesses", "4", "--dist", "loadfile"]
-"""All tests, side by side; the tests of a file stay in one process, for they share servers."""
+EVERYTHING = [
+    *["--numprocesses", "auto", "--maxprocesses", "4"],
+    *["--dist", "loadfile", "--no-loadscope-reorder"],
+]
+"""All tests, side by side; the tests of a file stay in one process, for they share servers. Files
+are given out in the order of collection: `tests/conftest.py` has long ones first."""
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,7 @@ def create_app(
         for path, operations in by_path.items()
     )
     app.router.routes.append(Route("/metrics", Page("/metrics", _figures(services, metrics))))
-    app.router.routes.extend(docs.routes(OPERATIONS, sandbox=sandbox))
+    app.router.routes.extend(docs.routes(sandbox=sandbox))
     app.router.routes.extend(site.routes(services))
     app.router.default = _path_unknown
     return app

@@ -5,7 +5,8 @@ is asked, and the content security policy forbids it. The vendored files of `nod
 pinned by `SHA256SUMS`, which a test checks.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -15,9 +16,9 @@ from starlette.routing import Route
 
 from node.api.guide import guide_page, problem_rows, problems_page
 from node.api.openapi import document
-from node.api.operations import Operation
 from node.api.pages import Page
 from node.api.problems import JSON
+from node.api.routes import OPERATIONS
 
 _STATIC: Final = Path(__file__).parent / "static"
 _TYPES: Final = {".js": "text/javascript", ".css": "text/css"}
@@ -53,13 +54,18 @@ _REFERENCE: Final = """<!doctype html>
 """
 
 
-def routes(operations: tuple[Operation, ...], *, sandbox: bool) -> list[Route]:
-    """The pages, their files, and the document they show."""
-    openapi = orjson.dumps(document(operations, sandbox=sandbox))
+@cache
+def routes(*, sandbox: bool) -> Sequence[Route]:
+    """The pages, their files, and the document they show; made once a process, for it takes long.
+
+    Args:
+        sandbox: Whether they say that the node is for play.
+    """
+    openapi = orjson.dumps(document(OPERATIONS, sandbox=sandbox))
     pages = {
         "/openapi.json": Response(openapi, media_type=JSON),
         "/": Response(status_code=307, headers={"Location": "/docs"}),
-        "/docs": _page(guide_page(operations, sandbox=sandbox)),
+        "/docs": _page(guide_page(OPERATIONS, sandbox=sandbox)),
         "/docs/reference": _page(_REFERENCE),
         "/docs/problems": _page(problems_page()),
     }

@@ -17,7 +17,7 @@ def serve(state_dir: Path) -> None:
     """
     settings = settings_of(state_dir)
     _refuse_taken(settings.http_host, settings.http_port)
-    from node.bootstrap import run_serve
+    from node.bootstrap.serving import run_serve
 
     def tell() -> None:
         stderr().print(
@@ -52,7 +52,7 @@ def _refuse_taken(host: str, port: int) -> None:
 def work(state_dir: Path, only: str | None) -> None:
     """Do the node's work until told to stop; `only` names jobs, separated by commas."""
     settings = settings_of(state_dir)
-    from node.bootstrap import run_work
+    from node.bootstrap.working import run_work
 
     run_work(settings, [name.strip() for name in (only or "").split(",") if name.strip()])
 
@@ -60,7 +60,7 @@ def work(state_dir: Path, only: str | None) -> None:
 def migrate(state_dir: Path) -> None:
     """Bring the schema up to date."""
     settings = settings_of(state_dir)
-    from node.bootstrap import migrate as bring_up_to_date
+    from node.bootstrap.wiring import migrate as bring_up_to_date
 
     bring_up_to_date(settings)
     stderr().print("The database's schema is up to date.")

@@ -152,7 +152,7 @@ def _beside(place: Path) -> Iterator[tuple[ProofDirectory, Path]]:
 async def _proven(
     settings: "Settings", manner: Manner, directory: ProofDirectory, aside: Path
 ) -> "Outcome":
-    from node.bootstrap import open_reserves
+    from node.bootstrap.proving import open_reserves
     from node.services.ledger.reserves import ProofFiles
 
     bar = Progress(

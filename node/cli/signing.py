@@ -14,7 +14,7 @@ def example() -> None:
 
 def run(file: Path, *, log_format: str) -> None:
     """Sign until told to stop."""
-    from node.bootstrap import run_signer
+    from node.bootstrap.signing import run_signer
 
     def tell(url: str) -> None:
         stderr().print(f"{url}  signs (eth_signTransaction); Ctrl-C stops", soft_wrap=True)
@@ -24,7 +24,7 @@ def run(file: Path, *, log_format: str) -> None:
 
 def check(file: Path) -> None:
     """Open everything, say which keys there are, and stop."""
-    from node.bootstrap import signer_keys
+    from node.bootstrap.signing import signer_keys
 
     for each in signer_keys(file):
         limit = f"  at most {each.units_per_day} token units a day" if each.units_per_day else ""
@@ -33,7 +33,7 @@ def check(file: Path) -> None:
 
 def forget(file: Path, which: str) -> None:
     """Let another transaction be signed for a nonce, given as ADDRESS:NONCE."""
-    from node.bootstrap import forget_nonce
+    from node.bootstrap.signing import forget_nonce
 
     address, _, nonce = which.partition(":")
     if not nonce.isdecimal():

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from node.bootstrap import check_login, check_settings
+from node.bootstrap.comparing import check_login, check_settings
 from node.config import load_settings
 from node.core.errors import NodeError, Unavailable
 from node.devnet import anvil, postgres

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from node.bootstrap import Node, open_node
+from node.bootstrap.wiring import Node, open_node
 from node.config import Settings, SettingsInvalid, load_settings
 from node.core.bookings import BookingKind
 from node.core.errors import NodeError

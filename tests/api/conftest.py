@@ -13,7 +13,7 @@ from eth_account import Account
 from starlette.types import ASGIApp
 
 from node.api.app import create_app
-from node.bootstrap import open_node
+from node.bootstrap.wiring import open_node
 from node.config import Settings
 from node.core.ids import Prefix, encode_id
 from node.core.parties import Principal, Role

@@ -19,8 +19,7 @@ from node.api.app import create_app
 from node.api.operations import Operation
 from node.api.payout_examples import PAYOUT_BODY
 from node.api.routes import OPERATIONS
-from node.bootstrap import open_node
-from node.bootstrap.wiring import Node
+from node.bootstrap.wiring import Node, open_node
 from node.core.ids import Prefix, encode_id
 from node.core.ledger import Entry
 from node.core.parties import Principal, Role

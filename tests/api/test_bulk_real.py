@@ -4,7 +4,7 @@ from pathlib import Path
 
 from eth_account import Account
 
-from node.bootstrap import open_node
+from node.bootstrap.wiring import open_node
 from tests.api.conftest import RealNode, settings_in
 from tests.api.pain001_messages import Instruction, message
 

@@ -6,7 +6,7 @@ import httpx
 from eth_account import Account
 
 from node.api.app import create_app
-from node.bootstrap import open_node
+from node.bootstrap.wiring import open_node
 from node.core.parties import Principal, Role
 from tests.api.conftest import settings_in
 

@@ -21,7 +21,7 @@ import httpx
 import pytest
 
 from node.api.app import create_app
-from node.bootstrap import Node, open_node
+from node.bootstrap.wiring import Node, open_node
 from node.core.ids import Prefix, decode_id, encode_id
 from node.core.parties import Principal, Role
 from node.core.transfers import TERMINAL

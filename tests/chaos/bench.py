@@ -25,7 +25,7 @@ from eth_utils.crypto import keccak
 
 from adapters.evm.artifacts import load, parse
 from adapters.evm.signer import write_keystore
-from node.bootstrap import Node, open_node
+from node.bootstrap.wiring import Node, open_node
 from node.config import Settings
 from node.core.catalog import USDC
 from node.core.errors import DatabaseUnavailable, NodeError

@@ -21,7 +21,7 @@ from typing import Any, Final
 from alembic.script import ScriptDirectory
 
 from adapters.evm import artifacts
-from node.bootstrap import run_work
+from node.bootstrap.working import run_work
 from node.config import Settings
 from node.store import schema
 

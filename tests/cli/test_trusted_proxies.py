@@ -14,7 +14,7 @@ import httpx
 import pytest
 from eth_account import Account
 
-from node.bootstrap import open_node
+from node.bootstrap.wiring import open_node
 from node.cli.faults import Status
 from node.core.parties import Principal, Role
 from node.devnet.programs import free_port

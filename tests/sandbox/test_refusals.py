@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from node.bootstrap import move_clock
+from node.bootstrap.sandbox import move_clock
 from node.config import SettingsInvalid, load_settings
 from node.devnet.sandbox import OUTCOMES, TRIGGERS
 from node.devnet.sandbox.page import page

@@ -18,8 +18,7 @@ from eth_account import Account
 from adapters.machine import new_id
 from adapters.partners import CorridorNode, Peer
 from node.api.app import create_app
-from node.bootstrap import open_node
-from node.bootstrap.wiring import Node
+from node.bootstrap.wiring import Node, open_node
 from node.config import Settings
 from node.core.catalog import USDC, assets_with
 from node.core.ids import Prefix, encode_id

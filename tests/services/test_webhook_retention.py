@@ -10,7 +10,7 @@ import pytest
 from eth_account import Account
 
 from adapters.machine import new_id
-from node.bootstrap import open_node
+from node.bootstrap.wiring import open_node
 from node.bootstrap.working import _deliver_jobs, _Worker
 from node.core.errors import WrongState
 from node.core.ports.webhooks import Kept

@@ -7,7 +7,7 @@ import time
 from datetime import timedelta
 from typing import Any, Final
 
-from node.bootstrap import move_clock
+from node.bootstrap.sandbox import move_clock
 from node.config import load_settings
 from node.devnet.errors import DevnetError
 from node.devnet.sandbox.site import Site, Wish

@@ -46,8 +46,8 @@ def judge_payment(
         return Judgement(Ruling.LEAVE, frozenset({Flag.TOO_LARGE}))
     if not is_proven:
         return Judgement(Ruling.SET_ASIDE, is_differing=True)
-    if terms.state not in PAYABLE:
-        return Judgement(Ruling.CREDIT, frozenset({Flag.DUPLICATE}))
+    if terms.state not in PAYABLE:  # what a reorg put back into suspense waits for nothing more
+        return Judgement(Ruling.CREDIT, frozenset({Flag.DUPLICATE}), released=terms.held)
     if mined_at > terms.pay_by + grace:  # with what is held already it goes back together
         ruling = Ruling.HOLD if terms.held else Ruling.CREDIT
         return Judgement(ruling, frozenset({Flag.TOO_LATE}))
@@ -79,4 +79,4 @@ def payout_after(terms: PayoutTerms, amount: int, judgement: Judgement) -> Payou
         return replace(terms, held=terms.held + amount)
     if goes_back(judgement):
         return replace(terms, state=PayoutState.REFUNDING, version=terms.version + 1)
-    return terms
+    return replace(terms, held=terms.held - judgement.released)

@@ -43,6 +43,7 @@ class Booked:
         block_number: The block it came from; None: of a transfer's own, which waits for no block.
         tx_hash: As its detail has it.
         detail: Where it came from.
+        released: Deposits that it took out of suspense: the transaction of each, and minor units.
     """
 
     sequence: int
@@ -53,6 +54,7 @@ class Booked:
     block_number: int | None = None
     tx_hash: str | None = None
     detail: Mapping[str, str] = field(default_factory=dict)
+    released: Sequence[tuple[str, int]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +62,8 @@ class Shortfall:
     """What an owner no longer has of a deposit that is taken back, minor units.
 
     Attributes:
-        sequence: Of the deposit's ledger transaction.
-        tx_hash: Of the deposit.
+        sequence: Of the ledger transaction that gave it the deposit.
+        tx_hash: Of the deposit; of one that was released, not of the deposit that released it.
     """
 
     account: str
@@ -162,6 +164,7 @@ def undo(
     shortfalls: list[Shortfall] = []
     for each in sorted(bookings, key=lambda one: one.sequence, reverse=True):
         entries: list[Entry] = []
+        released = list(each.released)
         for entry in _swapped(each.entries):
             short = _short(entry, left)
             if entry.credit in left:
@@ -171,9 +174,10 @@ def undo(
             if short:
                 loss = f"{LOSS}/{entry.asset}"
                 entries.append(Entry(loss, entry.credit, entry.asset, short))
-                shortfalls.append(
-                    Shortfall(entry.debit, entry.asset, short, each.sequence, each.tx_hash or "")
-                )
+                shortfalls += [
+                    Shortfall(entry.debit, entry.asset, minor, each.sequence, tx_hash)
+                    for tx_hash, minor in _of_deposits(each, entry, short, released)
+                ]
         transactions.append(_reversal(reorg_id, each, entries))
     return Undoing(transactions, shortfalls)
 
@@ -240,6 +244,25 @@ def _reversal(reorg_id: UUID, booked: Booked, entries: Sequence[Entry]) -> Ledge
 
 def _swapped(entries: Sequence[Entry]) -> list[Entry]:
     return [Entry(each.credit, each.debit, each.asset, each.amount) for each in entries]
+
+
+def _of_deposits(
+    booked: Booked, entry: Entry, short: int, released: list[tuple[str, int]]
+) -> list[tuple[str, int]]:
+    """Whose deposit it is that lacks: the transaction of each, and minor units.
+
+    What goes back into suspense is of the deposits that were released, which are final again at
+    another time than the one that released them; `released` loses what is told here.
+    """
+    parts: list[tuple[str, int]] = []
+    while short and released and entry.credit.partition("/")[0] == "suspense":
+        tx_hash, units = released.pop(0)
+        part = min(short, units)
+        parts.append((tx_hash, part))
+        short -= part
+        if part < units:
+            released.insert(0, (tx_hash, units - part))
+    return [*parts, (booked.tx_hash or "", short)] if short else parts
 
 
 def _short(entry: Entry, left: dict[str, int]) -> int:

@@ -89,6 +89,12 @@ SELECT booked.*, released.tx_hash FROM released CROSS JOIN LATERAL (
 WHERE NOT EXISTS (SELECT FROM reorg_booking b WHERE b.sequence = booked.sequence)
 ORDER BY booked.sequence
 """  # noqa: S608 - constants
+RELEASED: Final = """
+SELECT credited_sequence AS sequence, '0x' || encode(tx_hash, 'hex') AS tx_hash,
+    sum(amount) AS units
+FROM deposit WHERE credited_sequence = ANY($1::bigint[]) AND status IN ('credited', 'resolved')
+GROUP BY 1, 2 ORDER BY 1, 2
+"""
 # What closed their breaks is undone, so the same difference is a break again.
 HOLD_DEPOSITS: Final = """
 WITH before AS (
@@ -193,11 +199,12 @@ SELECT r.id FROM reconciliation_break r WHERE r.resolved_at IS NULL AND ({ABOUT}
         AND encode(o.block_hash, 'hex') <> ALL($1::text[])))
 ORDER BY r.first_seen_at, r.id
 """  # noqa: S608 - constants
-# Due is what the same transaction has brought the same owner again.
+# Due is what the same transaction has brought the same owner again, and not what it had before.
 DUE_SHORTFALLS: Final = """
 SELECT s.*, again.units FROM reorg_shortfall s CROSS JOIN LATERAL (
     SELECT sum(d.amount)::bigint AS units FROM deposit d
-    WHERE d.chain_id = $1 AND d.tx_hash = s.tx_hash AND d.status = 'credited' AND EXISTS (
+    WHERE d.chain_id = $1 AND d.tx_hash = s.tx_hash AND d.status = 'credited'
+        AND coalesce(d.credited_sequence, d.ledger_sequence) > s.sequence AND EXISTS (
         SELECT FROM entry e JOIN account a ON a.id = e.credit_account_id
         WHERE e.sequence = coalesce(d.credited_sequence, d.ledger_sequence)
             AND a.path = s.account)) again

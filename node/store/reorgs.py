@@ -178,6 +178,13 @@ class ReorgStore:
         rows = await self._raw.fetch(sql.RELEASES, chain_id, list(blocks))
         return [replace(_booked_of(row), tx_hash=row["tx_hash"]) for row in rows]
 
+    async def released(self, sequences: Collection[int]) -> Mapping[int, list[tuple[str, int]]]:
+        """Sequence -> transactions of the deposits it took out of suspense, and minor units."""
+        found: dict[int, list[tuple[str, int]]] = {}
+        for row in await self._raw.fetch(sql.RELEASED, list(sequences)):
+            found.setdefault(row["sequence"], []).append((row["tx_hash"], int(row["units"])))
+        return found
+
     async def holds(self, transfer_ids: Collection[UUID]) -> Mapping[UUID, Booked]:
         """Transfer -> the pending ledger transaction that holds, or held, its money."""
         rows = await self._raw.fetch(sql.HOLDS, list(transfer_ids))

@@ -1,6 +1,7 @@
 """What undoing finality books: reversals with the recorded integers, and nobody below zero."""
 
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -112,6 +113,20 @@ def test_what_was_held_and_released_by_a_later_deposit_goes_back_to_where_it_was
     assert back.entries == [Entry(ANN, CHAIN, "USDC", 40), Entry(ANN, SUSPENSE, "USDC", 60)]
     both = undo(REORG, 1, [], [held, rest], {ANN: 100}).transactions
     assert [len(each.entries) for each in both] == [2, 1]
+
+
+def test_what_an_owner_lacks_is_of_the_deposits_that_were_released_and_of_the_one_that_came() -> (
+    None
+):
+    entries = (Entry(CHAIN, ANN, "USDC", 40), Entry(SUSPENSE, ANN, "USDC", 60))
+    rest = replace(booked(2, *entries), tx_hash="0xee", released=[("0xaa", 25), ("0xbb", 35)])
+    for has, expected in (
+        (0, [("0xee", 40), ("0xaa", 25), ("0xbb", 35)]),
+        (70, [("0xaa", 25), ("0xbb", 5)]),
+        (100, []),
+    ):
+        found = undo(REORG, 1, [], [rest], {ANN: has}).shortfalls
+        assert [(each.tx_hash, each.amount) for each in found] == expected
 
 
 def test_keys_of_the_first_epoch_are_as_they_always_were() -> None:

@@ -342,6 +342,67 @@ async def test_a_refund_that_was_set_aside_is_not_sent_for_what_a_reorg_took(
     await receiver.assert_sound()
 
 
+PART = 1_000
+
+
+async def part_and_reorged_rest(receiver: Receiver, payout: Payout) -> str:
+    """Two parts are final and exchanged, and a reorg past finality takes the second: its bytes."""
+    receiver.pay(payout, PART)
+    await receiver.final()
+    receiver.node.mine(DEPTH_BLOCKS + 2)  # the reorg leaves the first part where it is
+    await receiver.final()
+    node, desk = receiver.node, Desk(receiver.node)
+    receiver.pay(payout, SELL - PART)
+    block = node.onchain.anvil.rpc("eth_getBlockByNumber", "latest", False)
+    raw: str = node.onchain.anvil.rpc("eth_getRawTransactionByHash", block["transactions"][0])
+    await receiver.final()
+    assert await receiver.state(payout) is PayoutState.MATCHED
+    await desk.reorg(DEPTH_BLOCKS + 1)
+    await desk.both()
+    await desk.resume()
+    await desk.assert_proven()
+    assert await receiver.posted("loss/reorg/USDC") == SELL
+    assert [each.status for each in await receiver.deposits()] == [
+        DepositStatus.HELD,
+        DepositStatus.ORPHANED,
+    ]
+    return raw
+
+
+async def test_a_part_that_a_reorg_of_the_rest_put_back_is_released_when_the_rest_comes_again(
+    receiver: Receiver,
+) -> None:
+    payout = await receiver.payout()
+    raw = await part_and_reorged_rest(receiver, payout)
+    await receiver.deliver()
+    assert await receiver.state(payout) is PayoutState.MATCHED
+    await is_paid_again(receiver, raw)
+    await receiver.deliver()
+    assert await receiver.state(payout) is PayoutState.PAID_OUT
+    assert (await receiver.posted("loss/reorg/USDC"), await receiver.has()) == (0, 0)
+    assert [each.status for each in await receiver.deposits()] == [
+        DepositStatus.CREDITED,
+        DepositStatus.ORPHANED,
+        DepositStatus.CREDITED,
+    ]
+    assert await receiver.codes() == []
+    await receiver.assert_sound()
+
+
+async def test_a_part_that_is_given_to_its_partner_makes_the_loss_of_a_reorg_less(
+    receiver: Receiver,
+) -> None:
+    payout = await receiver.payout()
+    await part_and_reorged_rest(receiver, payout)
+    part, _ = await receiver.deposits()
+    await receiver.attribute(part)
+    assert await receiver.has() == PART
+    await receiver.final()
+    assert (await receiver.posted("loss/reorg/USDC"), await receiver.has()) == (SELL - PART, 0)
+    assert await receiver.codes() == ["B07"]
+    await receiver.assert_sound()
+
+
 async def _nothing() -> None:
     pass
 

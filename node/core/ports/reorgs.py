@@ -208,6 +208,10 @@ class ReorgRepository(Protocol):
         """What gave owners deposits of these blocks that had been held; by sequence."""
         ...
 
+    async def released(self, sequences: Collection[int]) -> Mapping[int, Sequence[tuple[str, int]]]:
+        """Sequence -> transactions of the deposits it took out of suspense, and minor units."""
+        ...
+
     async def holds(self, transfer_ids: Collection[UUID]) -> Mapping[UUID, Booked]:
         """Transfer -> the pending ledger transaction that holds, or held, its money."""
         ...

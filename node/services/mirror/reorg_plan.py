@@ -5,7 +5,7 @@ is carried out (`node.services.mirror.reorg_undoing`). The rules of booking are 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from node.core.ids import Prefix, encode_id
@@ -80,9 +80,10 @@ async def gather(unit: Unit, watch: Watch, chain: ChainState) -> Undone:
     ids = {each.transfer_id for each in payouts} | {each.transfer_id for each in members}
     transfers = {each.id: each for each in await unit.transfers.lock_many(sorted(ids))}
     returns, rejoining, revived = _decide(payouts, members, transfers)
-    booked = [*await reorgs.bookings(hashes), *await reorgs.releases(chain_id, hashes)]
-    bookings = list({each.sequence: each for each in booked}.values())
-    undone = {each.sequence for each in bookings}
+    booked = [*await reorgs.releases(chain_id, hashes), *await reorgs.bookings(hashes)]
+    undone = {each.sequence: each for each in booked}  # of one in both, with its own transaction
+    released = await reorgs.released(list(undone))
+    bookings = [replace(each, released=released.get(at, ())) for at, each in sorted(undone.items())]
     balances = await unit.ledger.balances(owners_of(bookings))
     holds = await reorgs.holds([each.transfer_id for each in payouts])
     return Undone(

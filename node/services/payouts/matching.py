@@ -64,13 +64,14 @@ class PayoutMatching:
             Lines of the timelines, to be appended at the end.
         """
         found = [each for each in bookings.values() if each.row.payout_id is not None]
+        events = await _release(unit, found, sequences)
         deciding = [each for each in found if each.is_paying or goes_back(each.judgement)]
         if not deciding:
-            return []
+            return events
         ids = sorted({_payout_id(each) for each in deciding})
         payouts = {each.id: each for each in await unit.payouts.lock(ids)}
         paying = [each for each in deciding if each.is_paying]
-        events = await self._exchange(unit, paying, payouts, sequences)
+        events += await self._exchange(unit, paying, payouts)
         for each in deciding:
             if not each.is_paying:
                 events += await self._return(unit, each, payouts[_payout_id(each)])
@@ -81,7 +82,6 @@ class PayoutMatching:
         unit: Unit,
         paying: Sequence[DepositBooking],
         payouts: Mapping[UUID, Payout],
-        sequences: Mapping[str, int],
     ) -> list[NewEvent]:
         """The partner's tokens become local money that is due, at the quoted integers."""
         if not paying:
@@ -89,12 +89,7 @@ class PayoutMatching:
         exchanged = await unit.ledger.post(
             [_transaction(payouts[_payout_id(each)], each) for each in paying]
         )
-        released = await unit.payouts.release(
-            {_payout_id(each): sequences[each.key] for each in paying if each.judgement.released}
-        )
-        await close_breaks(unit, released, "mirror", "the rest came, and all of it is paid", None)
-        events = [released_event(each) for each in released]
-        moves = []
+        events, moves = [], []
         for each in paying:
             payout = payouts[_payout_id(each)]
             flags = each.judgement.flags - {Flag.SHORT}
@@ -116,6 +111,18 @@ class PayoutMatching:
         reason = RefundReason.LATE if is_late else RefundReason.SHORT
         back = GoingBack(payout, booking.row.amount, reason, changes)
         return await set_aside(unit, back, self.new_id)
+
+
+async def _release(
+    unit: Unit, found: Sequence[DepositBooking], sequences: Mapping[str, int]
+) -> list[NewEvent]:
+    """Parts that were held are the partner's with the deposit that released them."""
+    releasing = {_payout_id(each): each for each in found if each.judgement.released}
+    released = await unit.payouts.release(
+        {payout_id: sequences[each.key] for payout_id, each in releasing.items()}
+    )
+    await close_breaks(unit, released, "mirror", "the rest came, and all of it is paid", None)
+    return [released_event(each) for each in released]
 
 
 def _transaction(payout: Payout, booking: DepositBooking) -> LedgerTransaction:

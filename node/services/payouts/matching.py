@@ -118,6 +118,8 @@ async def _release(
 ) -> list[NewEvent]:
     """Parts that were held are the partner's with the deposit that released them."""
     releasing = {_payout_id(each): each for each in found if each.judgement.released}
+    if not releasing:
+        return []
     released = await unit.payouts.release(
         {payout_id: sequences[each.key] for payout_id, each in releasing.items()}
     )

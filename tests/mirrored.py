@@ -16,7 +16,8 @@ from adapters.evm.contract import EvmSettlementContract
 from adapters.evm.errors import RpcError
 from adapters.evm.reader import EvmReader
 from adapters.evm.rpc import Call, Providers
-from adapters.evm.signer import Eip1559Reader, KeystoreSigner
+from adapters.evm.signed import Eip1559Reader
+from adapters.evm.signer import KeystoreSigner
 from adapters.failpoint import failpoint
 from adapters.machine import new_id
 from node.core.adoption.facts import OwnAccounts

@@ -8,14 +8,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import rlp
-from eth_account import Account
 from eth_utils.crypto import keccak
 from rlp.exceptions import RLPException
 
 from adapters.evm.errors import NoAnswer
+from adapters.evm.signed import signer_of
 from node.core.units import Address, TxHash
 
-_BLOB: Final = 3
+_NO_CHAIN_IN_V: Final = 27
+_CHAIN_IN_V: Final = 35
+"""What legacy signatures add to the parity (EIP-155)."""
 
 _Field = Callable[[Mapping[str, Any]], Any]
 
@@ -38,15 +40,24 @@ def raw_of(told: Mapping[str, Any]) -> bytes:
     raw = (bytes([kind]) if kind else b"") + encoded
     if TxHash(keccak(raw)) != bytes.fromhex(told["hash"][2:]):
         raise NoAnswer(f"what the provider tells of transaction {told['hash']} has another hash")
-    if kind != _BLOB and _sender(raw) != bytes.fromhex(told["from"][2:]):
+    if _sender(kind, content) != bytes.fromhex(told["from"][2:]):
         raise NoAnswer(f"transaction {told['hash']} was signed by somebody else than is told")
     return raw
 
 
-def _sender(raw: bytes) -> Address | None:
+def _sender(kind: int, content: Sequence[Any]) -> Address | None:
+    """Whose signature it has: over everything before it (EIP-2718; of legacy ones EIP-155)."""
+    *signed, v, r, s = content
+    if kind:
+        digest, parity = keccak(bytes([kind]) + rlp.encode(signed)), v
+    elif v >= _CHAIN_IN_V:
+        chain_id, parity = divmod(v - _CHAIN_IN_V, 2)
+        digest = keccak(rlp.encode([*signed, chain_id, 0, 0]))
+    else:
+        digest, parity = keccak(rlp.encode(signed)), v - _NO_CHAIN_IN_V
     try:
-        return Address(bytes.fromhex(Account.recover_transaction(raw)[2:]))
-    except Exception:  # noqa: BLE001 - the library raises what it likes at bytes it does not know
+        return signer_of(digest, parity, r, s)
+    except ValueError:
         return None
 
 

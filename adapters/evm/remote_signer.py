@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from adapters.evm.errors import NoAnswer, RpcError
 from adapters.evm.json_rpc import LOOPBACK, JsonRpc
-from adapters.evm.signer import Eip1559Reader
+from adapters.evm.signed import Eip1559Reader
 from node.core.errors import InvariantBroken, SignerUnavailable
 from node.core.ports.chain import SignedTransaction, UnsignedTransaction
 from node.core.units import Address

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Final
 
 from adapters.evm.addresses import Eip55
+from adapters.evm.keystores import keystore_address, keystore_files, read_password
 from adapters.evm.remote_signer import RemoteSigner, url_fault
-from adapters.evm.signer import KeystoreSigner, keystore_address, keystore_files, read_password
 from node.core.errors import AddressInvalid, SignerUnavailable
 from node.core.ports.chain import Signer
 from node.core.units import Address
@@ -87,6 +87,9 @@ def open_signers(setting: str, *, ask: Callable[[str], str] | None = None) -> li
     if isinstance(parsed, _Remote):
         token = _token(parsed.token_file) if parsed.token_file else None
         return list(RemoteSigner.at(parsed.url, parsed.addresses, token))
+    # Here, not above: eth_account takes a second to load, and only who holds keys needs it.
+    from adapters.evm.signer import KeystoreSigner  # noqa: PLC0415
+
     password = read_password(parsed.password_file) if parsed.password_file else None
     signers: list[Signer] = []
     for each in keystore_files(parsed.path):

@@ -18,9 +18,10 @@ from adapters.evm.rpc import ProviderRules, Providers
 from adapters.fx import build_sources, close_sources
 from adapters.http.signatures import Ed25519Signatures
 from adapters.http.webhooks import HttpWebhookSender
-from adapters.machine import SandboxClock, SystemClock, new_id, new_secret
+from adapters.machine import SystemClock, new_id, new_secret
 from adapters.partners import CorridorNode
 from node.api.services import Services
+from node.bootstrap.books import clock_and_database
 from node.bootstrap.keys import OwnKeys
 from node.bootstrap.parts import Parts
 from node.bootstrap.paying_out import PayoutParts
@@ -41,7 +42,6 @@ from node.services.ledger.verifying import VerifyService
 from node.services.mirror.blocks import BlockService
 from node.services.mirror.head_watch import HeadWatch
 from node.services.parties import PartyService
-from node.services.partners.keys import PartnerKeys
 from node.services.partners.signed_requests import SignedRequests
 from node.services.payouts.changing import PayoutChanging
 from node.services.payouts.following import PayoutFollowing
@@ -59,7 +59,6 @@ from node.services.settlement.treasury_operations import TreasuryOperations
 from node.services.transfers.reports import ReportService
 from node.services.webhooks.delivering import DeliveryService
 from node.services.webhooks.forgetting import ForgettingService
-from node.store import schema
 from node.store.database import Database
 from node.store.unit_of_work import StoreUnits
 
@@ -119,41 +118,6 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
         node = _wire(settings, database, providers, sources, clock)
         stack.push_async_callback(close_partners, node.partners)
         yield node
-
-
-@dataclass(frozen=True, slots=True)
-class Books:
-    """What needs the database and nothing else."""
-
-    parties: PartyService
-    partner_keys: PartnerKeys
-    verifying: VerifyService
-
-
-@asynccontextmanager
-async def open_books(settings: Settings) -> AsyncIterator[Books]:
-    """Services that need no chain, for as long as the block lasts.
-
-    Raises:
-        SettingsInvalid: No database is named.
-    """
-    settings.require("database_url")
-    clock, database = clock_and_database(settings)
-    try:
-        units = StoreUnits(database)
-        parties = PartyService(units, clock, new_id, new_secret)
-        keys = PartnerKeys(units, parties, clock, new_id)
-        yield Books(parties, keys, VerifyService(units))
-    finally:
-        await database.close()
-
-
-def clock_and_database(settings: Settings) -> tuple[SystemClock, Database]:
-    """The time and the database, which both obey the sandbox's clock in a sandbox alone."""
-    if not settings.sandbox:
-        return SystemClock(), Database.at(settings.database_url)
-    clock = SandboxClock()
-    return clock, Database.at(settings.database_url, ahead=clock.be_ahead)
 
 
 def rate_sources(
@@ -283,13 +247,3 @@ def _services(parts: Parts, payouts: PayoutParts) -> Services:
         peers=parts.following,
         payout_changes=parts.payout_changes,
     )
-
-
-def migrate(settings: Settings) -> None:
-    """Bring the database up to date.
-
-    Raises:
-        DatabaseUnavailable: The database is away.
-    """
-    settings.require("database_url")
-    asyncio.run(schema.migrate(settings.database_owner_url or settings.database_url))

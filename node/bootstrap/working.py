@@ -13,7 +13,7 @@ import structlog
 import uvloop
 
 from adapters.evm.contract import EvmSettlementContract
-from adapters.evm.signer import Eip1559Reader
+from adapters.evm.signed import Eip1559Reader
 from adapters.evm.signers import close_signers, open_signers
 from adapters.evm.wake import HeadListener
 from adapters.failpoint import failpoint

@@ -19,7 +19,7 @@ from node.core.ids import Prefix, encode_id
 from node.core.parties import Credential, Principal, Role, Scope
 
 if TYPE_CHECKING:  # a command loads the node only when it runs
-    from node.bootstrap.wiring import Books
+    from node.bootstrap.books import Books
     from node.services.parties import NewSecret
 
 _BY_HAND: Final = Principal(Role.OPERATOR, "command line")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:  # a command loads the node only when it runs
-    from node.bootstrap.wiring import Books
+    from node.bootstrap.books import Books
     from node.config import Settings
 
 Result = TypeVar("Result")
@@ -32,7 +32,7 @@ def with_books(state_dir: Path, work: Callable[["Books"], Awaitable[Result]]) ->
     Raises:
         NodeError: The database is away, or `work` is refused.
     """
-    from node.bootstrap.wiring import open_books
+    from node.bootstrap.books import open_books
 
     settings = settings_of(state_dir)
 

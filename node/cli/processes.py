@@ -60,7 +60,7 @@ def work(state_dir: Path, only: str | None) -> None:
 def migrate(state_dir: Path) -> None:
     """Bring the schema up to date."""
     settings = settings_of(state_dir)
-    from node.bootstrap.wiring import migrate as bring_up_to_date
+    from node.bootstrap.books import migrate as bring_up_to_date
 
     bring_up_to_date(settings)
     stderr().print("The database's schema is up to date.")

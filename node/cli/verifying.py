@@ -29,7 +29,7 @@ from node.cli.faults import Status
 from node.cli.installation import with_books
 
 if TYPE_CHECKING:  # a command loads the node only when it runs
-    from node.bootstrap.wiring import Books
+    from node.bootstrap.books import Books
     from node.core.proof.findings import Difference
     from node.core.proof.records import Anchor
     from node.services.ledger.verifying import Verification

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from adapters.evm.signer import Eip1559Reader
+from adapters.evm.signed import Eip1559Reader
 from node.core.errors import SignerUnavailable
 from node.core.ports.chain import Signer, UnsignedTransaction
 from node.core.units import Address

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from eth_account import Account
 from eth_utils.crypto import keccak
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from adapters.evm.errors import NoAnswer
 from adapters.evm.raw import raw_of
@@ -18,7 +20,7 @@ from tests.onchain import ADMIN, LANE, LANE_KEY, address_of
 from tests.rig import AnvilServer
 
 CHAIN_ID = 31337
-KEY = "0x" + "00" * 12 + "2a" * 20
+_CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 
 
 @pytest.fixture
@@ -95,6 +97,24 @@ def test_delegations_and_blobs_have_their_bytes_too() -> None:
     signed = signer.sign_transaction({**common, "type": 3, **blobs})
     carried = {**told, **_signature(signed), "type": "0x3", "maxFeePerBlobGas": "0x7"}
     assert raw_of({**carried, "blobVersionedHashes": hashes}) == bytes(signed.raw_transaction)
+    with pytest.raises(NoAnswer, match="signed by somebody else"):
+        raw_of({**carried, "blobVersionedHashes": hashes, "from": ADMIN.lower()})
+
+
+@given(key=st.binary(min_size=32, max_size=32), chain_id=st.none() | st.integers(1, 2**40))
+def test_a_legacy_transaction_is_of_its_signer_with_and_without_the_chain_in_its_v(
+    key: bytes, chain_id: int | None
+) -> None:
+    assume(0 < int.from_bytes(key) < _CURVE_ORDER)
+    signer = Account.from_key(key)
+    content = {"nonce": 3, "gasPrice": 10, "gas": 21_000, "to": ADMIN, "value": 5, "data": "0x"}
+    of_chain = {} if chain_id is None else {"chainId": chain_id}
+    signed = signer.sign_transaction({**content, **of_chain})
+    told = {name: hex(value) for name, value in content.items() if isinstance(value, int)}
+    told |= {"to": ADMIN, "input": "0x", "from": signer.address.lower(), **_signature(signed)}
+    assert raw_of(told) == bytes(signed.raw_transaction)
+    with pytest.raises(NoAnswer, match="signed by somebody else"):
+        raw_of({**told, "from": LANE.lower()})
 
 
 def _signature(signed: Any) -> dict[str, str]:

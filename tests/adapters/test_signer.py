@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from rich.console import Console
 from rich.traceback import Traceback
 
-from adapters.evm.signer import Eip1559Reader, KeystoreSigner, keystore_address, write_keystore
+from adapters.evm.keystores import keystore_address
+from adapters.evm.signed import Eip1559Reader
+from adapters.evm.signer import KeystoreSigner, write_keystore
 from adapters.evm.signers import open_signers
 from node.core.errors import InvariantBroken, SignerUnavailable
 from node.core.ports.chain import Signer, UnsignedTransaction

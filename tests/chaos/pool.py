@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from adapters.evm.signer import Eip1559Reader
+from adapters.evm.signed import Eip1559Reader
 from node.core.ports.chain import UnsignedTransaction
 from tests.chaos.upstream import Upstream
 

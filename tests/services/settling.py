@@ -12,7 +12,8 @@ import pytest
 from adapters.evm.client import EvmChain
 from adapters.evm.contract import EvmSettlementContract
 from adapters.evm.rpc import Providers
-from adapters.evm.signer import Eip1559Reader, KeystoreSigner
+from adapters.evm.signed import Eip1559Reader
+from adapters.evm.signer import KeystoreSigner
 from adapters.failpoint import failpoint
 from adapters.machine import new_id
 from node.core.parties import Principal

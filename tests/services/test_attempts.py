@@ -11,7 +11,8 @@ from itertools import pairwise
 import pytest
 
 from adapters.evm.client import EvmChain
-from adapters.evm.signer import Eip1559Reader, KeystoreSigner
+from adapters.evm.signed import Eip1559Reader
+from adapters.evm.signer import KeystoreSigner
 from node.core.errors import ChainUnavailable, SignerUnavailable
 from node.core.ports.chain import (
     FeeHistory,

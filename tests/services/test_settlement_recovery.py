@@ -13,7 +13,7 @@ import asyncpg
 import pytest
 
 from adapters.evm.client import EvmChain
-from adapters.evm.signer import Eip1559Reader
+from adapters.evm.signed import Eip1559Reader
 from node.core.ids import Prefix, encode_id
 from node.core.parties import Principal, Role
 from node.core.ports.chain import SendAnswer

@@ -9,7 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from adapters.evm.signer import Eip1559Reader, KeystoreSigner
+from adapters.evm.signed import Eip1559Reader
+from adapters.evm.signer import KeystoreSigner
 from node.core.settlement import PaymentRecord, settle_calldata
 from node.core.signing import KeyRole, SigningFacts, SigningPolicy
 from node.core.units import Address

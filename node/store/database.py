@@ -13,7 +13,7 @@ from typing import Any, Final, Self
 
 import asyncpg
 import orjson
-from sqlalchemy import NullPool, RowMapping, exc
+from sqlalchemy import RowMapping, exc
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -26,11 +26,16 @@ ROLE: Final = "corridor_node"
 """What sessions of the node act as; its privileges are in the migrations."""
 
 # A new connection costs a PostgreSQL process, a handshake and the look-up of every array type, so
-# the pool never grows beyond what it keeps; requests wait their turn instead.
+# the pool never grows beyond what it keeps; requests wait their turn instead. One more is kept for
+# snapshots: the mirror reads one at every final block.
 _POOL_SIZE: Final = 8
 _POOL_WAIT_S: Final = 10
 _CONNECT_TIMEOUT_S: Final = 5
 _COMMAND_TIMEOUT_S: Final = 60
+
+# The node has more than 200 statements; of fewer kept, each round of a worker's jobs would push out
+# those that the next one begins with.
+_STATEMENTS_KEPT: Final = 400
 
 # Statements are prepared once. One planned while its tables were still empty would read them
 # from end to end for ever after; every hot statement has an index, so it is told to use it.
@@ -124,11 +129,11 @@ class Database:
     def __init__(
         self,
         pool: AsyncEngine,
-        unpooled: AsyncEngine,
+        snapshots: AsyncEngine,
         ahead: Callable[[timedelta], None] | None = None,
     ) -> None:
         self._pool = pool
-        self._unpooled = unpooled  # for snapshots: they may take long, and keep nobody waiting
+        self._snapshots = snapshots  # apart: they may take long, and keep nobody waiting
         self._ahead = ahead or (lambda _: None)
 
     @classmethod
@@ -151,7 +156,7 @@ class Database:
                 pool_timeout=_POOL_WAIT_S,
                 pool_pre_ping=False,
             ),
-            _engine(url, session, {}, poolclass=NullPool),
+            _engine(url, session, {}, pool_size=1, max_overflow=-1),  # as many as there are
             ahead,
         )
 
@@ -168,7 +173,7 @@ class Database:
                 again.
         """
         with translated():
-            async with (self._unpooled if snapshot else self._pool).connect() as sql:
+            async with (self._snapshots if snapshot else self._pool).connect() as sql:
                 pooled = await sql.get_raw_connection()
                 raw = pooled.driver_connection
                 assert raw is not None
@@ -187,7 +192,7 @@ class Database:
     async def close(self) -> None:
         """Close every connection."""
         await self._pool.dispose()
-        await self._unpooled.dispose()
+        await self._snapshots.dispose()
 
 
 @asynccontextmanager
@@ -211,6 +216,7 @@ def _engine(
         json_deserializer=orjson.loads,  # for both ways to speak
         connect_args={
             "timeout": _CONNECT_TIMEOUT_S,
+            "statement_cache_size": _STATEMENTS_KEPT,
             "server_settings": dict(session),
             **connect_args,
         },

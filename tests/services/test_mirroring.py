@@ -282,7 +282,7 @@ class CountingDatabase(Database):
     """The same database; counts the statements of every transaction."""
 
     def __init__(self, database: Database) -> None:
-        super().__init__(database._pool, database._unpooled)
+        super().__init__(database._pool, database._snapshots)
         self.statements = 0
 
     @asynccontextmanager

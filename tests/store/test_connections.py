@@ -1,6 +1,7 @@
 """Connections that the server ends: told as an absence that passes, and the next one works."""
 
 import asyncio
+from contextlib import AsyncExitStack
 
 import asyncpg
 import pytest
@@ -22,6 +23,29 @@ async def used(database: Database) -> bool:
             return bool(await connection.raw.fetchval("SELECT true"))
     except DatabaseUnavailable:
         return False
+
+
+async def test_snapshots_never_wait_for_each_other_and_keep_one_connection(
+    database_url: str,
+) -> None:
+    database = Database.at(database_url)
+    pid = "SELECT pg_backend_pid()"
+    try:
+        async with AsyncExitStack() as stack:
+            opened = [
+                await stack.enter_async_context(database.transaction(snapshot=True))
+                for _ in range(12)
+            ]
+            pids = {await each.raw.fetchval(pid) for each in opened}
+            assert len(pids) == len(opened)
+        kept = set()
+        for _ in range(5):
+            async with database.transaction(snapshot=True) as connection:
+                kept.add(await connection.raw.fetchval(pid))
+        assert len(kept) == 1
+        assert kept < pids
+    finally:
+        await database.close()
 
 
 async def test_a_connection_that_the_server_ended_is_an_absence_whenever_it_is_used(

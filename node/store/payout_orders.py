@@ -101,9 +101,15 @@ SELECT d.* FROM deposit d WHERE d.chain_id = $1 AND d.block_hash = $2 AND d.log_
     AND num_nonnulls(d.customer_id, d.partner_id) = 0
 FOR UPDATE
 """
-_CLEARING: Final = """
-SELECT coalesce(sum(debits_posted - credits_posted), 0)::bigint FROM account
-WHERE split_part(path, '/', 1) = 'partner_clearing' AND asset = $1
+# A reorg past finality may take a refund back: the partner then has the token again, and the
+# promise ended with that refund.
+_AT_PARTNERS: Final = """
+SELECT coalesce(sum(debits_posted - credits_posted), 0)::bigint - (
+    SELECT coalesce(sum(t.buy_amount), 0)::bigint
+    FROM payout_order o JOIN transfer t ON t.quote_id = o.quote_id
+    WHERE o.refund_tx IS NOT NULL AND o.state <> 'closed' AND o.concluded IS NULL
+        AND t.state = 'refunded' AND t.buy_asset = $1)
+FROM account WHERE split_part(path, '/', 1) = 'partner_clearing' AND asset = $1
 """
 _NEWEST_CHANGE: Final = """
 SELECT * FROM payout_change WHERE quote_id = $1 ORDER BY number DESC LIMIT 1
@@ -254,9 +260,9 @@ class PayoutOrderStore:
             row["id"], Owner(), row["asset"], int(row["amount"]), row["break_id"], row["version"]
         )
 
-    async def clearing(self, asset: str) -> int:
-        """What partners have been paid and have not confirmed, minor units of the token."""
-        return int(await self._raw.fetchval(_CLEARING, asset))
+    async def promised_at_partners(self, asset: str) -> int:
+        """What partners have been paid whose promise is still open, minor units of the token."""
+        return int(await self._raw.fetchval(_AT_PARTNERS, asset))
 
     # ------------------------------------------------------------------------------- changes
 

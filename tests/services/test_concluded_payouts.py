@@ -25,6 +25,7 @@ from tests.fake_partner import ACCOUNT, AWAY, PHP
 from tests.mirrored import DEPTH_BLOCKS, failing
 from tests.services.partnering import Partnered
 from tests.services.reorging import Desk
+from tests.services.test_paid_by_partners import room
 from tests.services.test_partner_refunds import tell_refund
 
 OLGA, OMAR = (Principal(Role.OPERATOR, name) for name in ("olga", "omar"))
@@ -359,13 +360,15 @@ async def test_a_refund_that_a_reorg_took_and_that_never_comes_again_is_a_loss(
     sender: Partnered,
 ) -> None:
     node, desk = sender.node, Desk(sender.node)
-    before = await sender.customer()
+    before, promisable = await sender.customer(), await room(sender)
     transfer = await sender.at_partner()
     await sent_back(sender, transfer, transfer.amounts.buy)
     await desk.reorg(DEPTH_BLOCKS + 1)
     await desk.both()
     await desk.resume()
+    assert await room(sender) == promisable - transfer.amounts.buy
     await sender.ask()
+    assert await room(sender) == promisable - transfer.amounts.buy
     [found] = await node.open_breaks()
     assert (found.code, await sender.clearing()) == (BreakCode.PARTNER_STALLS, transfer.amounts.buy)
     with pytest.raises(WrongState):  # it answers, and has time
@@ -378,6 +381,7 @@ async def test_a_refund_that_a_reorg_took_and_that_never_comes_again_is_a_loss(
     await conclude(sender, found, Conclusion.GIVEN_BACK)
     assert (await sender.customer(), await sender.clearing()) == (before, 0)
     assert await loss(sender) == transfer.amounts.buy
+    assert await room(sender) == promisable - transfer.amounts.buy
     await desk.assert_proven()
     assert failing(await node.reconcile()) == []
 

@@ -153,8 +153,8 @@ class PayoutOrderRepository(Protocol):
         """The held deposit of such a payment, locked; None: somebody has it meanwhile."""
         ...
 
-    async def clearing(self, asset: str) -> int:
-        """What partners have been paid and have not confirmed, minor units of the token."""
+    async def promised_at_partners(self, asset: str) -> int:
+        """What partners have been paid whose promise is still open, minor units of the token."""
         ...
 
     # ------------------------------------------------------------------------------- changes

@@ -428,7 +428,9 @@ def insufficient(sell: Money, available_minor: int) -> InsufficientFunds:
 
 async def at_partners(unit: Unit, target: SettlementTarget) -> int:
     """Token units that are promised no more though their pendings are open: partners have them."""
-    return await unit.payout_orders.clearing(target.token) if target.pays_by_partners else 0
+    if not target.pays_by_partners:
+        return 0
+    return await unit.payout_orders.promised_at_partners(target.token)
 
 
 def usable(quote: Quote | None, request: TransferRequest, now: datetime) -> Quote:

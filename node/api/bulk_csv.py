@@ -27,6 +27,7 @@ _COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "account_number": ("account", "iban", "beneficiary_account"),
     "bank_code": ("bank", "bic", "swift"),
     "purpose": ("purpose_code",),
+    "refund_policy": ("if_refused",),
 }
 _NAMES: Final = {other: name for name, others in _COLUMNS.items() for other in (name, *others)}
 _PLACES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -42,6 +43,7 @@ _PLACES: Final[Mapping[str, tuple[str, ...]]] = {
     "account_number": ("beneficiary", "account", "number"),
     "bank_code": ("beneficiary", "account", "bank_code"),
     "purpose": ("purpose",),
+    "refund_policy": ("refund_policy",),
 }
 _NEEDED: Final = ("client_reference", "name", "country")
 _WHERE_TO: Final = ("address", "account_number")

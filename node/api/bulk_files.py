@@ -31,7 +31,7 @@ from node.core.catalog import Catalog
 from node.core.errors import AddressInvalid, InvalidInput, NotFound
 from node.core.ids import Prefix, decode_id, encode_id
 from node.core.parties import Principal, Role
-from node.core.payouts import BankAccount
+from node.core.payouts import BankAccount, RefundPolicy
 from node.core.ports.chain import AddressCodec
 from node.core.units import parse_minor
 
@@ -113,8 +113,12 @@ class BulkReader:
                 self.addresses.parse(to.address)
         except AddressInvalid as error:
             faults.append(Fault("/beneficiary/address", error.code, error.detail))
+        if body.refund_policy is not None and to.account is None:
+            message = "leave it out: no partner pays this row out"
+            faults.append(Fault("/refund_policy", "wrong_form", message))
         if faults or isinstance(customer, Fault):
             return tuple(faults[:FAULTS_MAX])
+        policy = (body.refund_policy or self.defaults.refund_policy) if to.account else None
         return Order(
             client_reference=body.client_reference,
             customer_id=decode_id(Prefix.CUSTOMER, customer),
@@ -127,6 +131,7 @@ class BulkReader:
             address=to.address or "",
             purpose=body.purpose,
             account=BankAccount(to.account.number, to.account.bank_code) if to.account else None,
+            refund_policy=RefundPolicy(policy) if policy else None,
         )
 
     def _customer_id(self, given: str | None) -> str | Fault:

@@ -42,6 +42,10 @@ class BulkRowBody(Body):
     buy: BulkSide = BulkSide()
     beneficiary: TransferBeneficiaryBody
     purpose: Reference | None = None
+    refund_policy: Annotated[
+        Literal["refund", "correct"] | None,
+        Field(description="Of a row that a partner pays out; as that of a transfer."),
+    ] = None
 
 
 class BulkQuery(Query):
@@ -61,6 +65,10 @@ class BulkQuery(Query):
         None
     )
     customer_id: Annotated[Id | None, Field(description="Of rows that name none.")] = None
+    refund_policy: Annotated[
+        Literal["refund", "correct"] | None,
+        Field(description="Of rows that partners pay out and that name none."),
+    ] = None
     instructed: Annotated[
         Literal["sell", "buy"],
         Field(description="What `InstdAmt` of pain.001 is: what is sold, or what is bought."),

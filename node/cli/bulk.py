@@ -29,6 +29,7 @@ class Order:
     """A file, and what its rows need not say.
 
     Attributes:
+        refund_policy: What follows where the bank of a row that a partner pays out refuses.
         again: Take it in anew, where the same was sent before.
     """
 
@@ -37,6 +38,7 @@ class Order:
     sell: str | None
     buy: str | None
     customer_id: str | None
+    refund_policy: str | None
     instructed: str
     again: bool
 
@@ -48,6 +50,7 @@ class Order:
             sell_currency=self.sell,
             buy_currency=self.buy,
             customer_id=self.customer_id,
+            refund_policy=self.refund_policy,
             instructed=None if self.instructed == "sell" else self.instructed,
         )
 

@@ -21,6 +21,13 @@ class Side(StrEnum):
     BUY = "buy"
 
 
+class Refused(StrEnum):
+    """What follows where a bank refuses for good."""
+
+    REFUND = "refund"
+    CORRECT = "correct"
+
+
 class RowWord(StrEnum):
     """Where a row is."""
 
@@ -54,6 +61,10 @@ def send(
     customer: Annotated[
         str | None, typer.Option(metavar="CUSTOMER_ID", help="Who pays, where rows do not say it.")
     ] = None,
+    if_refused: Annotated[
+        Refused | None,
+        typer.Option(help="Where the bank refuses of a row to an account; default: refund."),
+    ] = None,
     instructed: Annotated[Side, typer.Option(help="What InstdAmt of pain.001 is.")] = Side.SELL,
     again: Annotated[
         bool, typer.Option("--again", help="Take a file in anew that was sent before.")
@@ -78,6 +89,7 @@ def send(
         sell=sell.upper() if sell else None,
         buy=buy.upper() if buy else None,
         customer_id=customer,
+        refund_policy=if_refused.value if if_refused else None,
         instructed=instructed.value,
         again=again,
     )

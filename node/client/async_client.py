@@ -82,6 +82,7 @@ class AsyncClient(AsyncOperations):
         sell_currency: str | None = None,
         buy_currency: str | None = None,
         customer_id: str | None = None,
+        refund_policy: Literal["refund", "correct"] | None = None,
         instructed: Literal["sell", "buy"] | None = None,
         accept_within_s: int | None = None,
     ) -> BulkProgressView:
@@ -91,6 +92,7 @@ class AsyncClient(AsyncOperations):
             "sell_currency": sell_currency,
             "buy_currency": buy_currency,
             "customer_id": customer_id,
+            "refund_policy": refund_policy,
             "instructed": instructed,
             "accept_within_s": accept_within_s,
         }

@@ -100,6 +100,7 @@ class Client(Operations):
         sell_currency: str | None = None,
         buy_currency: str | None = None,
         customer_id: str | None = None,
+        refund_policy: Literal["refund", "correct"] | None = None,
         instructed: Literal["sell", "buy"] | None = None,
         accept_within_s: int | None = None,
     ) -> BulkProgressView:
@@ -117,6 +118,8 @@ class Client(Operations):
             sell_currency: Of rows that name none; so are `buy_currency` and `customer_id`.
             buy_currency: See above.
             customer_id: See above.
+            refund_policy: Of rows that partners pay out and that name none: what follows where the
+                rail refuses for good; None: the money comes back.
             instructed: What amounts of pain.001 are; None: what is sold.
             accept_within_s: For how long rows are tried that cannot be accepted now.
 
@@ -130,6 +133,7 @@ class Client(Operations):
             "sell_currency": sell_currency,
             "buy_currency": buy_currency,
             "customer_id": customer_id,
+            "refund_policy": refund_policy,
             "instructed": instructed,
             "accept_within_s": accept_within_s,
         }

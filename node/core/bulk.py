@@ -14,7 +14,7 @@ from uuid import UUID
 
 from node.core.errors import InvalidInput, Refused, Throttled
 from node.core.parties import Principal
-from node.core.payouts import BankAccount
+from node.core.payouts import BankAccount, RefundPolicy
 from node.core.transfers import STATUS, State, Status
 
 ROWS_MAX: Final = 10_000
@@ -115,6 +115,8 @@ class Order:
         sell_amount: Decimal string; `buy_amount` too.
         address: The beneficiary's, as the caller wrote it; empty where a partner pays.
         account: Where a partner pays the beneficiary; None: the token itself is paid.
+        refund_policy: What follows where the partner's rail refuses for good; None: the money
+            comes back.
     """
 
     client_reference: str
@@ -128,6 +130,7 @@ class Order:
     address: str
     purpose: str | None
     account: BankAccount | None = None
+    refund_policy: RefundPolicy | None = None
 
     @property
     def is_paid_out(self) -> bool:

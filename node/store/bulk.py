@@ -24,7 +24,7 @@ from node.core.bulk import (
 )
 from node.core.paging import ListQuery, Page, Position
 from node.core.parties import Principal, Role
-from node.core.payouts import BankAccount
+from node.core.payouts import BankAccount, RefundPolicy
 from node.core.transfers import State
 from node.store.database import Connection, Row
 
@@ -296,13 +296,19 @@ def _order_text(order: Order) -> str:
     told: dict[str, object] = {**fields, "customer_id": str(order.customer_id)}
     if order.account is not None:
         told["account"] = [order.account.number, order.account.bank_code]
+    if order.refund_policy is not None:
+        told["refund_policy"] = order.refund_policy.value
     return orjson.dumps(told).decode()
 
 
 def _order(stored: Mapping[str, Any]) -> Order:
     fields = {name: stored[name] for name in _ORDER_TEXTS}
-    account = BankAccount(*stored["account"]) if "account" in stored else None
-    return Order(customer_id=UUID(stored["customer_id"]), account=account, **fields)
+    return Order(
+        customer_id=UUID(stored["customer_id"]),
+        account=BankAccount(*stored["account"]) if "account" in stored else None,
+        refund_policy=RefundPolicy(stored["refund_policy"]) if "refund_policy" in stored else None,
+        **fields,
+    )
 
 
 _ORDER_TEXTS: Final = (

@@ -32,7 +32,7 @@ from node.core.bulk import (
     without_repetitions,
 )
 from node.core.parties import Principal
-from node.core.payouts import BankAccount
+from node.core.payouts import BankAccount, RefundPolicy
 from node.core.transfers import State
 from tests.api.fake_bulk import A_BULK, A_TRANSFER, THE_ROWS
 from tests.api.fake_world import ANA, ANA_ID, CATALOG, NOW, PARTNER, REMITTER
@@ -105,20 +105,36 @@ def to_account(account: dict[str, Any] = AN_ACCOUNT, **changes: Any) -> dict[str
 def test_the_same_order_to_an_account_reads_the_same_from_every_format() -> None:
     header = "client_reference,customer_id,sell_currency,sell_amount,buy_currency,name,country"
     table = (
-        f"{header},address,IBAN,BIC,purpose\n"
-        f"pay-1,{ANA_ID},EUR,200.00,PHP,Ben,PH,,DE89370400440532013000,BOPIPHMM,SALA\n"
-        f"pay-2,{ANA_ID},EUR,200.00,USDC,Ben,PH,{ADDRESS},,,SALA\n"
+        f"{header},address,IBAN,BIC,purpose,refund_policy\n"
+        f"pay-1,{ANA_ID},EUR,200.00,PHP,Ben,PH,,DE89370400440532013000,BOPIPHMM,SALA,correct\n"
+        f"pay-2,{ANA_ID},EUR,200.00,USDC,Ben,PH,{ADDRESS},,,SALA,\n"
     )
     transfer = Instruction(iban="DE89370400440532013000", account_currency="PHP")
-    from_json = the_row(read(lines(to_account(purpose="SALA")), JSON_LINES)).order
+    document = to_account(purpose="SALA", refund_policy="correct")
+    from_json = the_row(read(lines(document), JSON_LINES)).order
     from_csv = read(table, CSV).rows
-    from_xml = the_row(read(message(ANA_ID, transfer), XML, buy_currency="USDC")).order
+    content = message(ANA_ID, transfer)
+    from_xml = the_row(read(content, XML, buy_currency="USDC", refund_policy="correct")).order
     assert from_json is not None
     assert from_json.account == BankAccount("DE89370400440532013000", "BOPIPHMM")
     assert (from_json.buy, from_json.address) == ("PHP", "")
+    assert from_json.refund_policy is RefundPolicy.CORRECT
     assert from_json == from_csv[0].order == from_xml
     assert from_csv[1].order is not None
     assert (from_csv[1].order.address, from_csv[1].order.account) == (ADDRESS, None)
+
+
+def test_a_policy_is_of_rows_that_partners_pay_out() -> None:
+    own = the_row(
+        read(lines(to_account(refund_policy="refund")), JSON_LINES, refund_policy="correct")
+    )
+    assert own.order is not None
+    assert own.order.refund_policy is RefundPolicy.REFUND
+    to_address = the_row(read(lines(a_document()), JSON_LINES, refund_policy="correct"))
+    assert to_address.order is not None
+    assert to_address.order.refund_policy is None
+    refused = the_row(read(lines(a_document(refund_policy="correct")), JSON_LINES))
+    assert faults(refused) == [("/refund_policy", "wrong_form")]
 
 
 @pytest.mark.parametrize(

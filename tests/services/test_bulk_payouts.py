@@ -7,7 +7,7 @@ import pytest
 
 from node.core.bulk import BulkStatus, Mode, PayoutsNotTogether, RowStatus
 from node.core.payout_orders import OrderState, PartnerBusy, PartnerPayout
-from node.core.payouts import BankAccount
+from node.core.payouts import BankAccount, RefundPolicy
 from node.core.ports.payout_partners import Registration
 from node.core.transfers import State
 from node.services.bulk.asking import ASKED_MAX
@@ -32,7 +32,8 @@ def replaced(files: PayingRows, kind: type[FakePartner]) -> FakePartner:
 
 
 async def test_one_file_pays_to_accounts_and_to_addresses(files: PayingRows) -> None:
-    rows = [files.paid_out(1), files.to_address(2), files.paid_out(3, name="Bea", purpose="SALA")]
+    told = {"name": "Bea", "purpose": "SALA", "refund_policy": RefundPolicy.CORRECT}
+    rows = [files.paid_out(1), files.to_address(2), files.paid_out(3, **told)]
     bulk_id = await files.take_in(*rows)
     assert await files.work() == 3
     shown = await files.shown(bulk_id)
@@ -50,6 +51,9 @@ async def test_one_file_pays_to_accounts_and_to_addresses(files: PayingRows) -> 
     transfer = await files.sender.again(third.transfer.id)
     registered, _ = files.sender.partner.by_key[f"{transfer.quote_id}-0"]
     assert (registered.name, registered.account, registered.purpose) == ("Bea", ACCOUNT, "SALA")
+    assert registered.refund_policy is RefundPolicy.CORRECT
+    assert transfer.payout is not None
+    assert transfer.payout.refund_policy is RefundPolicy.CORRECT
     assert len(files.sender.partner.payouts) == 2
     await files.sender.assert_sound()
 
@@ -159,6 +163,7 @@ async def test_a_file_that_comes_again_asks_the_partner_for_nothing(files: Payin
         files.paid_out(1),
         files.paid_out(2, sell_amount=None, buy_amount="5000.00"),
         files.to_address(3),
+        files.paid_out(4),
     ]
     await files.take_in(*rows)
     await files.work()
@@ -170,11 +175,12 @@ async def test_a_file_that_comes_again_asks_the_partner_for_nothing(files: Payin
         files.paid_out(1, account=BankAccount("000000000001", "BOPIPHMM")),
         files.paid_out(2, sell_amount=None, buy_amount="5001.00"),
         files.paid_out(3),
+        files.paid_out(4, refund_policy=RefundPolicy.CORRECT),
     )
     await files.work()
     used = ("/client_reference", "client_reference_used")
-    assert await files.codes(changed) == {1: used, 2: used, 3: used}
-    assert (files.sender.partner.asked, await files.transfers()) == (asked, 3)
+    assert await files.codes(changed) == dict.fromkeys((1, 2, 3, 4), used)
+    assert (files.sender.partner.asked, await files.transfers()) == (asked, 4)
 
 
 async def test_all_or_nothing_is_refused_with_the_remedy_and_nothing_is_stored(

@@ -68,7 +68,7 @@ async def create_bulk_transfer(call: Call[Upload, BulkQuery]) -> Answer:
     {"currency", "amount"}, "beneficiary": {"name", "country", "address"}, "purpose"}` with the
     amount on one side. CSV has the columns `client_reference`, `customer_id`, `sell_currency`,
     `sell_amount`, `buy_currency`, `buy_amount`, `name`, `country`, `address`, `account_number`,
-    `bank_code`, `purpose`. Of pain.001, `EndToEndId` is the client reference,
+    `bank_code`, `purpose`, `refund_policy`. Of pain.001, `EndToEndId` is the client reference,
     `DbtrAcct/Id/Othr/Id` the customer's id, `InstdAmt` what is sold, and `CdtrAcct/Prxy/Id` the
     beneficiary's address; name the token in `buy_currency`.
 
@@ -82,7 +82,8 @@ async def create_bulk_transfer(call: Call[Upload, BulkQuery]) -> Answer:
 
     Of pain.001 that is `CdtrAcct/Id` (`IBAN` or `Othr/Id`) where there is no `Prxy`, with
     `CdtrAcct/Ccy` and the bank of `CdtrAgt`. While the partner is away its rows are tried again and
-    the others go on; such rows cannot be `all_or_nothing`.
+    the others go on; such rows cannot be `all_or_nothing`. What is to follow where its rail refuses
+    for good is the row's `refund_policy`, or that of the query.
 
     A row's `client_reference` makes it safe to repeat: in whatever file it comes again, it is the
     transfer that is there, and with other contents it is refused. Faulty rows are rejected, each

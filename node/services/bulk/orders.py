@@ -34,6 +34,7 @@ def transfer_request(principal: Principal, order: Order, quote_id: UUID) -> Tran
         beneficiary=beneficiary_of(order),
         client_reference=order.client_reference,
         purpose=order.purpose,
+        refund_policy=order.refund_policy,
     )
 
 

@@ -48,6 +48,7 @@ from node.core.errors import (
 )
 from node.core.ids import Prefix, encode_id
 from node.core.parties import PartnerStatus, Principal
+from node.core.payouts import RefundPolicy
 from node.core.ports import Unit, UnitOfWork
 from node.core.ports.transfers import NewEvent, Transfer
 from node.core.quotes import Quote
@@ -237,9 +238,10 @@ class BulkWorker:
         else:
             minor = parse_minor(order.buy_amount or "", self._catalog.asset(order.buy))
             is_amount = minor == bought
-        whom = earlier.beneficiary
+        whom, policy = earlier.beneficiary, order.refund_policy or RefundPolicy.REFUND
         if payout is not None:
             whom = replace(whom, address="")  # the partner gave it
+            is_amount = is_amount and payout.refund_policy is policy
         return is_amount and (
             (order.sell, order.buy, order.customer_id, order.purpose)
             == (amounts.sell_asset, buy_asset, earlier.customer_id, earlier.purpose)

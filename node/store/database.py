@@ -195,6 +195,17 @@ class Database:
         await self._snapshots.dispose()
 
 
+async def planned_now(
+    raw: "asyncpg.Connection[asyncpg.Record]", query: str, *arguments: object
+) -> "asyncpg.cursor.Cursor":
+    """A cursor over what reads whole tables: planned for what is in them now, and not kept.
+
+    A plan that was made while the tables were small joins row by row for as long as it is kept.
+    """
+    statement = await raw.prepare(query)
+    return await statement.cursor(*arguments)
+
+
 @asynccontextmanager
 async def savepoint(raw: "asyncpg.Connection[asyncpg.Record]") -> AsyncIterator[None]:
     """A part of a transaction that may fail by itself: what it did is then undone."""

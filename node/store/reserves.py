@@ -5,7 +5,7 @@ from typing import Final
 
 from node.core.ports.reserves import Debt, Holder
 from node.core.units import Address
-from node.store.database import Connection
+from node.store.database import Connection, planned_now
 
 _PAGE_ROWS: Final = 5000
 _DEBTS: Final = """
@@ -41,7 +41,7 @@ class ReservesStore:
     async def debts(self, asset: str) -> AsyncIterator[Sequence[Debt]]:
         """Every account of customers, partners and others who are owed money, in pages."""
         await self._raw.execute("SET LOCAL enable_seqscan = on")  # it does read everything
-        cursor = await self._raw.cursor(_DEBTS, asset)
+        cursor = await planned_now(self._raw, _DEBTS, asset)
         while rows := await cursor.fetch(_PAGE_ROWS):
             yield [Debt(row["kind"], _account(row["path"]), row["minor"]) for row in rows]
 

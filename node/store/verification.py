@@ -16,7 +16,7 @@ from node.core.proof.accounts import CheckpointRow, StoredAccount
 from node.core.proof.chain import Numbered
 from node.core.proof.findings import Difference
 from node.core.proof.records import BatchRow, HeadRow
-from node.store.database import Connection, Row
+from node.store.database import Connection, Row, planned_now
 from node.store.verification_checks import CHECKS, OWNERS
 
 _PAGE_ROWS: Final = 5000
@@ -151,7 +151,7 @@ class VerificationStore:
         cursor = None
         while True:
             async with self._turn:
-                cursor = cursor or await self._raw.cursor(query)
+                cursor = cursor or await planned_now(self._raw, query)
                 page = await cursor.fetch(_PAGE_ROWS)
             if not page:
                 return

@@ -8,6 +8,8 @@ import pytest
 
 from node.core.errors import DatabaseUnavailable
 from node.store.database import Database
+from node.store.verification import VerificationStore
+from node.store.verification_checks import CHECKS
 from tests.rig import PostgresServer
 
 CUT = (
@@ -44,6 +46,22 @@ async def test_snapshots_never_wait_for_each_other_and_keep_one_connection(
                 kept.add(await connection.raw.fetchval(pid))
         assert len(kept) == 1
         assert kept < pids
+    finally:
+        await database.close()
+
+
+async def test_what_reads_whole_tables_is_planned_each_time(database_url: str) -> None:
+    database = Database.at(database_url)
+    kept = "SELECT count(*) FROM pg_prepared_statements WHERE statement = ANY($1)"
+    try:
+        for _ in range(2):
+            async with database.transaction(snapshot=True) as connection:
+                store = VerificationStore(connection)
+                for name, _ in store.checks:
+                    assert await store.differences(name, 1) == []
+        async with database.transaction(snapshot=True) as connection:
+            queries = [each.sql for each in CHECKS.values()]
+            assert await connection.raw.fetchval(kept, queries) == 0
     finally:
         await database.close()
 
